@@ -1,0 +1,116 @@
+// The arguments of each pass: pointers into arrays that Python owns. C cameras, N splats, K waves,
+// D colour channels, F = Kind::kScreen; row-major, contiguous.
+#pragma once
+
+#include <cstdint>
+
+namespace gaborsplat {
+
+template <class S>
+struct ProjectParams {
+    std::int64_t cameras, splats;
+    int waves;
+    int width, height;      // [px]
+    const S* means;         // [N, 3]
+    const S* quats;         // [N, 4]
+    const S* scales;        // [N, 3]
+    const S* opacities;     // [N]
+    const S* frequencies;   // [N, K, 3]
+    const S* coefficients;  // [N, K, 2]
+    const S* viewmats;      // [C, 4, 4]
+    const S* intrinsics;    // [C, 3, 3]
+    double near_plane, far_plane, eps2d, compensation_min, alpha_min, radius_clip;
+    bool antialiased, three_sigma;
+    // Forward writes these, backward reads radii and screen.
+    std::int32_t* radii;     // [C, N, 2] px, 0 = culled
+    S* means2d;              // [C, N, 2] px
+    S* depths;               // [C, N]
+    S* conics;               // [C, N, 3] xx, xy, yy
+    S* projected_opacities;  // [C, N]
+    S* cutoffs;              // [C, N]
+    S* screen;               // [C, N, F]
+};
+
+template <class S>
+struct ProjectGradients {
+    const S* v_means2d;              // [C, N, 2]
+    const S* v_depths;               // [C, N]
+    const S* v_conics;               // [C, N, 3]
+    const S* v_projected_opacities;  // [C, N]
+    const S* v_screen;               // [C, N, F]
+    S* v_means;                      // [N, 3]
+    S* v_quats;                      // [N, 4]
+    S* v_scales;                     // [N, 3]
+    S* v_opacities;                  // [N]
+    S* v_frequencies;                // [N, K, 3]
+    S* v_coefficients;               // [N, K, 2]
+    S* v_viewmats;                   // [C, 4, 4]
+};
+
+template <class S>
+struct ShadeParams {
+    std::int64_t cameras, splats;
+    int bands, degree;    // coefficients stored, degree evaluated
+    const S* means;       // [N, 3]
+    const S* positions;   // [C, 3] camera centres
+    const S* sh;          // [N, bands, 3]
+    std::int32_t* radii;  // [C, N, 2]; forward culls the splats of unbounded colour
+    S* colors;            // [C, N, 3]; 0 where culled. Backward reads it.
+};
+
+template <class S>
+struct ShadeGradients {
+    const S* v_colors;  // [C, N, 3]
+    S* v_means;         // [N, 3]
+    S* v_positions;     // [C, 3]
+    S* v_sh;            // [N, bands, 3]
+};
+
+template <class S>
+struct BinParams {
+    std::int64_t cameras, splats;
+    int width, height;          // [px]
+    bool tile_test;             // test tiles against the ellipse, not just its box
+    const std::int32_t* radii;  // [C, N, 2]
+    const S* means2d;           // [C, N, 2]
+    const S* depths;            // [C, N]
+    const S* conics;            // [C, N, 3]
+    const S* cutoffs;           // [C, N]
+};
+
+template <class S>
+struct BlendParams {
+    std::int64_t cameras, instances;
+    int waves, channels;
+    int width, height;  // [px]
+    double alpha_min, alpha_max, transmittance_min;
+    bool row_cut;                   // rows beyond a splat's radius hold nothing of it
+    const std::int32_t* radii;      // [M, 2], M = C * N or the number of packed splats
+    const S* means2d;               // [M, 2]
+    const S* conics;                // [M, 3]
+    const S* opacities;             // [M]
+    const S* cutoffs;               // [M]
+    const S* colors;                // [M, D]
+    const S* screen;                // [M, F]
+    const std::int32_t* splat_ids;  // [instances] into M, by (camera, tile), then by depth
+    const std::int64_t* offsets;    // [C * tiles + 1] into splat_ids
+    S* image;                       // [C, height, width, D]
+    S* transmittance;               // [C, height, width]
+};
+
+template <class S>
+struct BlendGradients {
+    const S* v_image;                // [C, height, width, D]
+    const S* v_transmittance;        // [C, height, width]
+    std::int64_t splats;             // M
+    const std::int64_t* slots;       // [instances] place of each sorted instance in emission order
+    const std::int64_t* first_slot;  // [M + 1] emission slots of each splat
+    S* v_means2d;                    // [M, 2] of the envelope alone
+    S* v_means2d_abs;                // [M, 2] sum over pixels of |gradient|, or null
+    S* v_conics;                     // [M, 3]
+    S* v_opacities;                  // [M]
+    S* v_colors;                     // [M, D]
+    S* v_screen;                     // [M, F]
+};
+
+}  // namespace gaborsplat

@@ -1,0 +1,42 @@
+// Compiled once per instruction set, with GABORSPLAT_ISA naming it and the matching compiler flags.
+#include "passes.h"
+
+#include "../primitives/kinds.h"
+#include "blend.h"
+#include "project.h"
+
+GABORSPLAT_BEGIN
+
+template <class S>
+constexpr Passes<S> passes() {
+    return {
+        [](const ProjectParams<S>& p) {
+            with_kind(p.waves, [&](auto kind) { project_forward<decltype(kind)>(p); });
+        },
+        [](const ProjectParams<S>& p, const ProjectGradients<S>& g) {
+            with_kind(p.waves, [&](auto kind) { project_backward<decltype(kind)>(p, g); });
+        },
+        shade_forward<S>,
+        shade_backward<S>,
+        [](const BlendParams<S>& p) {
+            with_kind(p.waves, [&](auto kind) { blend_forward<decltype(kind)>(p); });
+        },
+        [](const BlendParams<S>& p, const BlendGradients<S>& g) {
+            with_kind(p.waves, [&](auto kind) { blend_backward<decltype(kind)>(p, g); });
+        },
+    };
+}
+
+GABORSPLAT_END
+
+#define GABORSPLAT_JOIN(prefix, isa) prefix##isa
+#define GABORSPLAT_TABLE(prefix, isa) GABORSPLAT_JOIN(prefix, isa)
+
+namespace gaborsplat {
+// Declared first: a const object would otherwise be invisible to the other files.
+extern const Passes<float> GABORSPLAT_TABLE(float_passes_, GABORSPLAT_ISA);
+const Passes<float> GABORSPLAT_TABLE(float_passes_, GABORSPLAT_ISA) = passes<float>();
+#if defined(GABORSPLAT_DOUBLE)
+const Passes<double> GABORSPLAT_TABLE(double_passes_, GABORSPLAT_ISA) = passes<double>();
+#endif
+}  // namespace gaborsplat

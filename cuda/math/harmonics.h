@@ -1,0 +1,81 @@
+// Real spherical harmonics up to degree 3, in the order and with the signs of 3DGS.
+#pragma once
+
+#include "dual.h"
+#include "linalg.h"
+
+GABORSPLAT_BEGIN
+
+/// Basis functions of degree 0..degree at the unit vector d: values[(degree + 1)^2]. Constants
+/// are the usual normalisations, e.g. sqrt(1 / 4 pi) and sqrt(3 / 4 pi).
+template <class S>
+HD void harmonics(int degree, const Vec3<S>& d, S* values) {
+    const S &x = d.x, &y = d.y, &z = d.z;
+    values[0] = S(0.28209479177387814);
+    if (degree < 1) return;
+    values[1] = S(-0.4886025119029199) * y;
+    values[2] = S(0.4886025119029199) * z;
+    values[3] = S(-0.4886025119029199) * x;
+    if (degree < 2) return;
+    S xx = x * x, yy = y * y, zz = z * z;
+    values[4] = S(1.0925484305920792) * (x * y);
+    values[5] = S(-1.0925484305920792) * (y * z);
+    values[6] = S(0.31539156525252005) * (S(2) * zz - xx - yy);
+    values[7] = S(-1.0925484305920792) * (x * z);
+    values[8] = S(0.5462742152960396) * (xx - yy);
+    if (degree < 3) return;
+    values[9] = S(-0.5900435899266435) * (y * (S(3) * xx - yy));
+    values[10] = S(2.890611442640554) * (x * y * z);
+    values[11] = S(-0.4570457994644658) * (y * (S(4) * zz - xx - yy));
+    values[12] = S(0.3731763325901154) * (z * (S(2) * zz - S(3) * xx - S(3) * yy));
+    values[13] = S(-0.4570457994644658) * (x * (S(4) * zz - xx - yy));
+    values[14] = S(1.445305721320277) * (z * (xx - yy));
+    values[15] = S(-0.5900435899266435) * (x * (xx - S(3) * yy));
+}
+
+/// x, but 0 where it is negative. What is not bounded stays, for the caller to cull.
+template <class S>
+HD S ramp(S x) {
+    return x < S(0) && bounded(x) ? S(0) : x;
+}
+
+/// Colour of a splat seen along the (not normalised) direction: 0.5 + sum_j sh_j Y_j, at least 0.
+/// `sh` is [bands, 3].
+template <class S>
+HD Vec3<S> shade(int degree, Vec3<S> direction, const S* sh) {
+    Vec3<S> d = (S(1) / sqrt_(dot(direction, direction))) * direction;
+    S basis[16];
+    harmonics(degree, d, basis);
+    S half = S(0.5);
+    Vec3<S> color = {half, half, half};
+    for (int j = 0; j < (degree + 1) * (degree + 1); ++j)
+        color = color + basis[j] * Vec3<S>{sh[3 * j], sh[3 * j + 1], sh[3 * j + 2]};
+    return {ramp(color.x), ramp(color.y), ramp(color.z)};
+}
+
+/// Adds the gradient of `shade` to v_sh and returns that of the direction. `color` is its result:
+/// a channel at its lower bound passes nothing.
+template <class S>
+HD Vec3<S> shade_vjp(int degree, Vec3<S> direction, const S* sh, Vec3<S> color, Vec3<S> v_color,
+                     S* v_sh) {
+    Vec3<S> v = {color.x > S(0) ? v_color.x : S(0), color.y > S(0) ? v_color.y : S(0),
+                 color.z > S(0) ? v_color.z : S(0)};
+    S inverse = S(1) / sqrt_(dot(direction, direction));
+    Vec3<S> d = inverse * direction;
+    using D = Dual<S, 3>;
+    D basis[16];
+    harmonics(degree, Vec3<D>{D::variable(d.x, 0), D::variable(d.y, 1), D::variable(d.z, 2)},
+              basis);
+    Vec3<S> v_unit = {S(0), S(0), S(0)};
+    for (int j = 0; j < (degree + 1) * (degree + 1); ++j) {
+        v_sh[3 * j] += basis[j].value * v.x;
+        v_sh[3 * j + 1] += basis[j].value * v.y;
+        v_sh[3 * j + 2] += basis[j].value * v.z;
+        S v_basis = dot(v, Vec3<S>{sh[3 * j], sh[3 * j + 1], sh[3 * j + 2]});
+        const S* g = basis[j].partial;
+        v_unit = v_unit + v_basis * Vec3<S>{g[0], g[1], g[2]};
+    }
+    return inverse * (v_unit - dot(v_unit, d) * d);
+}
+
+GABORSPLAT_END

@@ -1,0 +1,197 @@
+// One splat seen by one camera, and the gradient of that. Both backends call these two functions.
+#pragma once
+
+#include "../primitives/kind.h"
+#include "camera.h"
+#include "compositing.h"
+#include "covariance.h"
+
+GABORSPLAT_BEGIN
+
+template <class S>
+struct SplatParameters {
+    Vec3<S> mean;
+    Quat<S> quat;  // any non-zero length
+    Vec3<S> scale;
+    S opacity;
+    WaveParameters<S> waves;
+};
+
+template <class S>
+struct ProjectionSettings {
+    S near_plane, far_plane;
+    S eps2d;  // [px^2]
+    S compensation_min;
+    S alpha_min;
+    S radius_clip;  // splats of no larger radius are culled [px]
+    bool antialiased;
+    bool three_sigma;  // Inria's extent instead of the exact one
+};
+
+/// What the image needs to know of a splat.
+template <class S, class Kind>
+struct ProjectedSplat {
+    int radius_x, radius_y;  // [px]; 0 when culled, and nothing else is then defined
+    Vec2<S> mean2d;          // [px]
+    S depth;
+    Sym2<S> conic;  // [px^-2]
+    S opacity;      // compensated when antialiased
+    S cutoff;       // envelope power beyond which alpha is under alpha_min
+    S screen[Kind::kScreen > 0 ? Kind::kScreen : 1];
+};
+
+template <class S>
+struct ProjectedGradient {
+    Vec2<S> mean2d;
+    S depth;
+    Vec3<S> conic;  // of (xx, xy, yy) as the blend uses them: xy once
+    S opacity;
+    const S* screen;
+};
+
+template <class S>
+struct SplatGradient {
+    Vec3<S> mean;
+    Quat<S> quat;
+    Vec3<S> scale;
+    S opacity;
+};
+
+template <class S>
+struct PoseGradient {
+    Mat3<S> rotation;
+    Vec3<S> translation;
+};
+
+/// The splat's geometry on the way to the image; forward and backward start here.
+template <class S>
+struct Geometry {
+    Vec3<S> point;  // in camera space
+    Quat<S> unit_quat;
+    S quat_norm;
+    Mat3<S> rotation;    // splat to world
+    Mat3<S> axes;        // rotation diag(scale)
+    Mat23<S> to_pixels;  // P = J W
+    Footprint<S> footprint;
+};
+
+template <class S>
+HD Geometry<S> splat_geometry(const SplatParameters<S>& splat, const View<S>& view, S eps2d) {
+    Geometry<S> g;
+    g.point = view.rotation * splat.mean + view.translation;
+    Quat<S> q = splat.quat;
+    g.quat_norm = sqrt_(q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z);
+    S inverse = S(1) / g.quat_norm;
+    g.unit_quat = {inverse * q.w, inverse * q.x, inverse * q.y, inverse * q.z};
+    g.rotation = rotation(g.unit_quat);
+    g.axes = scaled_columns(g.rotation, splat.scale);
+    g.to_pixels = perspective_jacobian(view, g.point) * view.rotation;
+    g.footprint = footprint(g.to_pixels * g.axes, eps2d);
+    return g;
+}
+
+/// Half extents of the splat on the image [px].
+template <class S>
+HD Vec2<S> extent(const Footprint<S>& f, S cutoff, bool three_sigma) {
+    if (!three_sigma) {
+        S reach = S(2) * cutoff;
+        return {sqrt_(reach * f.covariance.xx), sqrt_(reach * f.covariance.yy)};
+    }
+    S middle = S(0.5) * (f.covariance.xx + f.covariance.yy);
+    S largest = middle + sqrt_(max_(middle * middle - f.determinant, S(0.1)));
+    S radius = S(3) * sqrt_(largest);
+    return {radius, radius};
+}
+
+/// A radius as a whole number of pixels; bounded, since converting a large float is undefined.
+template <class S>
+HD int whole_radius(S radius) {
+    S bounded = min_(radius, S(1 << 24));
+    int whole = static_cast<int>(bounded);
+    return whole + (S(whole) < bounded ? 1 : 0);
+}
+
+template <class Kind, class S>
+HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& splat, const View<S>& view,
+                                         const ProjectionSettings<S>& settings) {
+    ProjectedSplat<S, Kind> out = {};
+    // Every guard is phrased so that NaN fails it.
+    if (!(splat.scale.x > S(0) && splat.scale.y > S(0) && splat.scale.z > S(0))) return out;
+    Vec3<S> point = view.rotation * splat.mean + view.translation;
+    if (!(point.z > settings.near_plane && point.z < settings.far_plane)) return out;
+
+    Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
+    const Footprint<S>& f = g.footprint;
+    if (!(g.quat_norm > S(0) && f.determinant > S(0) && bounded(f.determinant))) return out;
+    out.mean2d = perspective(view, g.point);
+    out.depth = g.point.z;
+    out.conic = f.conic;
+    out.opacity = splat.opacity;
+    if (settings.antialiased)
+        out.opacity = splat.opacity * compensation(f.sharpness, settings.compensation_min);
+    Kind::to_screen(splat.waves, f, out.mean2d, out.screen);
+    for (int i = 0; i < Kind::kScreen; ++i)
+        if (!bounded(out.screen[i])) return out;
+    S peak = Kind::peak(out.screen);
+    if (!(out.opacity * peak > S(0) && bounded(out.opacity * peak))) return out;
+    out.cutoff = cutoff_power(out.opacity, peak, settings.alpha_min);
+    if (!(out.cutoff > S(0))) return out;
+
+    Vec2<S> radius = extent(f, out.cutoff, settings.three_sigma);
+    bool on_image = out.mean2d.x + radius.x > S(0) && out.mean2d.x - radius.x < view.size.x &&
+                    out.mean2d.y + radius.y > S(0) && out.mean2d.y - radius.y < view.size.y;
+    if (!(on_image && max_(radius.x, radius.y) > settings.radius_clip)) return out;
+    out.radius_x = whole_radius(radius.x);
+    out.radius_y = whole_radius(radius.y);
+    return out;
+}
+
+/// Gradient of `project_splat` to the splat and the camera pose, for a splat that was not culled.
+/// `screen` holds the kind's forward result. Wave gradients are added to `v_waves`, the pose's to
+/// `v_pose`.
+template <class Kind, class S>
+HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& splat, const View<S>& view,
+                                      const ProjectionSettings<S>& settings, const S* screen,
+                                      const ProjectedGradient<S>& v, WaveGradients<S> v_waves,
+                                      PoseGradient<S>& v_pose) {
+    Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
+    const Footprint<S>& f = g.footprint;
+    SplatGradient<S> out = {};
+
+    ScreenGradient<S> kind = Kind::to_screen_vjp(splat.waves, f, screen, v.screen, v_waves);
+    out.opacity = v.opacity;
+    S v_sharpness = S(0);
+    if (settings.antialiased) {
+        S minimum = settings.compensation_min;
+        out.opacity = v.opacity * compensation(f.sharpness, minimum);
+        v_sharpness = compensation_vjp(f.sharpness, minimum, v.opacity * splat.opacity);
+    }
+    Sym2<S> v_conic = Sym2<S>{v.conic.x, S(0.5) * v.conic.y, v.conic.z} + kind.conic;
+    Mat23<S> v_basis = kind.basis + footprint_vjp(f, v_conic, v_sharpness, settings.eps2d);
+
+    // basis = to_pixels axes, axes = rotation diag(scale), to_pixels = jacobian view.rotation.
+    Mat3<S> v_axes = transposed_product(g.to_pixels, v_basis);
+    Mat23<S> v_to_pixels = v_basis * transpose(g.axes);
+    Mat3<S> columns = transpose(g.rotation), v_columns = transpose(v_axes);
+    out.scale = {dot(v_columns.row0, columns.row0), dot(v_columns.row1, columns.row1),
+                 dot(v_columns.row2, columns.row2)};
+    Quat<S> u = g.unit_quat;
+    Quat<S> v_unit = rotation_vjp(u, scaled_columns(v_axes, splat.scale));
+    S along = u.w * v_unit.w + u.x * v_unit.x + u.y * v_unit.y + u.z * v_unit.z;
+    S inverse = S(1) / g.quat_norm;
+    out.quat = {inverse * (v_unit.w - along * u.w), inverse * (v_unit.x - along * u.x),
+                inverse * (v_unit.y - along * u.y), inverse * (v_unit.z - along * u.z)};
+
+    Mat23<S> v_jacobian = v_to_pixels * transpose(view.rotation);
+    Vec3<S> v_point = perspective_vjp(view, g.point, v.mean2d + kind.mean2d) +
+                      perspective_jacobian_vjp(view, g.point, v_jacobian);
+    v_point.z = v_point.z + v.depth;
+    out.mean = v_point * view.rotation;
+    Mat23<S> jacobian = perspective_jacobian(view, g.point);
+    v_pose.rotation =
+        v_pose.rotation + transposed_product(jacobian, v_to_pixels) + outer(v_point, splat.mean);
+    v_pose.translation = v_pose.translation + v_point;
+    return out;
+}
+
+GABORSPLAT_END

@@ -1,0 +1,73 @@
+// Scalar functions that the formulas are written with. Each exists for float, double, Dual<T, N>
+// (dual.h) and Pack<T, N> (cpu/pack.h), so that one formula serves them all.
+#pragma once
+
+#if !defined(__CUDACC_RTC__)
+#include <cmath>
+#endif
+
+#if defined(__CUDACC__)
+#define HD __host__ __device__ __forceinline__
+#else
+#define HD inline
+#endif
+
+// Every instruction set compiles these headers into a namespace of its own: without it the linker
+// would fold the inline functions of all variants into one, built for whichever came first.
+#ifndef GABORSPLAT_ISA
+#define GABORSPLAT_ISA portable
+#endif
+#define GABORSPLAT_BEGIN   \
+    namespace gaborsplat { \
+    inline namespace GABORSPLAT_ISA {
+#define GABORSPLAT_END \
+    }                  \
+    }
+
+GABORSPLAT_BEGIN
+
+template <class S>
+struct CosSin {
+    S cosine, sine;
+};
+
+HD float sqrt_(float x) { return ::sqrtf(x); }
+HD double sqrt_(double x) { return ::sqrt(x); }
+HD float exp_(float x) { return ::expf(x); }
+HD double exp_(double x) { return ::exp(x); }
+HD float log_(float x) { return ::logf(x); }
+HD double log_(double x) { return ::log(x); }
+HD float abs_(float x) { return ::fabsf(x); }
+HD double abs_(double x) { return ::fabs(x); }
+
+/// The second operand where the comparison fails, so `min_(NaN, bound)` is the bound.
+template <class S>
+HD S min_(S x, S bound) {
+    return x < bound ? x : bound;
+}
+template <class S>
+HD S max_(S x, S bound) {
+    return x > bound ? x : bound;
+}
+
+// Splats with a projected number beyond this are culled: products of two would leave float.
+constexpr double kLargest = 1e15;
+
+/// Positively phrased, so NaN is not bounded.
+template <class S>
+HD bool bounded(S x) {
+    return abs_(x) < S(kLargest);
+}
+
+/// Cosine and sine of `turns` full turns. The whole turns are taken off first: the remainder is
+/// exact, while a large angle in radians would lose its fraction in float.
+HD CosSin<float> cos_sin_turns(float turns) {
+    float angle = 6.283185307179586f * (turns - ::rintf(turns));
+    return {::cosf(angle), ::sinf(angle)};
+}
+HD CosSin<double> cos_sin_turns(double turns) {
+    double angle = 6.283185307179586 * (turns - ::rint(turns));
+    return {::cos(angle), ::sin(angle)};
+}
+
+GABORSPLAT_END

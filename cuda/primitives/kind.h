@@ -1,0 +1,46 @@
+// The contract of a kind of primitive: what modulates the Gaussian envelope of a splat.
+//
+// A kind is a struct with no data, and these members; everything else (passes, gradients, the
+// Python side, tests) is generic over them. `gaussian.h` is the smallest example.
+//
+//   kWaves                     waves per splat: the width of its parameter arrays
+//   kScreen                    numbers that describe the modulation on the image
+//   to_screen(world, footprint, mean2d, screen)
+//                              parameters in the splat's frame -> `screen`, for one camera
+//   to_screen_vjp(world, footprint, screen, v_screen) -> ScreenGradient
+//   peak(screen)               an upper bound of |modulation|, so that culling stays exact
+//   evaluate<V>(screen, p) -> Evaluation<V>
+//                              the modulation at pixel p, and what its gradient reuses
+//   evaluate_vjp<V>(screen, p, evaluation, v_modulation, v_screen)
+//                              adds the gradient to v_screen[kScreen]
+//
+// A modulation is 1 where the kind has nothing to say. Today it multiplies alpha; envelope and
+// modulation reach the blend as two numbers, so that a kind may modulate colour instead.
+#pragma once
+
+#include "../math/covariance.h"
+#include "../math/linalg.h"
+
+GABORSPLAT_BEGIN
+
+/// Parameters of one splat's waves, in its own whitened frame.
+template <class S>
+struct WaveParameters {
+    const S* frequencies;   // [K, 3] cycles per sigma
+    const S* coefficients;  // [K, 2] cosine, sine
+};
+template <class S>
+struct WaveGradients {
+    S* frequencies;   // [K, 3], added to
+    S* coefficients;  // [K, 2], added to
+};
+
+/// What `to_screen_vjp` returns besides the gradients of the waves themselves.
+template <class S>
+struct ScreenGradient {
+    Mat23<S> basis;
+    Sym2<S> conic;  // of the full symmetric matrix
+    Vec2<S> mean2d;
+};
+
+GABORSPLAT_END

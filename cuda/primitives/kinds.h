@@ -1,0 +1,28 @@
+// The registry: one line a kind, in the order of its number of waves.
+#pragma once
+
+#include "gabor.h"
+#include "gaussian.h"
+
+#define GABORSPLAT_KINDS(KIND) \
+    KIND(gaussian, Gaussian)   \
+    KIND(gabor1, Gabor<1>)     \
+    KIND(gabor2, Gabor<2>)     \
+    KIND(gabor4, Gabor<4>)
+
+GABORSPLAT_BEGIN
+
+/// Calls `visit(Kind{})` for the kind with this many waves; false when there is none.
+template <class Visitor>
+bool with_kind(int waves, Visitor&& visit) {
+#define GABORSPLAT_VISIT(name, Kind) \
+    if (waves == Kind::kWaves) {     \
+        visit(Kind{});               \
+        return true;                 \
+    }
+    GABORSPLAT_KINDS(GABORSPLAT_VISIT)
+#undef GABORSPLAT_VISIT
+    return false;
+}
+
+GABORSPLAT_END

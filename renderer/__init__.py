@@ -1,0 +1,8 @@
+"""What a splat is, how it becomes an image, and how it is fitted to photos."""
+
+from .compat import rasterization as rasterization
+from .render import render as render
+from .types import Camera as Camera
+from .types import Frame as Frame
+from .types import RenderSettings as RenderSettings
+from .types import Splats as Splats

@@ -1,0 +1,112 @@
+"""Types of the compiled CPU backend (cuda/cpu/module.cpp)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import _constants as constants
+
+class ProjectOptions:
+    def __init__(
+        self,
+        *,
+        width: int,
+        height: int,
+        near_plane: float,
+        far_plane: float,
+        eps2d: float,
+        compensation_min: float,
+        alpha_min: float,
+        radius_clip: float,
+        antialiased: bool,
+        three_sigma: bool,
+    ) -> None: ...
+
+class BlendOptions:
+    def __init__(
+        self,
+        *,
+        waves: int,
+        cameras: int,
+        width: int,
+        height: int,
+        alpha_min: float,
+        alpha_max: float,
+        transmittance_min: float,
+        row_cut: bool,
+    ) -> None: ...
+
+Ints = NDArray[np.int32]
+Longs = NDArray[np.int64]
+
+def project(
+    inputs: Sequence[Tensor],
+    waves: int,
+    options: ProjectOptions,
+    radii: Tensor,
+    screen: Tensor,
+    outputs: Sequence[Tensor],
+    /,
+) -> None: ...
+def project_backward(
+    inputs: Sequence[Tensor],
+    waves: int,
+    options: ProjectOptions,
+    radii: Tensor,
+    screen: Tensor,
+    v_outputs: Sequence[Tensor],
+    v_inputs: Sequence[Tensor],
+    /,
+) -> None: ...
+def shade(
+    inputs: Sequence[Tensor], degree: int, radii: Tensor, colors: Tensor, /
+) -> None: ...
+def shade_backward(
+    inputs: Sequence[Tensor],
+    degree: int,
+    radii: Tensor,
+    colors: Tensor,
+    v_colors: Tensor,
+    v_inputs: Sequence[Tensor],
+    /,
+) -> None: ...
+def bin_to_tiles(
+    inputs: Sequence[Tensor],
+    radii: Tensor,
+    cameras: int,
+    width: int,
+    height: int,
+    tile_test: bool,
+    /,
+) -> tuple[Ints, Longs, Longs, Longs]: ...
+def blend(
+    inputs: Sequence[Tensor],
+    options: BlendOptions,
+    radii: Tensor,
+    splat_ids: Tensor,
+    offsets: Tensor,
+    image: Tensor,
+    transmittance: Tensor,
+    /,
+) -> None: ...
+def blend_backward(
+    inputs: Sequence[Tensor],
+    options: BlendOptions,
+    radii: Tensor,
+    splat_ids: Tensor,
+    offsets: Tensor,
+    image: Tensor,
+    transmittance: Tensor,
+    v_outputs: Sequence[Tensor],
+    slots: Tensor,
+    first_slot: Tensor,
+    v_inputs: Sequence[Tensor],
+    /,
+) -> None: ...
+def threads() -> int: ...
+def set_threads(count: int) -> None: ...
+def isa() -> str: ...
+def kinds() -> list[str]: ...
+def screen_size(waves: int) -> int: ...

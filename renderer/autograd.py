@@ -1,0 +1,191 @@
+"""The differentiable stages, and the only `torch.autograd.Function`s. No arithmetic here: each
+class saves tensors and calls a backend, chosen by the tensors' device."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import cpu
+from .stages import Geometry, Projected, Tiles, Views
+from .types import RenderSettings
+
+
+def backend(device: torch.device) -> ModuleType:
+    """The module that implements the passes for tensors on `device`.
+
+    Raises:
+        ValueError: there is none for this device.
+    """
+    if device.type == "cpu":
+        return cpu
+    raise ValueError(f"splats are on {device}: this version renders on the CPU; move them there")
+
+
+def _checked(tensors: dict[str, Tensor]) -> list[Tensor]:
+    """The tensors, contiguous, after checking that they share one device and floating type."""
+    first_name, first = next(iter(tensors.items()))
+    if first.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"{first_name} must be float32 or float64, not {first.dtype}")
+    for name, tensor in tensors.items():
+        if (tensor.dtype, tensor.device) != (first.dtype, first.device):
+            raise ValueError(
+                f"{name} is {tensor.dtype} on {tensor.device}, "
+                f"but {first_name} is {first.dtype} on {first.device}"
+            )
+    return [tensor.contiguous() for tensor in tensors.values()]
+
+
+def _dense(gradients: tuple[Tensor | None, ...], like: tuple[Tensor, ...]) -> list[Tensor]:
+    """Gradients as contiguous tensors, zero where autograd has none."""
+    return [
+        torch.zeros_like(tensor) if gradient is None else gradient.contiguous()
+        for gradient, tensor in zip(gradients, like, strict=True)
+    ]
+
+
+class _Project(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        size: tuple[int, int],
+        settings: RenderSettings,
+        radius_clip: float,
+        *inputs: Tensor,
+    ) -> tuple[Tensor, ...]:
+        passes = backend(inputs[0].device)
+        out: Projected = passes.project(inputs, size, settings, radius_clip)
+        ctx.size, ctx.settings, ctx.passes = size, settings, passes
+        ctx.save_for_backward(*inputs, out.radii, out.screen)
+        ctx.mark_non_differentiable(out.radii, out.cutoffs)
+        ctx.set_materialize_grads(False)
+        ctx.like = (out.means2d, out.depths, out.conics, out.opacities, out.screen)
+        return out.tensors()
+
+    @staticmethod
+    def backward(ctx: Any, *v: Tensor | None) -> tuple[Tensor | None, ...]:
+        *inputs, radii, screen = ctx.saved_tensors
+        _, v_means2d, v_depths, v_conics, v_opacities, _, v_screen = v
+        v_outputs = _dense((v_means2d, v_depths, v_conics, v_opacities, v_screen), ctx.like)
+        v_inputs = ctx.passes.project_backward(
+            inputs, ctx.size, ctx.settings, (radii, screen), v_outputs
+        )
+        return None, None, None, *v_inputs, None
+
+
+class _Shade(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, degree: int, radii: Tensor, *inputs: Tensor) -> Tensor:
+        passes = backend(inputs[0].device)
+        colors: Tensor = passes.shade(inputs, degree, radii)
+        ctx.degree, ctx.passes = degree, passes
+        ctx.save_for_backward(*inputs, radii, colors)
+        return colors
+
+    @staticmethod
+    def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, radii, colors = ctx.saved_tensors
+        v_inputs = ctx.passes.shade_backward(inputs, ctx.degree, radii, colors, v[0].contiguous())
+        return None, None, *v_inputs
+
+
+class _Blend(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tiles: Tiles,
+        shape: tuple[int, int, int, int],
+        settings: RenderSettings,
+        absgrad: bool,
+        radii: Tensor,
+        *inputs: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        passes = backend(inputs[0].device)
+        image, transmittance = passes.blend(inputs, radii, tiles, shape, settings)
+        ctx.tiles, ctx.waves, ctx.settings, ctx.passes = tiles, shape[3], settings, passes
+        ctx.absgrad = absgrad
+        ctx.save_for_backward(radii, *inputs, image, transmittance)
+        ctx.set_materialize_grads(False)
+        return image, transmittance
+
+    @staticmethod
+    def backward(ctx: Any, *v: Tensor | None) -> tuple[Tensor | None, ...]:
+        radii, *inputs, image, transmittance = ctx.saved_tensors
+        v_image, v_transmittance = _dense(v, (image, transmittance))
+        v_means2d, v_conics, v_opacities, v_colors, v_screen, *v_absolute = (
+            ctx.passes.blend_backward(
+                inputs,
+                radii,
+                ctx.tiles,
+                (image, transmittance, v_image, v_transmittance),
+                ctx.settings,
+                waves=ctx.waves,
+                absolute=ctx.absgrad,
+            )
+        )
+        if ctx.absgrad:
+            inputs[0].absgrad = v_absolute[0]  # where gsplat's strategies look for it
+        v_inputs = (v_means2d, v_conics, v_opacities, None, v_colors, v_screen)
+        return None, None, None, None, None, *v_inputs
+
+
+def project(
+    geometry: Geometry, views: Views, settings: RenderSettings, radius_clip: float = 0.0
+) -> Projected:
+    """Splats on the image of every view, fields of shape [C, N, ...].
+
+    Differentiable in the geometry and the view matrices. Splats that are not finite, not in front
+    of the camera, outside the image or nowhere above alpha_min are culled.
+
+    Raises:
+        ValueError: tensors of mixed or unsupported type or device.
+    """
+    inputs = _checked({**vars(geometry), "viewmats": views.viewmats, "Ks": views.intrinsics})
+    return Projected(*_Project.apply(views.size, settings, radius_clip, *inputs))
+
+
+def shade(means: Tensor, sh: Tensor, views: Views, radii: Tensor, degree: int) -> Tensor:
+    """Colours [C, N, 3] of spherical harmonics `sh` [N, B, 3] seen from every view: 0.5 + sum, at
+    least 0; 0 where culled. A splat whose colour is not finite is culled here: its radius becomes
+    0. Differentiable in means, sh and the view matrices."""
+    rotations, translations = views.viewmats[:, :3, :3], views.viewmats[:, :3, 3:]
+    positions = -(rotations.transpose(1, 2) @ translations)[..., 0]
+    inputs = _checked({"means": means, "camera positions": positions, "sh": sh})
+    colors: Any = _Shade.apply(degree, radii, *inputs)
+    return colors
+
+
+def bin_to_tiles(projected: Projected, size: tuple[int, int], settings: RenderSettings) -> Tiles:
+    """The splats of every tile, front to back. `projected` has shape [C, N]."""
+    detached = Projected(*(tensor.detach() for tensor in projected.tensors()))
+    tiles: Tiles = backend(projected.depths.device).bin_to_tiles(detached, size, settings)
+    return tiles
+
+
+def blend(
+    projected: Projected,
+    colors: Tensor,
+    tiles: Tiles,
+    shape: tuple[int, int, int, int],
+    settings: RenderSettings,
+    *,
+    absgrad: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Composite front to back.
+
+    Args:
+        colors: [..., D] values to blend, one row per projected splat.
+        shape: (C, H, W, K) cameras, image height and width, waves per splat.
+        absgrad: on backward, set `projected.means2d.absgrad` to the sum over pixels of the
+            absolute gradient.
+
+    Returns:
+        Image [C, H, W, D] without background, and transmittance [C, H, W].
+    """
+    p = projected
+    inputs = (p.means2d, p.conics, p.opacities, p.cutoffs, colors.contiguous(), p.screen)
+    result: Any = _Blend.apply(tiles, shape, settings, absgrad, p.radii, *inputs)
+    return result

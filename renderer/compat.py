@@ -1,0 +1,269 @@
+"""gsplat's `rasterization` on our kernels: its strategies and other trainers run unchanged.
+
+Written to the interface of gsplat 1.5.3 (Ye et al. 2025, Apache-2.0). What this adds is `gabor=`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from . import autograd
+from ._native import constants
+from .stages import Geometry, Projected, Tiles, Views
+from .types import RenderSettings
+
+RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
+
+
+@dataclass(frozen=True)
+class _Packing:
+    """Which (camera, splat) pairs the packed rows are; None keeps all of them."""
+
+    camera_ids: Tensor  # [nnz]
+    gaussian_ids: Tensor  # [nnz]
+
+    def pick(self, tensor: Tensor) -> Tensor:
+        return tensor[self.camera_ids, self.gaussian_ids]
+
+
+def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
+    means: Tensor,
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    near_plane: float = 0.01,
+    far_plane: float = 1e10,
+    radius_clip: float = 0.0,
+    eps2d: float = 0.3,
+    sh_degree: int | None = None,
+    packed: bool = True,
+    tile_size: int = 16,
+    backgrounds: Tensor | None = None,
+    render_mode: RenderMode = "RGB",
+    sparse_grad: bool = False,
+    absgrad: bool = False,
+    rasterize_mode: Literal["classic", "antialiased"] = "classic",
+    channel_chunk: int = 32,
+    distributed: bool = False,
+    camera_model: str = "pinhole",
+    segmented: bool = False,
+    covars: Tensor | None = None,
+    with_ut: bool = False,
+    with_eval3d: bool = False,
+    radial_coeffs: Tensor | None = None,
+    tangential_coeffs: Tensor | None = None,
+    thin_prism_coeffs: Tensor | None = None,
+    ftheta_coeffs: Any = None,
+    rolling_shutter: Any = None,
+    viewmats_rs: Tensor | None = None,
+    *,
+    gabor: tuple[Tensor, Tensor] | None = None,
+    settings: RenderSettings | None = None,
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Rasterize N splats to C images.
+
+    Args:
+        means: [N, 3] centres.
+        quats: [N, 4] rotations wxyz, any non-zero length.
+        scales: [N, 3] standard deviations.
+        opacities: [N] in [0, 1].
+        colors: [N, D] or [C, N, D] values to blend, or with `sh_degree` [N, B, 3] or [C, N, B, 3]
+            spherical harmonics.
+        viewmats: [C, 4, 4] world to camera.
+        Ks: [C, 3, 3] intrinsics [px].
+        near_plane, far_plane: bounds of camera z outside which splats are culled.
+        radius_clip: splats of no larger radius are culled [px].
+        eps2d: dilation of the 2D covariance [px^2].
+        packed: drop invisible splats before blending; `info` then holds [nnz, ...] tensors.
+        backgrounds: [C, D] colour behind the splats.
+        render_mode: what the channels are: colour, accumulated depth (D), expected depth (ED).
+        absgrad: give `info["means2d"]` an `absgrad` on backward.
+        rasterize_mode: "antialiased" compensates the opacity for the dilation.
+        channel_chunk, segmented: without effect, as the result does not depend on them.
+        gabor: frequencies [N, K, 3] and coefficients [N, K, 2] of each splat's waves.
+        settings: thresholds that gsplat does not expose; by default RenderSettings(). Fields that
+            have an argument here are taken from that argument.
+
+    Returns:
+        Images [C, H, W, D], alphas [C, H, W, 1], and gsplat's `info`. The gradient of
+        `info["means2d"]` is that of the envelope alone: what the waves do to the mean would swamp
+        the thresholds of density control (gabor-math 1.8).
+
+    Raises:
+        ValueError: a shape that does not fit, or an option of gsplat's that is not supported.
+    """
+    unsupported = {
+        "tile_size other than 16": tile_size != constants.TILE_SIZE,
+        "sparse_grad": sparse_grad,
+        "distributed": distributed,
+        f"camera_model={camera_model!r}": camera_model != "pinhole",
+        "covars": covars is not None,
+        "with_ut": with_ut,
+        "with_eval3d": with_eval3d,
+        "radial_coeffs": radial_coeffs is not None,
+        "tangential_coeffs": tangential_coeffs is not None,
+        "thin_prism_coeffs": thin_prism_coeffs is not None,
+        "ftheta_coeffs": ftheta_coeffs is not None,
+        "rolling_shutter": rolling_shutter is not None and getattr(rolling_shutter, "name", "") != "GLOBAL",
+        "viewmats_rs": viewmats_rs is not None,
+    }
+    for option, used in unsupported.items():
+        if used:
+            raise ValueError(f"rasterization: {option} is not supported")
+    del channel_chunk, segmented
+
+    base = settings or RenderSettings()
+    settings = RenderSettings(
+        antialiased=rasterize_mode == "antialiased",
+        near_plane=near_plane,
+        far_plane=far_plane,
+        eps2d=eps2d,
+        compensation_min=base.compensation_min,
+        alpha_min=base.alpha_min,
+        alpha_max=base.alpha_max,
+        transmittance_min=base.transmittance_min,
+        extent=base.extent,
+    )
+    if gabor is None:
+        n = len(means)
+        gabor = means.new_zeros(n, 0, 3), means.new_zeros(n, 0, 2)
+    geometry = Geometry(means, quats, scales, opacities, *gabor)
+    views = Views(viewmats, Ks, (width, height))
+    _check_shapes(geometry, colors, views, sh_degree)
+
+    dense = autograd.project(geometry, views, settings, radius_clip)
+    tiles = autograd.bin_to_tiles(dense, views.size, settings)
+    values = _values(means, colors, views, dense.radii, sh_degree)
+    if packed:
+        projected, values, tiles, packing = _pack(dense, values, tiles)
+    else:
+        projected, packing = dense, None
+    channels, backgrounds = _with_depth(values, projected.depths, backgrounds, render_mode)
+    shape = (len(viewmats), height, width, geometry.waves)
+    image, transmittance = autograd.blend(
+        projected, channels, tiles, shape, settings, absgrad=absgrad
+    )
+    alphas = 1 - transmittance[..., None]
+    if backgrounds is not None:
+        image = image + transmittance[..., None] * backgrounds[:, None, None, :]
+    if render_mode in ("ED", "RGB+ED"):
+        expected = image[..., -1:] / alphas.clamp(min=1e-10)
+        image = torch.cat([image[..., :-1], expected], dim=-1)
+    return image, alphas, _info(projected, tiles, views, packing)
+
+
+def _check_shapes(geometry: Geometry, colors: Tensor, views: Views, sh_degree: int | None) -> None:
+    n, c, k = len(geometry.means), len(views.viewmats), geometry.waves
+    expected = {
+        "means": (geometry.means, (n, 3)),
+        "quats": (geometry.quats, (n, 4)),
+        "scales": (geometry.scales, (n, 3)),
+        "opacities": (geometry.opacities, (n,)),
+        "gabor frequencies": (geometry.frequencies, (n, k, 3)),
+        "gabor coefficients": (geometry.coefficients, (n, k, 2)),
+        "viewmats": (views.viewmats, (c, 4, 4)),
+        "Ks": (views.intrinsics, (c, 3, 3)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")
+    shape = tuple(colors.shape)
+    per_splat = 1 if sh_degree is None else 2
+    if shape[:-per_splat] not in ((n,), (c, n)) or (sh_degree is not None and shape[-1] != 3):
+        rule = f"[{n}, D] or [{c}, {n}, D]" if sh_degree is None else f"[..., {n}, B, 3]"
+        raise ValueError(f"colors must have shape {rule}, not {shape}")
+
+
+def _values(
+    means: Tensor, colors: Tensor, views: Views, radii: Tensor, sh_degree: int | None
+) -> Tensor:
+    """Values to blend, [C, N, D]."""
+    cameras = len(views.viewmats)
+    if sh_degree is None:
+        return colors.expand(cameras, *colors.shape[-2:])
+    if colors.ndim == 3:
+        return autograd.shade(means, colors, views, radii, sh_degree)
+    per_camera = [
+        autograd.shade(means, sh, Views(viewmat[None], k[None], views.size), r[None], sh_degree)
+        for sh, viewmat, k, r in zip(colors, views.viewmats, views.intrinsics, radii, strict=True)
+    ]
+    return torch.cat(per_camera)
+
+
+def _pack(
+    dense: Projected, values: Tensor, tiles: Tiles
+) -> tuple[Projected, Tensor, Tiles, _Packing]:
+    """Drop the culled splats."""
+    visible = (dense.radii > 0).all(dim=-1)
+    packing = _Packing(*torch.where(visible))
+    packed = Projected(*(packing.pick(tensor) for tensor in dense.tensors()))
+    row_of = visible.flatten().cumsum(0) - 1
+    keep = torch.cat([visible.flatten(), visible.new_ones(1)])
+    tiles = Tiles(
+        splat_ids=row_of[tiles.splat_ids.long()].int(),
+        offsets=tiles.offsets,
+        slots=tiles.slots,
+        first_slot=tiles.first_slot[keep],
+    )
+    return packed, packing.pick(values), tiles, packing
+
+
+def _with_depth(
+    values: Tensor, depths: Tensor, backgrounds: Tensor | None, mode: RenderMode
+) -> tuple[Tensor, Tensor | None]:
+    """Channels to blend, and their background, for a render mode. Depth has no background."""
+    if mode == "RGB":
+        return values, backgrounds
+    if mode in ("D", "ED"):
+        return depths[..., None], None
+    if backgrounds is not None:
+        backgrounds = torch.nn.functional.pad(backgrounds, (0, 1))
+    return torch.cat([values, depths[..., None]], dim=-1), backgrounds
+
+
+def _info(
+    projected: Projected, tiles: Tiles, views: Views, packing: _Packing | None
+) -> dict[str, Any]:
+    """gsplat's dictionary of intermediate results."""
+    width, height = views.size
+    size = constants.TILE_SIZE
+    across, down = math.ceil(width / size), math.ceil(height / size)
+    cameras = len(views.viewmats)
+    # gsplat's sort key: image, tile, then the depth's bits.
+    tile_bits = int(math.log2(across * down)) + 1
+    counts = tiles.offsets.diff()
+    tile = torch.arange(len(counts)).repeat_interleave(counts)
+    image = torch.div(tile, across * down, rounding_mode="floor")
+    depth_bits = projected.depths.detach().float().view(torch.int32).long().flatten()
+    key = (image << (32 + tile_bits)) | (tile % (across * down) << 32)
+    return {
+        "batch_ids": None if packing is None else torch.zeros_like(packing.camera_ids),
+        "camera_ids": None if packing is None else packing.camera_ids,
+        "gaussian_ids": None if packing is None else packing.gaussian_ids,
+        "radii": projected.radii,
+        "means2d": projected.means2d,
+        "depths": projected.depths,
+        "conics": projected.conics,
+        "opacities": projected.opacities,
+        "tile_width": across,
+        "tile_height": down,
+        "tiles_per_gauss": tiles.first_slot.diff().int().reshape(projected.depths.shape),
+        "isect_ids": key | depth_bits[tiles.splat_ids.long()],
+        "flatten_ids": tiles.splat_ids,
+        "isect_offsets": tiles.offsets[:-1].int().reshape(cameras, down, across),
+        "width": width,
+        "height": height,
+        "tile_size": size,
+        "n_batches": 1,
+        "n_cameras": cameras,
+    }

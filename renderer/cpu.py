@@ -1,0 +1,172 @@
+"""The CPU backend: allocates outputs and calls the passes of `renderer._native`.
+
+Tensors are contiguous, on the CPU and of one floating-point type, without gradient history;
+`autograd.py` sees to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import _native
+from .stages import Projected, Tiles
+from .types import RenderSettings
+
+
+def _project_options(
+    size: tuple[int, int], settings: RenderSettings, radius_clip: float
+) -> _native.ProjectOptions:
+    return _native.ProjectOptions(
+        width=size[0],
+        height=size[1],
+        near_plane=settings.near_plane,
+        far_plane=settings.far_plane,
+        eps2d=settings.eps2d,
+        compensation_min=settings.compensation_min,
+        alpha_min=settings.alpha_min,
+        radius_clip=radius_clip,
+        antialiased=settings.antialiased,
+        three_sigma=settings.extent == "three_sigma",
+    )
+
+
+def _blend_options(waves: int, image: Tensor, settings: RenderSettings) -> _native.BlendOptions:
+    cameras, height, width, _ = image.shape
+    return _native.BlendOptions(
+        waves=waves,
+        cameras=cameras,
+        width=width,
+        height=height,
+        alpha_min=settings.alpha_min,
+        alpha_max=settings.alpha_max,
+        transmittance_min=settings.transmittance_min,
+        row_cut=settings.extent == "exact",
+    )
+
+
+def project(
+    inputs: Sequence[Tensor], size: tuple[int, int], settings: RenderSettings, radius_clip: float
+) -> Projected:
+    """Project all splats. `inputs` are the fields of Geometry, then viewmats and intrinsics."""
+    means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
+    waves = frequencies.shape[1]
+    shape = (viewmats.shape[0], means.shape[0])
+    out = Projected(
+        radii=torch.empty(*shape, 2, dtype=torch.int32),
+        means2d=means.new_empty(*shape, 2),
+        depths=means.new_empty(*shape),
+        conics=means.new_empty(*shape, 3),
+        opacities=means.new_empty(*shape),
+        cutoffs=means.new_empty(*shape),
+        screen=means.new_empty(*shape, _native.screen_size(waves)),
+    )
+    filled = [out.means2d, out.depths, out.conics, out.opacities, out.cutoffs]
+    options = _project_options(size, settings, radius_clip)
+    _native.project(list(inputs), waves, options, out.radii, out.screen, filled)
+    return out
+
+
+def project_backward(
+    inputs: Sequence[Tensor],
+    size: tuple[int, int],
+    settings: RenderSettings,
+    forward: tuple[Tensor, Tensor],
+    v_outputs: Sequence[Tensor],
+) -> list[Tensor]:
+    """Gradients of Geometry's fields and viewmats. `forward` is (radii, screen) of `project`,
+    `v_outputs` the gradients of means2d, depths, conics, opacities, screen."""
+    waves = inputs[4].shape[1]
+    radii, screen = forward
+    v_inputs = [torch.zeros_like(tensor) for tensor in inputs[:7]]
+    options = _project_options(size, settings, radius_clip=0.0)  # culling is in `radii` already
+    _native.project_backward(list(inputs), waves, options, radii, screen, list(v_outputs), v_inputs)
+    return v_inputs
+
+
+def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
+    """Colours [C, N, 3] of (means [N, 3], camera positions [C, 3], sh [N, B, 3])."""
+    means, positions, _ = inputs
+    colors = means.new_empty(positions.shape[0], means.shape[0], 3)
+    _native.shade(list(inputs), degree, radii, colors)
+    return colors
+
+
+def shade_backward(
+    inputs: Sequence[Tensor], degree: int, radii: Tensor, colors: Tensor, v_colors: Tensor
+) -> list[Tensor]:
+    """Gradients of the three inputs of `shade`."""
+    v_inputs = [torch.zeros_like(tensor) for tensor in inputs]
+    _native.shade_backward(list(inputs), degree, radii, colors, v_colors, v_inputs)
+    return v_inputs
+
+
+def bin_to_tiles(projected: Projected, size: tuple[int, int], settings: RenderSettings) -> Tiles:
+    """List the splats of every tile. `projected` has shape [C, N]."""
+    p = projected
+    cameras = p.depths.shape[0]
+    lists = _native.bin_to_tiles(
+        [p.means2d, p.depths, p.conics, p.cutoffs],
+        p.radii,
+        cameras,
+        *size,
+        settings.extent == "exact",
+    )
+    return Tiles(*(torch.from_numpy(array) for array in lists))
+
+
+def blend(
+    inputs: Sequence[Tensor],
+    radii: Tensor,
+    tiles: Tiles,
+    shape: tuple[int, int, int, int],
+    settings: RenderSettings,
+) -> tuple[Tensor, Tensor]:
+    """Image [C, H, W, D] and transmittance [C, H, W]; `shape` is (C, H, W, waves).
+
+    `inputs` are means2d, conics, opacities, cutoffs, colors [M, D], screen.
+    """
+    *pixels, waves = shape
+    colors = inputs[4]
+    image = colors.new_empty(*pixels, colors.shape[-1])
+    transmittance = colors.new_empty(*pixels)
+    options = _blend_options(waves, image, settings)
+    _native.blend(
+        list(inputs), options, radii, tiles.splat_ids, tiles.offsets, image, transmittance
+    )
+    return image, transmittance
+
+
+def blend_backward(
+    inputs: Sequence[Tensor],
+    radii: Tensor,
+    tiles: Tiles,
+    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
+    settings: RenderSettings,
+    *,
+    waves: int,
+    absolute: bool,
+) -> list[Tensor]:
+    """Gradients of means2d, conics, opacities, colors, screen and, when `absolute`, the sum of the
+    absolute gradient of means2d. `outputs`: image, transmittance and their gradients."""
+    image, transmittance, v_image, v_transmittance = outputs
+    means2d, conics, opacities, _, colors, screen = inputs
+    v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
+    if absolute:
+        v_inputs.append(torch.empty_like(means2d))
+    _native.blend_backward(
+        list(inputs),
+        _blend_options(waves, image, settings),
+        radii,
+        tiles.splat_ids,
+        tiles.offsets,
+        image,
+        transmittance,
+        [v_image, v_transmittance],
+        tiles.slots,
+        tiles.first_slot,
+        v_inputs,
+    )
+    return v_inputs

@@ -1,0 +1,64 @@
+"""What the stages of the pipeline hand to each other: project -> shade -> bin -> blend.
+
+C cameras, N splats, K waves, F numbers of modulation per splat on the image. M counts what is
+blended: C * N, or fewer when invisible splats have been dropped ("packed").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where splats are, their shape, opacity and waves; all but their colour."""
+
+    means: Tensor  # [N, 3]
+    quats: Tensor  # [N, 4] wxyz, any non-zero length
+    scales: Tensor  # [N, 3]
+    opacities: Tensor  # [N]
+    frequencies: Tensor  # [N, K, 3] cycles per sigma
+    coefficients: Tensor  # [N, K, 2] cosine, sine
+
+    @property
+    def waves(self) -> int:
+        """Waves per splat, K."""
+        return self.frequencies.shape[1]
+
+
+@dataclass(frozen=True)
+class Views:
+    """C pinhole cameras of one image size."""
+
+    viewmats: Tensor  # [C, 4, 4] world to camera
+    intrinsics: Tensor  # [C, 3, 3] [px]
+    size: tuple[int, int]  # (width, height) [px]
+
+
+@dataclass(frozen=True)
+class Projected:
+    """Splats on the image. A culled splat has radius 0."""
+
+    radii: Tensor  # [..., 2] int32, half extents [px]
+    means2d: Tensor  # [..., 2] px; the gradient is that of the envelope alone
+    depths: Tensor  # [...] camera z
+    conics: Tensor  # [..., 3] inverse 2D covariance: xx, xy, yy [px^-2]
+    opacities: Tensor  # [...] compensated when antialiased
+    cutoffs: Tensor  # [...] envelope power beyond which alpha is under alpha_min
+    screen: Tensor  # [..., F] the waves on the image, their own phase centre included
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All fields, in order."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which splats touch which tile, front to back."""
+
+    splat_ids: Tensor  # [instances] int32 into M, by (camera, tile), then by depth
+    offsets: Tensor  # [C * tiles + 1] int64 into splat_ids
+    slots: Tensor  # [instances] int64, place of each instance among those of its splat
+    first_slot: Tensor  # [M + 1] int64, running total of tiles per splat

@@ -1,0 +1,195 @@
+"""What a scene is made of and what rendering it returns. Nothing here computes an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ._native import constants
+from .stages import Geometry
+
+TensorMap = Callable[[Tensor], Tensor]
+
+WAVE_COUNTS: tuple[int, ...] = (0, 1, 2, 4)
+"""Numbers of Gabor waves per splat that the kernels are compiled for; 0 is a plain Gaussian."""
+
+
+@dataclass(frozen=True)
+class Splats:
+    """A cloud of N splats: 3D Gaussian envelopes, each carrying a bank of K Gabor waves.
+
+    The response of a splat at the whitened offset y = S^-1 R^T (x - mean) is
+    exp(-|y|^2 / 2) * (1 - sum_k cos_k + sum_k cos_k cos(2 pi f_k.y) + sin_k sin(2 pi f_k.y)),
+    see docs/mathematics.md, section 1. With K = 0 this is a 3D Gaussian splat.
+    """
+
+    means: Tensor  # [N, 3] centres, in the units of the capture
+    quats: Tensor  # [N, 4] rotations wxyz, any non-zero length
+    scales: Tensor  # [N, 3] standard deviations along the splat's own axes, > 0
+    opacities: Tensor  # [N] peak opacity in [0, 1]
+    sh: Tensor  # [N, (degree + 1)^2, 3] spherical harmonics; colour = 0.5 + sum_j sh_j Y_j(view)
+    frequencies: Tensor  # [N, K, 3] cycles per sigma in the splat's own frame
+    coefficients: Tensor  # [N, K, 2] cosine and sine amplitude of each wave
+
+    def __post_init__(self) -> None:
+        n = self.means.shape[0]
+        waves = self.frequencies.shape[1] if self.frequencies.ndim == 3 else -1
+        expected = {
+            "means": (n, 3),
+            "quats": (n, 4),
+            "scales": (n, 3),
+            "opacities": (n,),
+            "frequencies": (n, waves, 3),
+            "coefficients": (n, waves, 2),
+        }
+        for name, shape in expected.items():
+            actual = tuple(getattr(self, name).shape)
+            if actual != shape:
+                raise ValueError(f"Splats.{name} must have shape {shape}, not {actual}")
+        bands = self.sh.shape[1] if self.sh.ndim == 3 else -1
+        if tuple(self.sh.shape) != (n, bands, 3) or bands not in (1, 4, 9, 16):
+            raise ValueError(
+                f"Splats.sh must have shape ({n}, 1|4|9|16, 3), not {tuple(self.sh.shape)}"
+            )
+        if waves not in WAVE_COUNTS:
+            raise ValueError(f"Splats carry 0, 1, 2 or 4 waves each, not {waves}")
+
+    def __len__(self) -> int:
+        return self.means.shape[0]
+
+    @property
+    def waves(self) -> int:
+        """Gabor waves per splat, K."""
+        return self.frequencies.shape[1]
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree of the spherical harmonics, 0 to 3."""
+        return int(self.sh.shape[1] ** 0.5) - 1
+
+    @property
+    def geometry(self) -> Geometry:
+        """Everything but the colour."""
+        names = (field.name for field in fields(Geometry))
+        return Geometry(**{name: getattr(self, name) for name in names})
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parameters."""
+        return sum(t.numel() * t.element_size() for t in self.tensors().values())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All parameters by field name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def map(self, function: TensorMap) -> Splats:
+        """The same cloud with `function` applied to every parameter tensor."""
+        return Splats(**{name: function(tensor) for name, tensor in self.tensors().items()})
+
+    def to(self, target: torch.device | torch.dtype | str) -> Splats:
+        """The same cloud on another device or in another floating-point type."""
+        return self.map(lambda tensor: tensor.to(target))
+
+    def detach(self) -> Splats:
+        """The same values without gradient history."""
+        return self.map(Tensor.detach)
+
+    def select(self, index: Tensor) -> Splats:
+        """The splats at `index`: a boolean mask [N] or integer indices [M]."""
+        return self.map(lambda tensor: tensor[index])
+
+    def without_waves(self) -> Splats:
+        """The Gaussian envelopes alone."""
+        n = len(self)
+        return replace(
+            self,
+            frequencies=self.frequencies.new_zeros(n, 0, 3),
+            coefficients=self.coefficients.new_zeros(n, 0, 2),
+        )
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Pinhole camera. Axes: x right, y down, z forward; pixel centres at (i + 0.5, j + 0.5)."""
+
+    world_to_camera: Tensor  # [4, 4] rigid
+    intrinsics: Tensor  # [3, 3] K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels, no skew
+    size: tuple[int, int]  # (width, height) [px]
+
+    def __post_init__(self) -> None:
+        for name, shape in (("world_to_camera", (4, 4)), ("intrinsics", (3, 3))):
+            actual = tuple(getattr(self, name).shape)
+            if actual != shape:
+                raise ValueError(f"Camera.{name} must have shape {shape}, not {actual}")
+        width, height = self.size
+        if not (width > 0 and height > 0):
+            raise ValueError(f"Camera.size must be positive, not {width} x {height}")
+
+    @property
+    def position(self) -> Tensor:
+        """[3] camera centre in the world, -R^T t."""
+        return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
+
+    def resized(self, size: tuple[int, int]) -> Camera:
+        """The same view at another size; each axis of K scales by its own ratio."""
+        ratio = self.intrinsics.new_tensor([size[0] / self.size[0], size[1] / self.size[1], 1.0])
+        return Camera(self.world_to_camera, self.intrinsics * ratio[:, None], size)
+
+    def to(self, target: torch.device | torch.dtype | str) -> Camera:
+        """The same camera on another device or in another floating-point type."""
+        return replace(
+            self,
+            world_to_camera=self.world_to_camera.to(target),
+            intrinsics=self.intrinsics.to(target),
+        )
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How splats become an image. The defaults follow gsplat; `inria()` gives the original's."""
+
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Colour behind the splats, RGB in [0, 1]."""
+    sh_degree: int | None = None
+    """Highest spherical-harmonics degree to evaluate; None takes all that the splats have."""
+    antialiased: bool = False
+    """Mip-Splatting's opacity compensation for the screen-space dilation."""
+    near_plane: float = constants.NEAR_PLANE
+    """Splats whose centre is nearer than this are culled."""
+    far_plane: float = constants.FAR_PLANE
+    """Splats whose centre is farther than this are culled."""
+    eps2d: float = constants.EPS2D
+    """Screen-space dilation added to the diagonal of every 2D covariance [px^2]."""
+    compensation_min: float = 0.0
+    """Lower bound of the determinant ratio under the square root of the compensation."""
+    alpha_min: float = constants.ALPHA_MIN
+    """Contributions below this alpha are skipped."""
+    alpha_max: float = constants.ALPHA_MAX
+    """Alpha is clamped to this."""
+    transmittance_min: float = constants.TRANSMITTANCE_MIN
+    """A pixel is finished before the splat that would bring its transmittance to this or below."""
+    extent: Literal["exact", "three_sigma"] = "exact"
+    """Tiles a splat is drawn in: all it reaches alpha_min in, or those of its 3-sigma square."""
+
+    @classmethod
+    def inria(cls) -> RenderSettings:
+        """Constants of the original 3DGS rasterizer (graphdeco-inria, main), as documented."""
+        return cls(near_plane=0.2, compensation_min=2.5e-5, extent="three_sigma")
+
+    @classmethod
+    def gsplat(cls) -> RenderSettings:
+        """Constants of gsplat 1.5.3, whose alpha clamp is 0.999."""
+        return cls(alpha_max=0.999)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A rendered view."""
+
+    color: Tensor  # [H, W, 3] RGB, background included
+    alpha: Tensor  # [H, W] opacity accumulated along each pixel's ray
+    depth: Tensor  # [H, W] alpha-weighted mean depth of the splats; 0 where nothing is drawn
