@@ -1,0 +1,28 @@
+"""Train, view and export 3D Gaussian and Gabor splats. The public Python surface.
+
+    import gaborsplat as gs
+
+    capture = gs.load_capture("path/to/colmap")
+    result = gs.train(capture, gs.TrainConfig(steps=2000, gabor=2))
+    gs.save_splats(result.splats, "scene.ply", origin=capture.origin.tolist())
+"""
+
+from importlib.metadata import version as _version
+
+from renderer.compat import rasterization as rasterization
+from renderer.fit import TrainConfig as TrainConfig
+from renderer.fit import TrainResult as TrainResult
+from renderer.fit import train as train
+from renderer.render import render as render
+from renderer.types import Camera as Camera
+from renderer.types import Frame as Frame
+from renderer.types import RenderSettings as RenderSettings
+from renderer.types import Splats as Splats
+from scenes import Capture as Capture
+from scenes import InputError as InputError
+from scenes import bake as bake
+from scenes import load_capture as load_capture
+from scenes import load_splats as load_splats
+from scenes import save_splats as save_splats
+
+__version__ = _version("gaborsplat")

@@ -1,0 +1,124 @@
+"""`gaborsplat render`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import torch
+import tyro
+from rich.progress import track
+
+from renderer.render import render
+from renderer.types import Camera, RenderSettings, Splats
+from scenes import InputError, replacing
+from viewer.camera import bounds_of_splats
+
+from . import camera_path
+from .console import console, error_console
+from .viewing import load_scene, training_views
+
+DEFAULT_SIZE = (960, 540)
+
+Picture = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render a video, or a folder of pictures, along a camera path."""
+
+    path: tyro.conf.Positional[Path]
+    """Run folder or splat file."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Video to write (.mp4), or folder for PNGs."""
+    along: Annotated[str, tyro.conf.arg(name="path")] = "orbit"
+    """orbit, cameras (past the training cameras), or a JSON file with a camera path as nerfstudio
+    writes it."""
+    size: str | None = None
+    """Size of the pictures, WxH; by default that of the training photos, else 960x540."""
+    fps: int = 30
+    """Pictures per second of the video."""
+    seconds: float = 6.0
+    """Length of the orbit, or of the way past the cameras."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.fps <= 240:
+            raise ValueError(f"--fps must be between 1 and 240, not {self.fps}")
+        if not 0 < self.seconds <= 3600:
+            raise ValueError(f"--seconds must be between 0 and 3600, not {self.seconds}")
+
+    def run(self) -> None:
+        """Render every frame and write the result whole or not at all."""
+        video = self.output.suffix.lower() == ".mp4"
+        if self.output.suffix and not video:
+            raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
+        splats, settings = load_scene(self.path)
+        trained_on = [view.camera for view in training_views(self.path)]
+        size = self._size(trained_on, even=video)
+        cameras = self._cameras(trained_on, splats, size)
+        frames = (_picture(splats, each, settings) for each in cameras)
+        shown = track(frames, "render", len(cameras), console=error_console, transient=True)
+        if video:
+            _write_video(self.output, shown, size, self.fps)
+        else:
+            _write_pictures(self.output, shown)
+        console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}", soft_wrap=True)
+
+    def _size(self, cameras: list[Camera], *, even: bool) -> tuple[int, int]:
+        if self.size is None:
+            width, height = cameras[0].size if cameras else DEFAULT_SIZE
+        else:
+            match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
+            if match is None or "0" in match.groups():
+                raise InputError(f"--size: must be WxH in pixels, such as 1280x720, not {self.size}")
+            width, height = int(match[1]), int(match[2])
+        # Video codecs halve the resolution of colour.
+        return (width - width % 2, height - height % 2) if even else (width, height)
+
+    def _cameras(
+        self, trained_on: list[Camera], splats: Splats, size: tuple[int, int]
+    ) -> list[Camera]:
+        frames = max(round(self.fps * self.seconds), 1)
+        if self.along == "orbit":
+            return camera_path.orbit(trained_on, bounds_of_splats(splats), frames, size)
+        if self.along == "cameras":
+            return camera_path.past(trained_on, frames, size)
+        return camera_path.from_file(Path(self.along), size)
+
+
+@torch.no_grad()
+def _picture(splats: Splats, camera: Camera, settings: RenderSettings) -> Picture:
+    """[H, W, 3] BGR."""
+    color = render(splats, camera, settings).color.clamp(0, 1)
+    return np.ascontiguousarray((color * 255 + 0.5).byte().numpy()[..., ::-1])
+
+
+def _write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int) -> None:
+    with replacing(path) as draft:
+        # OpenCV picks the container by the ending.
+        film = draft.with_suffix(".mp4")
+        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+        if not writer.isOpened():
+            raise OSError(f"{path}: OpenCV cannot write mp4 here; give a folder for PNGs instead")
+        try:
+            for frame in frames:
+                writer.write(frame)
+            writer.release()
+            film.replace(draft)
+        finally:
+            film.unlink(missing_ok=True)
+
+
+def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is not an empty folder; choose another --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    for k, frame in enumerate(frames):
+        path = folder / f"{k:05d}.png"
+        if not cv2.imwrite(str(path), frame):
+            raise OSError(f"{path}: cannot be written")

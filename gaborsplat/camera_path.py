@@ -1,0 +1,107 @@
+"""Where a camera goes: around the scene, past the training cameras, or along a file."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from viser import transforms
+
+from renderer.types import Camera
+from scenes import InputError
+from viewer.camera import Bounds, camera_to_world, outlook_of, overview_of, up_direction, vertical_fov
+
+Vector = npt.NDArray[np.float64]
+Pose = npt.NDArray[np.float64]
+"""[4, 4] camera to world."""
+
+OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def camera(pose: Pose, fov: float, size: tuple[int, int]) -> Camera:
+    """The camera at `pose` with a vertical field of view [radians]."""
+    focal = 0.5 * size[1] / math.tan(0.5 * fov)
+    intrinsics = torch.tensor([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
+    return Camera(torch.from_numpy(np.linalg.inv(pose)).float(), intrinsics.float(), size)
+
+
+def orbit(
+    cameras: Sequence[Camera], bounds: Bounds, frames: int, size: tuple[int, int]
+) -> list[Camera]:
+    """Once around the scene, at the height and distance of the first training camera; without any,
+    a little from above at a distance that shows most of it."""
+    up = up_direction(cameras)
+    start = outlook_of(cameras[0], up, bounds) if cameras else overview_of(bounds, up)
+    axis = up / np.linalg.norm(up)
+    spoke = start.position - start.look_at
+    views: list[Camera] = []
+    for k in range(frames):
+        turn = transforms.SO3.exp(axis * (2 * math.pi * k / frames))
+        position = start.look_at + turn.apply(spoke)
+        views.append(camera(_looking(position, start.look_at, axis), start.fov, size))
+    return views
+
+
+def past(cameras: Sequence[Camera], frames: int, size: tuple[int, int]) -> list[Camera]:
+    """From each training camera to the next, at a constant number of frames between two.
+
+    Raises:
+        InputError: there are no training cameras.
+    """
+    if not cameras:
+        raise InputError("--path cameras: needs a run folder whose capture is still there")
+    keys = [camera_to_world(each) for each in cameras]
+    fovs = [vertical_fov(each) for each in cameras]
+    views: list[Camera] = []
+    for place in np.linspace(0, len(keys) - 1, frames):
+        first = min(int(place), max(len(keys) - 2, 0))
+        second, t = min(first + 1, len(keys) - 1), float(place) - first
+        start = transforms.SO3.from_matrix(keys[first][0])
+        end = transforms.SO3.from_matrix(keys[second][0])
+        turned = start @ transforms.SO3.exp(t * (start.inverse() @ end).log())
+        pose = np.eye(4)
+        pose[:3, :3] = turned.as_matrix()
+        pose[:3, 3] = (1 - t) * keys[first][1] + t * keys[second][1]
+        views.append(camera(pose, (1 - t) * fovs[first] + t * fovs[second], size))
+    return views
+
+
+def from_file(path: Path, size: tuple[int, int]) -> list[Camera]:
+    """A camera path in nerfstudio's JSON: "camera_path", a list with one entry a frame, each with
+    "camera_to_world" (16 numbers by rows, OpenGL axes) and "fov" (vertical, in degrees).
+
+    Raises:
+        InputError: there is no such file, or it is not of this form.
+    """
+    if not path.is_file():
+        raise InputError(f"--path {path}: no such file; known are orbit, cameras and FILE.json")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))["camera_path"]
+        frames = [
+            (np.array(entry["camera_to_world"], float).reshape(4, 4), float(entry["fov"]))
+            for entry in entries
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a camera path ({error!r})") from error
+    if not frames:
+        raise InputError(f"{path}: the camera path has no frames")
+    for k, (pose, fov) in enumerate(frames):
+        usable = np.isfinite(pose).all() and abs(np.linalg.det(pose[:3, :3]) - 1) < 0.01
+        if not (usable and 0 < fov < 180):
+            raise InputError(f"{path}: frame {k} is no rigid pose with a fov between 0 and 180")
+    return [camera(pose @ OPENGL_TO_OPENCV, math.radians(fov), size) for pose, fov in frames]
+
+
+def _looking(position: Vector, target: Vector, up: Vector) -> Pose:
+    forward = (target - position) / np.linalg.norm(target - position)
+    right = np.cross(forward, up)
+    right /= np.linalg.norm(right)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+    pose[:3, 3] = position
+    return pose

@@ -1,0 +1,105 @@
+"""The command line: which command, with what, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from scenes import InputError
+
+from .animation import Render
+from .console import error_console
+from .doctor import Doctor
+from .evaluating import Eval
+from .exporting import Export
+from .training import Demo, Train, resumed
+from .viewing import View
+
+Command = (
+    Annotated[Demo, tyro.conf.subcommand("demo")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[View, tyro.conf.subcommand("view")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Eval, tyro.conf.subcommand("eval")]
+    | Annotated[Render, tyro.conf.subcommand("render")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)
+
+DESCRIPTION = (
+    "Train, view and export 3D Gaussian and Gabor splats. "
+    "With --traceback anywhere, an error shows where it happened."
+)
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit status: 0 done; 2 bad usage or input and 1 anything else,
+    each with one line on stderr; 130 after Ctrl-C, with everything saved."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    show_traceback = "--traceback" in words
+    words = [word for word in words if word != "--traceback"]
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        parse(words).run()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SystemExit as end:  # --help
+        return end.code if isinstance(end.code, int) else FAILED
+    except Exception as error:
+        known = isinstance(error, InputError | OSError)
+        line = str(error) if known else f"{type(error).__name__}: {error}"
+        error_console.print(f"gaborsplat: {' '.join(line.split())}", soft_wrap=True, markup=False)
+        if show_traceback:
+            traceback.print_exc()
+        elif not known:
+            error_console.print("(--traceback shows where)", style="dim")
+        return BAD_INPUT if isinstance(error, InputError) else FAILED
+    return DONE
+
+
+def parse(words: Sequence[str]) -> Any:
+    """The command that `words` spell.
+
+    Raises:
+        InputError: they spell none, or one of its values is out of range.
+        SystemExit: --help was asked for, and given.
+    """
+    command = _parse_strictly(Command, words)
+    if isinstance(command, Train) and command.resume:
+        # Settings come from the run; what stands on this line goes over them.
+        return _parse_strictly(Train, words[1:], default=resumed(command))
+    return command
+
+
+def _parse_strictly(kind: Any, words: Sequence[str], **options: Any) -> Any:
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind, args=words, prog="gaborsplat", description=DESCRIPTION, **options
+            )
+    except SystemExit as end:
+        if end.code == 0:
+            raise
+        raise InputError(_one_line(complaint.getvalue())) from None
+    except ValueError as error:  # a rule of a settings dataclass
+        raise InputError(str(error)) from error
+
+
+def _one_line(box: str) -> str:
+    """tyro's boxed complaint without the box: the text above its first ruler."""
+    lines: list[str] = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│╭╮╰╯ ")
+        if text and not text.strip("─"):
+            break
+        lines.append(text)
+    return f"{' '.join(' '.join(lines).split())} (see gaborsplat --help)"

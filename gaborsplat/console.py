@@ -1,0 +1,35 @@
+"""Where messages go: results to stdout, progress and complaints to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
+
+REPAIRS_SHOWN = 8
+
+
+def show_repairs(repairs: Sequence[str]) -> None:
+    """What was wrong with a capture, a line each; a long list is cut."""
+    for repair in repairs[:REPAIRS_SHOWN]:
+        error_console.print(f"note: {repair}", style="yellow", soft_wrap=True, markup=False)
+    rest = len(repairs) - REPAIRS_SHOWN
+    if rest > 0:
+        error_console.print(f"note: and {rest} more (gaborsplat doctor shows all)", style="yellow")
+
+
+def decimal_bytes(count: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.2f} GB"
+
+
+def decimals(value: float | None, digits: int) -> str:
+    """A figure, or a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"

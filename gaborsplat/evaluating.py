@@ -1,0 +1,48 @@
+"""`gaborsplat eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from renderer.fit import evaluate
+
+from .console import console, decimals
+from .run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Render the test views of a run; write metrics and comparison pictures."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder."""
+
+    def run(self) -> None:
+        """Write RUN/metrics.json and RUN/test/, and print a table."""
+        folder = RunFolder(self.path)
+        before = folder.metrics()
+        splats, capture = folder.splats(), folder.capture()
+        evaluation = evaluate(
+            splats, capture.test, folder.render_settings(), folder.write_comparison
+        )
+        metrics = {
+            "step": None,
+            "train_seconds": None,
+            **before,
+            "splats": len(splats),
+            "bytes": splats.nbytes,
+            **evaluation.as_dict(),
+        }
+        folder.write_metrics(metrics)
+        table = Table("view", "PSNR", "SSIM")
+        for name, score in evaluation.per_image.items():
+            table.add_row(name, f"{score.psnr:.2f}", f"{score.ssim:.4f}")
+        table.add_section()
+        table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
+        console.print(table)
+        console.print(f"Pictures: {self.path / 'test'}", soft_wrap=True)

@@ -1,0 +1,74 @@
+"""How a long job tells that it moves: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from renderer.fit import StepReport
+
+from .console import error_console
+
+LINES = 20
+"""Lines that a whole run prints where there is no terminal."""
+
+
+class TrainingProgress:
+    """Loss, PSNR, splats, steps per second and time left. The figures are running means."""
+
+    def __init__(self, first_step: int, steps: int) -> None:
+        self._first, self._steps = first_step, steps
+        self._loss = self._psnr = float("nan")
+        self._started = time.perf_counter()
+        self._bar = Progress(
+            TextColumn("{task.completed}/{task.total}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=error_console,
+            disable=not error_console.is_terminal,
+        )
+        self._task = self._bar.add_task("train", total=steps, completed=first_step, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    @property
+    def psnr(self) -> float:
+        """Running mean over the training photos [dB]."""
+        return self._psnr
+
+    def rate(self, step: int) -> float:
+        """Steps per second since the start."""
+        return (step - self._first) / max(time.perf_counter() - self._started, 1e-9)
+
+    def update(self, report: StepReport) -> None:
+        """Show one more step."""
+        if not report.skipped:
+            self._loss = _mixed(self._loss, report.loss)
+            self._psnr = _mixed(self._psnr, report.psnr)
+        rate = self.rate(report.step)
+        figures = (
+            f"loss {self._loss:.4f}  PSNR {self._psnr:.2f} dB  "
+            f"{report.splats:,} splats  {rate:.1f} steps/s"
+        )
+        self._bar.update(self._task, completed=report.step, figures=figures)
+        every = max(self._steps // LINES, 1)
+        if not error_console.is_terminal and report.step % every == 0:
+            left = (self._steps - report.step) / max(rate, 1e-9)
+            error_console.print(f"step {report.step}/{self._steps}  {figures}  {left:.0f} s left")
+
+
+def _mixed(mean: float, value: float) -> float:
+    return value if mean != mean else 0.95 * mean + 0.05 * value

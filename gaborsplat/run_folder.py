@@ -1,0 +1,200 @@
+"""The folder that a run leaves: docs/interface.md says what is in it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from renderer.fit import LearningRates, TrainConfig, View
+from renderer.types import RenderSettings, Splats
+from scenes import Capture, InputError, load_capture, load_splats, replacing, save_splats
+
+from .devices import machine, versions
+
+ERROR_SHOWN = 0.25
+"""Mean absolute error over the channels that is drawn in the brightest colour."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths in a run folder, and reading and writing what is there."""
+
+    path: Path
+
+    @property
+    def splats_file(self) -> Path:
+        return self.path / "splats.ply"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def _config_file(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def _metrics_file(self) -> Path:
+        return self.path / "metrics.json"
+
+    @property
+    def _log_file(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @staticmethod
+    def named_after(scene: str) -> RunFolder:
+        """A new folder for a run of this scene, under runs/."""
+        return RunFolder(Path("runs") / f"{scene}-{time.strftime('%Y%m%d-%H%M%S')}")
+
+    @staticmethod
+    def newest(scene: str) -> RunFolder:
+        """The last started run of this scene under runs/.
+
+        Raises:
+            InputError: there is none.
+        """
+        found = sorted(Path("runs").glob(f"{scene}-????????-??????"))
+        if not found:
+            raise InputError(f"--resume: runs/ holds no run of {scene}; name one with --out DIR")
+        return RunFolder(found[-1])
+
+    def started(self) -> bool:
+        """Whether a run has written here."""
+        return self._config_file.exists()
+
+    def write_config(
+        self, config: TrainConfig, capture: Capture, scene: Path, options: dict[str, Any]
+    ) -> None:
+        """Everything that decides the result. `options` are those of the command that are needed to
+        load the capture again."""
+        document = {
+            "scene": str(scene.resolve()),
+            **options,
+            "capture": capture.digest(),
+            "origin": capture.origin.tolist(),
+            "train": asdict(config),
+            "split": {
+                "train": [view.name for view in capture.train],
+                "test": [view.name for view in capture.test],
+            },
+            "versions": versions(),
+            "machine": machine(),
+        }
+        _write_json(self._config_file, document)
+
+    def config(self) -> dict[str, Any]:
+        """What `write_config` wrote.
+
+        Raises:
+            InputError: this is no run folder, or the file is damaged.
+        """
+        if not self.path.is_dir():
+            raise InputError(f"{self.path}: no such folder")
+        if not self._config_file.is_file():
+            raise InputError(f"{self.path}: not a run folder, it has no config.json")
+        try:
+            document = json.loads(self._config_file.read_text(encoding="utf-8"))
+            document["train"], document["scene"], document["max_size"], document["images"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{self._config_file}: damaged ({error!r})") from error
+        return document
+
+    def train_config(self) -> TrainConfig:
+        """The settings of the run."""
+        settings = dict(self.config()["train"])
+        try:
+            rates = LearningRates(**settings.pop("learning_rates"))
+            background = tuple(settings.pop("background"))
+            return TrainConfig(learning_rates=rates, background=background, **settings)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{self._config_file}: damaged ({error})") from error
+
+    def render_settings(self) -> RenderSettings:
+        """How the run's splats are to be shown."""
+        return self.train_config().render_settings()
+
+    def capture(self) -> Capture:
+        """The capture that was trained on, as it was loaded then."""
+        document = self.config()
+        return load_capture(
+            document["scene"], max_size=document["max_size"], images=document["images"]
+        )
+
+    def splats(self) -> Splats:
+        """The result of the run."""
+        return load_splats(self.splats_file)
+
+    def write_splats(self, splats: Splats, origin: Sequence[float], config: TrainConfig) -> None:
+        """The result, also of an unfinished run."""
+        mode = "mip" if config.antialiased else "default"
+        save_splats(
+            splats, self.splats_file, origin=origin, comments=[f"SplatRenderMode: {mode}"]
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        """What `write_metrics` wrote; empty if it never did."""
+        if not self._metrics_file.is_file():
+            return {}
+        try:
+            document = json.loads(self._metrics_file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise InputError(f"{self._metrics_file}: damaged ({error})") from error
+        return dict(document)
+
+    def write_metrics(self, metrics: dict[str, Any]) -> Path:
+        """metrics.json; returns its path."""
+        _write_json(self._metrics_file, metrics)
+        return self._metrics_file
+
+    def open_log(self, step: int) -> Log:
+        """log.jsonl, going on after `step`: what an interrupted run did beyond it is cut off."""
+        kept: list[str] = []
+        if self._log_file.is_file():
+            for line in self._log_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line)
+                except (ValueError, KeyError):
+                    continue  # cut off while it was written
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._log_file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        return Log(self._log_file)
+
+    def write_comparison(self, view: View, image: Tensor, photo: Tensor) -> None:
+        """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""
+        path = self.path / "test" / f"{view.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        error = (image - photo).abs().mean(dim=-1) / ERROR_SHOWN
+        heat = cv2.applyColorMap(_bytes(error), cv2.COLORMAP_INFERNO)
+        pictures = [cv2.cvtColor(_bytes(each), cv2.COLOR_RGB2BGR) for each in (image, photo)]
+        if not cv2.imwrite(str(path), np.hstack([*pictures, heat])):
+            raise OSError(f"{path}: cannot be written")
+
+
+@dataclass(frozen=True)
+class Log:
+    """log.jsonl, a line every few steps."""
+
+    path: Path
+
+    def write(self, **values: Any) -> None:
+        """Append one line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+
+def _bytes(values: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return (values.clamp(0, 1) * 255 + 0.5).byte().numpy()
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,306 @@
+"""`gaborsplat train` and `gaborsplat demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from renderer.fit import (
+    StepReport,
+    TrainConfig,
+    Trainer,
+    evaluate,
+    load_checkpoint,
+    save_checkpoint,
+)
+from scenes import Capture, InputError, capture_name, demo_path, load_capture
+from viewer import LiveView, NamedCamera, SceneSource, TrainingStatus, Viewer
+
+from .console import console, decimal_bytes, decimals, show_repairs
+from .devices import Device, peak_memory, pick_device
+from .interruption import Interruption
+from .progress import TrainingProgress
+from .run_folder import Log, RunFolder
+from .viewing import shown_with, wait_for_ctrl_c
+
+LOG_EVERY = 10
+"""Steps between two lines of log.jsonl."""
+PAUSE_POLL = 0.05
+"""Seconds between two looks whether a paused training may go on."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
+
+    scene: tyro.conf.Positional[Path]
+    """Folder of the capture: images/ and sparse/0/."""
+    out: Path | None = None
+    """Folder for the result; by default runs/<scene>-<time>."""
+    max_size: int | None = 960
+    """Photos are shrunk, in memory, to this many pixels on their longest side; None keeps them."""
+    images: str | None = None
+    """Folder of the photos, absolute or relative to the scene, if it is not images/."""
+    device: Device = "auto"
+    """What to compute on."""
+    viewer: bool = True
+    """Show the training in the browser, and the result until Ctrl-C."""
+    host: str = "127.0.0.1"
+    """Address that the viewer listens on."""
+    port: int = 8080
+    """Port of the viewer."""
+    resume: bool = False
+    """Go on where the run in --out (by default the newest of this scene) stopped, with the settings
+    it had; those given here go over them."""
+    eval_every: int = 500
+    """Steps between two measurements on the test views; 0: only at the end."""
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.eval_every < 0:
+            raise ValueError(f"--eval-every must be at least 0, not {self.eval_every}")
+
+    def run(self) -> None:
+        """Train, and write the run folder."""
+        capture = load_capture(self.scene, max_size=self.max_size, images=self.images)
+        show_repairs(capture.repairs)
+        folder = self._folder(capture)
+        trainer = Trainer(capture, self.config, pick_device(self.device))
+        if self.resume:
+            _load(folder, trainer)
+        with self._live_view(capture) as live:
+            folder.write_config(
+                self.config,
+                capture,
+                self.scene,
+                {"max_size": self.max_size, "images": self.images, "device": self.device},
+            )
+            fit = _Fit(trainer, capture, folder, live, self.eval_every)
+            fit.run()
+            if live is not None:
+                console.print("The viewer stays open; Ctrl-C ends it.")
+                wait_for_ctrl_c()
+
+    def _folder(self, capture: Capture) -> RunFolder:
+        if self.resume:
+            return _run_to_resume(self, capture.name)
+        folder = RunFolder(self.out) if self.out else RunFolder.named_after(capture.name)
+        if folder.started():
+            raise InputError(f"{folder.path}: holds a run already; --resume it, or choose another --out")
+        if folder.path.exists() and not folder.path.is_dir():
+            raise InputError(f"{folder.path}: is a file; --out needs a folder")
+        return folder
+
+    @contextlib.contextmanager
+    def _live_view(self, capture: Capture) -> Generator[_LiveTraining | None, None, None]:
+        if not self.viewer:
+            yield None
+            return
+        source = SceneSource()
+        cameras = [NamedCamera(v.name, v.camera, v.image) for v in capture.views]
+        with Viewer(
+            source,
+            cameras=cameras,
+            host=self.host,
+            port=self.port,
+            render=shown_with(self.config.render_settings()),
+        ) as viewer:
+            console.print(f"Watch it at {viewer.url}")
+            yield _LiveTraining(LiveView(source))
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train the scene that ships with the package, watched in the browser: a church door in Lund,
+    12 photos."""
+
+    steps: int = 1500
+    """Optimisation steps."""
+    out: Path | None = None
+    """Folder for the result; by default runs/demo-<time>."""
+    gabor: Literal[0, 1, 2, 4] = 2
+    """Gabor waves per splat; 0 is plain 3D Gaussian splatting."""
+    viewer: bool = True
+    """Show the training in the browser, and the result until Ctrl-C."""
+    port: int = 8080
+    """Port of the viewer."""
+
+    def run(self) -> None:
+        """Train on the demo capture."""
+        config = TrainConfig(steps=self.steps, gabor=self.gabor)
+        Train(
+            demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=config
+        ).run()
+
+
+class _LiveTraining:
+    """The viewer's hold on this run."""
+
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
+        self.test_psnr: float | None = None
+
+    @property
+    def paused(self) -> bool:
+        return self._view.paused
+
+    def update(self, trainer: Trainer, report: StepReport, rate: float) -> None:
+        self._view.update(self._status(trainer, report, rate), trainer.splats)
+
+    def finish(self, trainer: Trainer, report: StepReport | None, rate: float) -> None:
+        status = None if report is None else self._status(trainer, report, rate)
+        if status is not None:
+            self._view.finish(replace(status, finished=True), trainer.splats())
+
+    def _status(self, trainer: Trainer, report: StepReport, rate: float) -> TrainingStatus:
+        return TrainingStatus(
+            step=report.step,
+            steps=trainer.config.steps,
+            splats=report.splats,
+            loss=report.loss,
+            psnr=self.test_psnr,
+            steps_per_second=rate,
+        )
+
+
+class _Fit:
+    """One run, from the trainer's step to the written result."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        capture: Capture,
+        folder: RunFolder,
+        live: _LiveTraining | None,
+        eval_every: int,
+    ) -> None:
+        self._trainer, self._capture, self._folder = trainer, capture, folder
+        self._live, self._eval_every = live, eval_every
+
+    def run(self) -> None:
+        """Steps until done or interrupted; either way, and after an error, everything is saved.
+
+        Raises KeyboardInterrupt after saving if it was interrupted.
+        """
+        trainer = self._trainer
+        log = self._folder.open_log(trainer.steps_done)
+        with Interruption() as interruption:
+            try:
+                self._steps(log, interruption)
+            finally:
+                save_checkpoint(self._folder.checkpoints, trainer)
+                self._folder.write_splats(
+                    trainer.splats(), self._capture.origin.tolist(), trainer.config
+                )
+            if interruption.requested:
+                console.print(
+                    f"Stopped at step {trainer.steps_done}. Splats: {self._folder.splats_file}; "
+                    f"--resume goes on."
+                )
+                raise KeyboardInterrupt
+            self._finish()
+
+    def _steps(self, log: Log, interruption: Interruption) -> None:
+        trainer = self._trainer
+        with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
+            report = None
+            while not (trainer.done or interruption.requested):
+                if self._live is not None and self._live.paused:
+                    time.sleep(PAUSE_POLL)
+                    continue
+                report = trainer.step()
+                progress.update(report)
+                rate = progress.rate(report.step)
+                self._after_step(log, report, rate)
+                if self._live is not None:
+                    self._live.update(trainer, report, rate)
+            if self._live is not None:
+                self._live.finish(trainer, report, progress.rate(trainer.steps_done))
+
+    def _after_step(self, log: Log, report: StepReport, rate: float) -> None:
+        trainer, extra = self._trainer, dict[str, Any]()
+        if self._eval_every and report.step % self._eval_every == 0 and not trainer.done:
+            extra = {"test_psnr": self._test_psnr()}
+        if extra or report.step % LOG_EVERY == 0 or trainer.done:
+            log.write(
+                step=report.step,
+                loss=report.loss,
+                psnr=report.psnr,
+                splats=report.splats,
+                steps_per_second=rate,
+                seconds=report.seconds,
+                **extra,
+            )
+        if report.step % trainer.config.checkpoint_every == 0:
+            save_checkpoint(self._folder.checkpoints, trainer)
+
+    def _test_psnr(self) -> float | None:
+        settings = self._trainer.config.render_settings()
+        psnr = evaluate(self._trainer.splats(), self._capture.test, settings).psnr
+        if self._live is not None:
+            self._live.test_psnr = psnr
+        return psnr
+
+    def _finish(self) -> None:
+        trainer = self._trainer
+        splats = trainer.splats()
+        evaluation = evaluate(
+            splats,
+            self._capture.test,
+            trainer.config.render_settings(),
+            self._folder.write_comparison,
+        )
+        metrics = {
+            "step": trainer.steps_done,
+            "train_seconds": trainer.seconds,
+            "splats": len(splats),
+            "bytes": splats.nbytes,
+            "peak_memory_bytes": peak_memory(),
+            "skipped_steps": trainer.skipped_steps,
+            **evaluation.as_dict(),
+        }
+        self._folder.write_metrics(metrics)
+        if self._live is not None:
+            self._live.test_psnr = evaluation.psnr
+        console.print(
+            f"Test PSNR {decimals(evaluation.psnr, 2)} dB, SSIM {decimals(evaluation.ssim, 4)} on "
+            f"{len(self._capture.test)} views. {len(splats):,} splats, "
+            f"{decimal_bytes(splats.nbytes)}, {trainer.seconds:.0f} s of training."
+        )
+        console.print(f"Splats: {self._folder.splats_file}", soft_wrap=True)
+
+
+def resumed(command: Train) -> Train:
+    """`command` with the settings of the run that it resumes.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    name = capture_name(command.scene)
+    folder = _run_to_resume(command, name)
+    document = folder.config()
+    return replace(
+        command,
+        out=folder.path,
+        max_size=document["max_size"],
+        images=document["images"],
+        config=folder.train_config(),
+    )
+
+
+def _run_to_resume(command: Train, scene: str) -> RunFolder:
+    return RunFolder(command.out) if command.out else RunFolder.newest(scene)
+
+
+def _load(folder: RunFolder, trainer: Trainer) -> None:
+    try:
+        load_checkpoint(folder.checkpoints, trainer)
+    except ValueError as error:
+        raise InputError(f"--resume: {error}") from error
+

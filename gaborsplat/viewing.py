@@ -1,0 +1,88 @@
+"""`gaborsplat view`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tyro
+
+from renderer.render import render
+from renderer.types import Camera, Frame, RenderSettings, Splats
+from scenes import CaptureView, InputError, load_splats
+from viewer import NamedCamera, RenderFunction, SceneSource, Viewer
+
+from .console import console, error_console
+from .run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class View:
+    """Show a run or a splat file in the browser."""
+
+    path: tyro.conf.Positional[Path]
+    """Run folder, or splat file (.ply, .compressed.ply, .splat, .spz, .sog)."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 lets other machines in."""
+    port: int = 8080
+    """Port to listen on."""
+
+    def run(self) -> None:
+        """Serve until Ctrl-C."""
+        splats, settings = load_scene(self.path)
+        views = training_views(self.path)
+        with Viewer(
+            SceneSource(splats),
+            cameras=[NamedCamera(view.name, view.camera, view.image) for view in views],
+            host=self.host,
+            port=self.port,
+            render=shown_with(settings),
+        ) as viewer:
+            console.print(f"{len(splats):,} splats at {viewer.url}; Ctrl-C ends it.")
+            wait_for_ctrl_c()
+
+
+def wait_for_ctrl_c() -> None:
+    """Until KeyboardInterrupt."""
+    while True:
+        time.sleep(3600)
+
+
+def shown_with(settings: RenderSettings) -> RenderFunction:
+    """A render function for the viewer that keeps to how the splats were trained."""
+
+    def render_as_trained(splats: Splats, camera: Camera, wanted: RenderSettings) -> Frame:
+        return render(splats, camera, replace(wanted, antialiased=settings.antialiased))
+
+    return render_as_trained
+
+
+def training_views(path: Path) -> Sequence[CaptureView]:
+    """The views of a run, as far as its capture is still there; none for a file."""
+    if not is_run(path):
+        return ()
+    try:
+        return RunFolder(path).capture().views
+    except InputError as error:
+        error_console.print(f"note: without training cameras: {error}", markup=False)
+        return ()
+
+
+def is_run(path: Path) -> bool:
+    """Whether `path` is a run folder, rather than a splat file or an unbundled SOG."""
+    return path.is_dir() and not (path / "meta.json").is_file()
+
+
+def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
+    """The splats of a run or a file, and how they are to be shown.
+
+    Raises:
+        InputError: `path` is neither, or is damaged.
+    """
+    if not is_run(path):
+        return load_splats(path), RenderSettings()
+    run = RunFolder(path)
+    settings = run.render_settings()
+    return run.splats(), settings

@@ -1,0 +1,33 @@
+"""Fitting splats to photographs: trainer, losses, density control, checkpoints, evaluation."""
+
+from .checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from .config import LearningRates, TrainConfig
+from .data import FitInput, View
+from .evaluate import Evaluation, Score, evaluate
+from .losses import photometric_loss, psnr, ssim
+from .parameters import activate, deactivate
+from .run import TrainResult, finish, train
+from .trainer import StepReport, Trainer
+
+__all__ = [
+    "Evaluation",
+    "FitInput",
+    "LearningRates",
+    "Score",
+    "StepReport",
+    "TrainConfig",
+    "TrainResult",
+    "Trainer",
+    "View",
+    "activate",
+    "checkpoints",
+    "deactivate",
+    "evaluate",
+    "finish",
+    "load_checkpoint",
+    "photometric_loss",
+    "psnr",
+    "save_checkpoint",
+    "ssim",
+    "train",
+]

@@ -1,0 +1,71 @@
+"""Checkpoints on disk: everything needed to go on exactly where a run stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .trainer import Trainer
+
+KEPT = 2
+"""How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
+
+
+def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
+    """Write `trainer`'s state into `folder` as a file named after its step; returns the file.
+
+    The file appears complete or not at all. Older checkpoints beyond the last `KEPT` are removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{trainer.steps_done:08d}.pt"
+    # Beside its destination, so that the replacement cannot cross file systems.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(trainer.state_dict(), unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints in `folder`, oldest first; none if there is no such folder."""
+    return sorted(folder.glob("step-*.pt"))
+
+
+def load_checkpoint(path: Path, trainer: Trainer) -> None:
+    """Set `trainer` to the state in `path`: a checkpoint, or a folder, whose newest is taken.
+
+    Raises ValueError naming the file if it is missing, damaged, or of another kind of run.
+    """
+    if path.is_dir():
+        found = checkpoints(path)
+        if not found:
+            raise ValueError(f"{path}: holds no checkpoint (step-*.pt)")
+        path = found[-1]
+    state = _read(path)
+    try:
+        trainer.load_state_dict(state)
+    except KeyError as error:
+        raise ValueError(f"{path}: not a checkpoint of this program, it lacks {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint. Nothing in it is executed: only plain values are accepted."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever zipfile, pickle or the file system raise
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: damaged or not a checkpoint ({reason[0]})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: not a checkpoint, it holds a {type(state).__name__}")
+    return state

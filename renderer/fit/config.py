@@ -1,0 +1,111 @@
+"""Settings of a fit. The command line is generated from these fields and their docstrings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+from ..types import RenderSettings
+
+
+@dataclass(frozen=True)
+class LearningRates:
+    """Adam's step sizes, one for each parameter in its raw form."""
+
+    means: float = 1.6e-4
+    """Centres, in units of the scene scale; decays exponentially over the run."""
+    means_final: float = 0.01
+    """The centres' rate at the end of the run, as a fraction of that at its start."""
+    scales: float = 5e-3
+    """Logarithms of the standard deviations."""
+    quats: float = 1e-3
+    """Rotations."""
+    opacities: float = 5e-2
+    """Logits of the opacities."""
+    sh0: float = 2.5e-3
+    """Colour: the constant band of the spherical harmonics."""
+    shN: float = 1.25e-4
+    """View-dependent colour: all other bands."""
+    frequencies: float = 5e-3
+    """Waves: cycles per sigma."""
+    coefficients: float = 5e-3
+    """Waves: cosine and sine amplitudes."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            _require(item.name, getattr(self, item.name), 0.0)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How splats are fitted to photos. The defaults suit a run of minutes on two CPU cores."""
+
+    steps: int = 2000
+    """Optimisation steps; each renders one photo."""
+    gabor: Literal[0, 1, 2, 4] = 2
+    """Gabor waves per splat; 0 is plain 3D Gaussian splatting."""
+    max_splats: int = 40_000
+    """The number of splats never exceeds this; `mcmc` reaches it, `default` may stay below."""
+    strategy: Literal["mcmc", "default"] = "mcmc"
+    """How splats are added and removed: 3DGS-MCMC, or gsplat's version of the original."""
+    seed: int = 0
+    """Everything random follows from it."""
+    sh_degree: Literal[0, 1, 2, 3] = 3
+    """Degree of the spherical harmonics that give view-dependent colour."""
+    sh_every: int = 1000
+    """Steps between the starts of two harmonic bands; short runs have all by half-time."""
+    ssim_weight: float = 0.2
+    """Loss = (1 - w) L1 + w (1 - SSIM)."""
+    refine_start: float = 0.05
+    """Fraction of the run before splats are first added or removed, at most 500 steps."""
+    refine_stop: float = 0.7
+    """Fraction of the run after which the number of splats stays."""
+    refine_every: int = 100
+    """Steps between two refinements; short runs refine 40 times."""
+    wave_start: float = 0.25
+    """Fraction of the run in which splats are plain Gaussians, before their waves are learnt."""
+    opacity_weight: float = 0.01
+    """Weight of the mean opacity in the loss; `mcmc` only."""
+    scale_weight: float = 0.01
+    """Weight of the mean standard deviation, in units of the scene scale; `mcmc` only."""
+    noise: float = 5e5
+    """Strength of the exploration noise on the centres; `mcmc` only."""
+    grow_gradient: float = 2e-4
+    """Mean screen-space gradient above which a splat is cloned or split; `default` only."""
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Colour behind the splats, RGB in [0, 1]."""
+    antialiased: bool = False
+    """Mip-Splatting's opacity compensation; show the result with the same setting."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints."""
+    learning_rates: LearningRates = field(default_factory=LearningRates)
+    """Step sizes of the optimiser."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "max_splats", "sh_every", "refine_every", "checkpoint_every"):
+            _require(name, getattr(self, name), 1)
+        for name in ("opacity_weight", "scale_weight", "noise", "grow_gradient"):
+            _require(name, getattr(self, name), 0.0)
+        for name in ("ssim_weight", "refine_start", "refine_stop", "wave_start"):
+            _require(name, getattr(self, name), 0.0, 1.0)
+        for value in self.background:
+            _require("background", value, 0.0, 1.0)
+        _require_one_of("gabor", self.gabor, (0, 1, 2, 4))
+        _require_one_of("sh_degree", self.sh_degree, (0, 1, 2, 3))
+        _require_one_of("strategy", self.strategy, ("mcmc", "default"))
+
+    def render_settings(self) -> RenderSettings:
+        """How the splats are rendered while they are fitted, and should be shown."""
+        return RenderSettings(background=self.background, antialiased=self.antialiased)
+
+
+def _require(name: str, value: float, low: float, high: float | None = None) -> None:
+    if not (value >= low and (high is None or value <= high)):
+        rule = f"at least {low}" if high is None else f"between {low} and {high}"
+        raise ValueError(f"{name} must be {rule}, not {value}")
+
+
+def _require_one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        listed = ", ".join(str(item) for item in allowed)
+        raise ValueError(f"{name} must be one of {listed}, not {value}")

@@ -1,0 +1,151 @@
+"""Density control of "3D Gaussian Splatting as Markov Chain Monte Carlo" (arXiv 2404.09591)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .optimizer import Optimizers, Parameters, take_rows
+from .rotation import to_splat, to_world
+from .schedule import Schedule
+from .waves import carry_waves
+
+DEAD_OPACITY = 0.005
+"""A splat at or below this is moved to where a living one is."""
+MOST_COPIES = 51
+"""More splats than this in one place count as this many."""
+GATE_SLOPE = 100.0
+"""The noise fades as sigmoid(slope * (DEAD_OPACITY - opacity)), paper section 3.2."""
+GATE_RANGE = 20.0
+"""Below a gate of e^-20 a splat is not shaken at all."""
+
+
+class MCMCStrategy:
+    """Relocates dead splats, grows to the cap and shakes faint splats; gsplat's interface.
+
+    Dead and new splats are drawn together, in proportion to opacity, onto living ones; all that
+    share a place get the opacity and scale that keep its image (eq. 9). The number of splats
+    grows geometrically from the first refinement to `max_splats` at the last.
+
+    Lengths are measured in scene scales, which makes noise and regularisation free of the
+    capture's unit. All random numbers come from `generator`, on the parameters' device.
+    """
+
+    def __init__(self, config: TrainConfig, generator: torch.Generator) -> None:
+        self._config = config
+        self._schedule = Schedule.of(config)
+        self._generator = generator
+
+    def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]:
+        """What is carried from step to step."""
+        return {"scene_scale": scene_scale, "initial_count": None}
+
+    def regularization(self, raw: Parameters, state: dict[str, Any]) -> Tensor | None:
+        """The loss that lets unneeded splats fade and shrink, a scalar (paper, section 3.5)."""
+        opacity = torch.sigmoid(raw["opacities"]).mean()
+        scale = torch.exp(raw["scales"]).mean() / state["scene_scale"]
+        return self._config.opacity_weight * opacity + self._config.scale_weight * scale
+
+    def step_pre_backward(
+        self,
+        params: Parameters,
+        optimizers: Optimizers,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+    ) -> None:
+        """Nothing; part of the interface."""
+
+    @torch.no_grad()
+    def step_post_backward(
+        self,
+        params: Parameters,
+        optimizers: Optimizers,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+    ) -> None:
+        """Move, add and shake splats; call after the optimisers' step."""
+        if state["initial_count"] is None:
+            state["initial_count"] = len(params["means"])
+        if self._schedule.refines(step):
+            self._refine(params, optimizers, self._wanted(step, state["initial_count"]))
+        rates = self._config.learning_rates
+        rate = rates.means * self._schedule.means_decay(step, rates.means_final)
+        self._shake(params, self._config.noise * rate / state["scene_scale"])
+
+    def _wanted(self, step: int, initial: int) -> int:
+        """The number of splats after a refinement at `step`."""
+        growth = self._config.max_splats / max(1, initial)
+        return int(initial * growth ** self._schedule.refine_progress(step) + 0.5)
+
+    def _refine(self, params: Parameters, optimizers: Optimizers, wanted: int) -> None:
+        opacities = torch.sigmoid(params["opacities"])
+        count = len(opacities)
+        dead = torch.nonzero(~(opacities > DEAD_OPACITY)).squeeze(-1)
+        moved = len(dead) + max(0, wanted - count)
+        if moved == 0 or len(dead) == count:
+            return
+        weights = opacities.index_fill(0, dead, 0.0)
+        sources = _draw(weights, moved, self._generator)
+
+        rows = torch.arange(count, device=dead.device)
+        rows[dead] = sources[: len(dead)]
+        rows = torch.cat([rows, sources[len(dead) :]])
+        copies = torch.bincount(rows, minlength=count)[rows]
+        anchor_means, anchor_scales = params["means"][rows], params["scales"][rows]
+        take_rows(params, optimizers, rows, fresh=copies > 1)
+        _share(params, copies)
+        carry_waves(params, anchor_means, anchor_scales)
+
+    def _shake(self, params: Parameters, strength: float) -> None:
+        """Move faint splats by noise with their own covariance."""
+        gate = GATE_SLOPE * (DEAD_OPACITY - torch.sigmoid(params["opacities"]))
+        faint = torch.nonzero(gate > -GATE_RANGE).squeeze(-1)
+        noise = torch.randn(len(faint), 3, generator=self._generator, device=faint.device)
+        quats, variances = params["quats"][faint], torch.exp(2 * params["scales"][faint])
+        noise = to_world(quats, variances * to_splat(quats, noise))
+        params["means"].index_add_(0, faint, strength * torch.sigmoid(gate[faint, None]) * noise)
+
+
+def share_opacity(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:
+    """Opacity and factor on the scale of each of n equal splats that replace one (eq. 9).
+
+    `opacities` [M] in (0, 1) and `copies` [M] int64, n >= 1, give [M] each. The paper's double sum
+    over i <= n and k < i of binomials C(i - 1, k) is, by the hockey-stick identity, one sum
+    of C(n, k). It alternates, so it is taken in double precision.
+    """
+    table = torch.tensor(
+        [
+            [(-1.0) ** (k - 1) * math.comb(n, k) / math.sqrt(k) for k in range(1, MOST_COPIES + 1)]
+            for n in range(MOST_COPIES + 1)
+        ],
+        dtype=torch.float64,
+        device=opacities.device,
+    )
+    copies = copies.clamp(max=MOST_COPIES)
+    whole = opacities.double().clamp(max=1.0 - 1e-6)
+    shared = -torch.expm1(torch.log1p(-whole) / copies)
+    powers = shared[:, None] ** torch.arange(1, MOST_COPIES + 1, device=opacities.device)
+    factor = whole / (table[copies] * powers).sum(dim=-1)
+    return shared.to(opacities.dtype), factor.to(opacities.dtype)
+
+
+def _share(params: Parameters, copies: Tensor) -> None:
+    several = torch.nonzero(copies > 1).squeeze(-1)
+    opacities = torch.sigmoid(params["opacities"][several])
+    shared, factor = share_opacity(opacities, copies[several])
+    params["opacities"][several] = torch.logit(shared.clamp(DEAD_OPACITY, 1.0 - 1e-6))
+    params["scales"][several] += torch.log(factor)[:, None]
+
+
+def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """[count] indices, with replacement; torch.multinomial takes at most 2^24 weights."""
+    cumulative = weights.double().cumsum(0)
+    ticks = torch.rand(count, generator=generator, device=weights.device, dtype=torch.float64)
+    indices = torch.searchsorted(cumulative, ticks * cumulative[-1], right=True)
+    return indices.clamp(max=len(weights) - 1)

@@ -1,0 +1,51 @@
+"""One Adam per parameter, and the rows of both added, moved and removed together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Adam, Optimizer
+
+from .config import LearningRates
+
+Parameters = dict[str, Parameter]
+Optimizers = dict[str, Optimizer]
+
+EPS = 1e-15
+"""Adam's epsilon: gradients of an averaged loss are tiny, and 1e-8 would damp them."""
+
+
+def make_optimizers(raw: Parameters, rates: LearningRates, scene_scale: float) -> Optimizers:
+    """An Adam for every parameter by name, as gsplat's strategies take them."""
+    optimizers: Optimizers = {}
+    for name, parameter in raw.items():
+        rate = getattr(rates, name) * (scene_scale if name == "means" else 1.0)
+        optimizers[name] = Adam([parameter], lr=rate, eps=EPS, fused=True)
+    return optimizers
+
+
+@torch.no_grad()
+def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tensor) -> None:
+    """Make row `rows[i]` of every parameter row i, in place in both dicts.
+
+    `rows` is [M] int64 and may repeat, drop and append; where `fresh` [M] bool is True, Adam's
+    moments start from zero.
+    """
+    for name, old in raw.items():
+        new = Parameter(old[rows], requires_grad=old.requires_grad)
+        state = optimizers[name].state.pop(old, {})
+        for key, moment in state.items():
+            if key != "step":
+                moved = moment[rows]
+                moved[fresh] = 0.0
+                state[key] = moved
+        optimizers[name].state[new] = state
+        optimizers[name].param_groups[0]["params"] = [new]
+        raw[name] = new
+
+
+def remove_rows(raw: Parameters, optimizers: Optimizers, drop: Tensor) -> None:
+    """Remove the splats where `drop` [N] bool is True."""
+    rows = torch.nonzero(~drop).squeeze(-1)
+    take_rows(raw, optimizers, rows, torch.zeros_like(rows, dtype=torch.bool))

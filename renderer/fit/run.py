@@ -1,0 +1,85 @@
+"""A whole run in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..types import Splats
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .data import FitInput
+from .evaluate import Evaluation, evaluate
+from .trainer import StepReport, Trainer
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run gave."""
+
+    splats: Splats
+    evaluation: Evaluation  # of the test views
+    step: int  # steps done
+    seconds: float  # spent in steps, all sessions of the run together
+    skipped_steps: int  # that were not finite
+    pruned_splats: int  # that were not finite
+
+    def metrics(self) -> dict[str, Any]:
+        """The content of metrics.json."""
+        return {
+            "step": self.step,
+            "train_seconds": self.seconds,
+            "splats": len(self.splats),
+            "bytes": self.splats.nbytes,
+            **self.evaluation.as_dict(),
+        }
+
+
+def train(
+    data: FitInput,
+    config: TrainConfig | None = None,
+    *,
+    device: torch.device | str = "cpu",
+    on_step: Callable[[StepReport], None] | None = None,
+    resume: Path | None = None,
+    checkpoints: Path | None = None,
+) -> TrainResult:
+    """Fit splats to `data`, and evaluate them on its test views.
+
+    `on_step` is called after every step. `resume` is a checkpoint, or a folder of them, to go on
+    from. With `checkpoints`, that folder receives one every `config.checkpoint_every` steps and
+    one when the run ends, also by Ctrl-C or an error. Raises ValueError for data or a checkpoint
+    that cannot be trained on, ArithmeticError if the fit diverges.
+    """
+    config = config or TrainConfig()
+    trainer = Trainer(data, config, device)
+    if resume is not None:
+        load_checkpoint(resume, trainer)
+    try:
+        while not trainer.done:
+            report = trainer.step()
+            if on_step is not None:
+                on_step(report)
+            if checkpoints is not None and report.step % config.checkpoint_every == 0:
+                save_checkpoint(checkpoints, trainer)
+    finally:
+        if checkpoints is not None:
+            save_checkpoint(checkpoints, trainer)
+    return finish(trainer, data)
+
+
+def finish(trainer: Trainer, data: FitInput) -> TrainResult:
+    """The result of `trainer` as it is now, evaluated on the test views of `data`."""
+    splats = trainer.splats()
+    return TrainResult(
+        splats=splats,
+        evaluation=evaluate(splats, data.test, trainer.config.render_settings()),
+        step=trainer.steps_done,
+        seconds=trainer.seconds,
+        skipped_steps=trainer.skipped_steps,
+        pruned_splats=trainer.pruned_splats,
+    )

@@ -1,0 +1,48 @@
+"""What the trainer asks of density control."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .config import TrainConfig
+from .mcmc import MCMCStrategy
+from .optimizer import Optimizers, Parameters
+
+
+class Strategy(Protocol):
+    """Adds, moves and removes splats: gsplat's interface, and a say in the loss."""
+
+    def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]: ...
+
+    def regularization(self, raw: Parameters, state: dict[str, Any]) -> Tensor | None: ...
+
+    def step_pre_backward(
+        self,
+        params: Parameters,
+        optimizers: Optimizers,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+    ) -> None: ...
+
+    def step_post_backward(
+        self,
+        params: Parameters,
+        optimizers: Optimizers,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+    ) -> None: ...
+
+
+def make_strategy(config: TrainConfig, generator: torch.Generator) -> Strategy:
+    """The strategy that `config` names; `generator`, on the parameters' device, feeds it."""
+    if config.strategy == "mcmc":
+        return MCMCStrategy(config, generator)
+    # Imported when asked for: no other fit needs gsplat.
+    from .density import WaveDefaultStrategy
+
+    return WaveDefaultStrategy(config, generator)

@@ -1,0 +1,295 @@
+"""The optimisation: one photo a step, from initial splats to fitted ones."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ..compat import rasterization
+from ..types import Splats
+from .config import TrainConfig
+from .data import FitInput, View
+from .init import initial_parameters, scene_scale
+from .losses import photometric_loss, psnr
+from .optimizer import Parameters, make_optimizers, remove_rows
+from .parameters import activate
+from .schedule import Schedule
+from .strategy import make_strategy
+from .waves import start_waves
+
+STATE_VERSION = 1
+"""Version of what `Trainer.state_dict` returns."""
+MUST_AGREE = ("gabor", "sh_degree", "strategy")
+"""Settings that a state and the trainer that takes it must share; others may change."""
+GIVE_UP_AFTER = 100
+"""Skipped steps in a row after which the run has failed."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did."""
+
+    step: int  # steps done, this one included
+    loss: float
+    psnr: float  # [dB] of this step's photo, before the step
+    splats: int  # their number after the step
+    seconds: float  # spent in steps since the start of the run
+    view: str  # name of this step's photo
+    skipped: bool  # loss or gradient was not finite, so nothing was changed
+
+
+class Trainer:
+    """Fits splats to the training views of a capture, step by step.
+
+    Two trainers with equal data, config and device go through equal steps; on the CPU, with one
+    number of threads, bit for bit. `step`, `splats` and `state_dict` may be called from
+    different threads.
+
+    Raises ValueError if there are no training views.
+    """
+
+    def __init__(
+        self, data: FitInput, config: TrainConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        if not data.train:
+            raise ValueError("there are no views to train on")
+        self.config = config
+        self.device = torch.device(device)
+        self.steps_done = 0
+        self.seconds = 0.0
+        self.skipped_steps = 0
+        self.pruned_splats = 0
+        self._views = data.train
+        self._schedule = Schedule.of(config)
+        self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
+        self._generator = torch.Generator(self.device).manual_seed(config.seed)
+        raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
+        self._raw: Parameters = {
+            name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
+        }
+        self._optimizers = make_optimizers(self._raw, config.learning_rates, self._scene_scale)
+        self._strategy = make_strategy(config, self._generator)
+        self._strategy_state = self._strategy.initialize_state(self._scene_scale)
+        self._order: list[int] = []
+        self._sh_degree = 0
+        self._waves_started = False
+        self._skipped_in_a_row = 0
+        self._queue, self._state = threading.Lock(), threading.Lock()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Exclusive use of the state, in order of arrival.
+
+        A bare lock would starve a viewer: the training loop takes it again as it lets it go.
+        """
+        with self._queue:
+            self._state.acquire()
+        try:
+            yield
+        finally:
+            self._state.release()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps of the config are done."""
+        return self.steps_done >= self.config.steps
+
+    def splats(self) -> Splats:
+        """A copy of the splats as they are now."""
+        with self._turn(), torch.no_grad():
+            return activate(self._raw).map(Tensor.clone)
+
+    def step(self) -> StepReport:
+        """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
+        with self._turn():
+            started = time.perf_counter()
+            view = self._next_view()
+            loss, quality, skipped = self._fit(view)
+            self.steps_done += 1
+            self.seconds += time.perf_counter() - started
+            splats = len(self._raw["means"])
+            return StepReport(
+                self.steps_done, loss, quality, splats, self.seconds, view.name, skipped
+            )
+
+    def _fit(self, view: View) -> tuple[float, float, bool]:
+        """Loss, PSNR [dB] and whether the step was skipped."""
+        step = self.steps_done
+        self._enter(step)
+        photo, mask = self._photo(view)
+        color, info = self._render(view)
+        self._strategy.step_pre_backward(
+            self._raw, self._optimizers, self._strategy_state, step, info
+        )
+        loss = photometric_loss(color, photo, mask, self.config.ssim_weight)
+        extra = self._strategy.regularization(self._raw, self._strategy_state)
+        total = loss if extra is None else loss + extra
+        total.backward()
+        skipped = not self._finite(total)
+        if skipped:
+            self._skip(step)
+        else:
+            self._skipped_in_a_row = 0
+            for optimizer in self._optimizers.values():
+                optimizer.step()
+        for parameter in self._raw.values():
+            parameter.grad = None
+        if not skipped:
+            self._strategy.step_post_backward(
+                self._raw, self._optimizers, self._strategy_state, step, info
+            )
+        if skipped or self._schedule.refines(step):
+            self._prune_broken()
+        return float(total.detach()), float(psnr(color.detach(), photo, mask)), skipped
+
+    def _enter(self, step: int) -> None:
+        """Bring everything that depends on the step up to date."""
+        rates = self.config.learning_rates
+        decay = self._schedule.means_decay(step, rates.means_final)
+        group = self._optimizers["means"].param_groups[0]
+        group["lr"] = rates.means * self._scene_scale * decay
+        # A run that is extended later has longer stages, but never goes back to an earlier one.
+        self._sh_degree = max(self._sh_degree, self._schedule.active_sh_degree(step))
+        if not self._waves_started and step >= self._schedule.wave_start:
+            start_waves(self._raw, self._generator)
+            self._waves_started = True
+
+    def _next_view(self) -> View:
+        """Every view once, in random order, then again."""
+        if not self._order:
+            order = torch.randperm(len(self._views), generator=self._generator, device=self.device)
+            self._order = order.tolist()
+        return self._views[self._order.pop()]
+
+    def _photo(self, view: View) -> tuple[Tensor, Tensor | None]:
+        mask = view.mask()
+        photo = view.image().to(self.device).float() / 255.0
+        return photo, None if mask is None else mask.to(self.device)
+
+    def _render(self, view: View) -> tuple[Tensor, dict[str, Any]]:
+        """The view [H, W, 3] as the splats show it, and gsplat's `info`."""
+        splats = activate(self._raw)
+        camera = view.camera.to(self.device)
+        width, height = camera.size
+        waves = self.config.gabor > 0 and self._waves_started
+        colors, _, info = rasterization(
+            splats.means,
+            splats.quats,
+            splats.scales,
+            splats.opacities,
+            splats.sh,
+            camera.world_to_camera[None],
+            camera.intrinsics[None],
+            width,
+            height,
+            sh_degree=self._sh_degree,
+            packed=False,
+            backgrounds=torch.tensor([self.config.background], device=self.device),
+            rasterize_mode="antialiased" if self.config.antialiased else "classic",
+            gabor=(splats.frequencies, splats.coefficients) if waves else None,
+        )
+        return colors[0], info
+
+    def _finite(self, loss: Tensor) -> bool:
+        sums = [p.grad.sum() for p in self._raw.values() if p.grad is not None]
+        return bool(torch.isfinite(torch.stack([loss.detach(), *sums])).all())
+
+    def _skip(self, step: int) -> None:
+        self.skipped_steps += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= GIVE_UP_AFTER:
+            raise ArithmeticError(
+                f"the fit has diverged: the loss or its gradient was not finite in "
+                f"{GIVE_UP_AFTER} steps in a row, up to step {step}"
+            )
+
+    @torch.no_grad()
+    def _prune_broken(self) -> None:
+        """Remove splats with a parameter that is not finite."""
+        broken = torch.zeros(len(self._raw["means"]), dtype=torch.bool, device=self.device)
+        for parameter in self._raw.values():
+            broken |= ~torch.isfinite(parameter).reshape(len(broken), -1).all(dim=1)
+        count = int(broken.sum())
+        if count > 0:
+            self.pruned_splats += count
+            remove_rows(self._raw, self._optimizers, broken)
+            for name, value in self._strategy_state.items():
+                if isinstance(value, Tensor):
+                    self._strategy_state[name] = value[~broken]
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything needed to go on exactly where this trainer is."""
+        with self._turn():
+            state = {
+                "version": STATE_VERSION,
+                **{name: getattr(self.config, name) for name in MUST_AGREE},
+                "views": [view.name for view in self._views],
+                "steps_done": self.steps_done,
+                "seconds": self.seconds,
+                "skipped_steps": self.skipped_steps,
+                "pruned_splats": self.pruned_splats,
+                "scene_scale": self._scene_scale,
+                "order": self._order,
+                "sh_degree_reached": self._sh_degree,
+                "waves_started": self._waves_started,
+                "generator": self._generator.get_state(),
+                "raw": {name: p.detach() for name, p in self._raw.items()},
+                "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
+                "strategy_state": self._strategy_state,
+            }
+            return copy.deepcopy(state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the trainer that gave `state` was.
+
+        The config may ask for more steps or splats than that trainer's did. Raises ValueError if
+        the state is of another version, kind of splats, strategy or capture.
+        """
+        self._check(state)
+        state = copy.deepcopy(state)
+        with self._turn():
+            self._raw = {
+                name: Parameter(tensor.to(self.device)) for name, tensor in state["raw"].items()
+            }
+            self._scene_scale = state["scene_scale"]
+            rates = self.config.learning_rates
+            self._optimizers = make_optimizers(self._raw, rates, self._scene_scale)
+            for name, optimizer in self._optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self._strategy_state = {
+                name: value.to(self.device) if isinstance(value, Tensor) else value
+                for name, value in state["strategy_state"].items()
+            }
+            self._generator.set_state(state["generator"])
+            self._order = state["order"]
+            self._sh_degree = state["sh_degree_reached"]
+            self._waves_started = state["waves_started"]
+            self.steps_done = state["steps_done"]
+            self.seconds = state["seconds"]
+            self.skipped_steps = state["skipped_steps"]
+            self.pruned_splats = state["pruned_splats"]
+
+    def _check(self, state: dict[str, Any]) -> None:
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"version must be {STATE_VERSION}, not {state.get('version')}")
+        for name in MUST_AGREE:
+            if state[name] != getattr(self.config, name):
+                raise ValueError(
+                    f"it was trained with {name} = {state[name]}, not {getattr(self.config, name)}"
+                )
+        if state["views"] != [view.name for view in self._views]:
+            raise ValueError("it was trained on other views than this capture's")
+        count = len(state["raw"]["means"])
+        if count > self.config.max_splats:
+            raise ValueError(
+                f"it has {count} splats, more than max_splats = {self.config.max_splats}"
+            )

@@ -1,0 +1,55 @@
+"""Waves through the life of a splat: how they start, and how children inherit them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from .optimizer import Parameters
+from .rotation import to_splat
+
+START_FREQUENCY = 0.3
+"""Cycles per sigma; from here gradient descent finds most waves up to 1 (gabor-math.md, 1.10)."""
+START_COSINE = 0.01
+"""Amplitude at the start: visible to the gradient of the frequency, not to the eye."""
+
+
+@torch.no_grad()
+def start_waves(raw: Parameters, generator: torch.Generator) -> None:
+    """Give every splat faint waves in the plane of its two longest axes, in random directions.
+
+    The first direction is uniform, the others divide the half circle evenly: a wave and its
+    opposite are the same. A wave across the shortest axis is averaged away in most views.
+    """
+    frequencies, coefficients = raw["frequencies"], raw["coefficients"]
+    count, waves, _ = frequencies.shape
+    if waves == 0:
+        return
+    device = frequencies.device
+    first = torch.rand(count, 1, generator=generator, device=device)
+    turn = math.pi * (first + torch.arange(waves, device=device) / waves)  # [N, K]
+    axes = raw["scales"].argsort(dim=-1, descending=True)[:, None, :2]  # [N, 1, 2]
+    in_plane = START_FREQUENCY * torch.stack([turn.cos(), turn.sin()], dim=-1)  # [N, K, 2]
+    frequencies.zero_().scatter_(2, axes.expand(-1, waves, -1), in_plane)
+    coefficients[..., 0] = START_COSINE
+    coefficients[..., 1] = 0.0
+
+
+@torch.no_grad()
+def carry_waves(raw: Parameters, anchor_means: Tensor, anchor_scales: Tensor) -> None:
+    """Keep every splat's waves where they were in the world before it moved and changed size.
+
+    `anchor_means` and `anchor_scales` (log), [N, 3] each, are where each splat's waves come from:
+    its own former values, or its parent's. Rotations are the parent's. A frequency in cycles
+    per sigma shrinks with sigma, and the coefficients turn by the phase between the two centres
+    (gabor-math.md, 1.10). Splats that did not change keep their waves bit for bit.
+    """
+    frequencies, coefficients = raw["frequencies"], raw["coefficients"]
+    offset = to_splat(raw["quats"], raw["means"] - anchor_means)
+    cycles = torch.einsum("nkc,nc->nk", frequencies, offset * torch.exp(-anchor_scales))
+    cosine, sine = torch.cos(2 * math.pi * cycles), torch.sin(2 * math.pi * cycles)
+    a, b = coefficients.unbind(-1)
+    coefficients.copy_(torch.stack([a * cosine + b * sine, b * cosine - a * sine], dim=-1))
+    frequencies.mul_(torch.exp(raw["scales"] - anchor_scales).unsqueeze(1))

@@ -1,0 +1,240 @@
+"""A capture: photos with cameras, and the points that COLMAP triangulated from them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from renderer.types import Camera
+
+from .colmap import find_model, model_suffix, read_model
+from .colmap_model import ColmapImage, ColmapModel, ColmapPoints
+from .errors import InputError
+from .images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
+from .undistort import Lens, lens_of
+
+DEFAULT_CACHE_BYTES = 2 << 30
+"""Memory for decoded photos."""
+TEST_EVERY = 8
+"""Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing."""
+MIN_VIEWS = 3
+"""Fewer photos than this are not a capture."""
+FAR_FROM_ZERO = 100.0
+"""Beyond this many times its own extent from zero, a scene is moved to zero.
+
+float32 resolves 6e-8 of a coordinate: 1e-5 of the extent at this distance, a hundredth of a
+typical splat.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class CaptureView:
+    """One photo and the pinhole camera that took it."""
+
+    name: str  # as in the model, with forward slashes for sub-folders
+    camera: Camera  # float32, CPU
+    photo: Photo
+    _cache: PhotoCache = field(repr=False)
+
+    def image(self) -> Tensor:
+        """[H, W, 3] uint8 RGB. Decoded when first asked for, then shared: not to be written to."""
+        image = self._cache.get(("image", self.name), self.photo.decode)
+        assert image is not None
+        return image
+
+    def mask(self) -> Tensor | None:
+        """[H, W] bool, True where the photo has a value; None if it has one everywhere."""
+        return self._cache.get(("mask", self.photo.lens), self.photo.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """Everything that training needs to know of a scene."""
+
+    name: str
+    views: tuple[CaptureView, ...]  # sorted by name
+    points: Tensor  # [P, 3] float32, relative to `origin`
+    point_colors: Tensor  # [P, 3] uint8 RGB
+    origin: Tensor  # [3] float64, subtracted from all coordinates; zeros for a scene near zero
+    repairs: tuple[str, ...]  # what was wrong in the capture and how it was taken, one line each
+    model: ColmapModel
+
+    @property
+    def train(self) -> tuple[CaptureView, ...]:
+        """The views to learn from: all but every 8th."""
+        return tuple(view for i, view in enumerate(self.views) if i % TEST_EVERY)
+
+    @property
+    def test(self) -> tuple[CaptureView, ...]:
+        """The views held out: every 8th by name, beginning with the first."""
+        return self.views[::TEST_EVERY]
+
+    def digest(self) -> str:
+        """SHA-256 over the model's files and the photos' names and sizes, in hexadecimal."""
+        digest = hashlib.sha256()
+        for path in self.model.files:
+            digest.update(f"{path.name}\n".encode())
+            digest.update(path.read_bytes())
+        for view in self.views:
+            size = view.photo.path.stat().st_size
+            digest.update(f"{view.name} {view.photo.size} {size}\n".encode())
+        return digest.hexdigest()
+
+
+def load_capture(
+    path: str | Path,
+    *,
+    max_size: int | None = None,
+    images: str | Path | None = None,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+) -> Capture:
+    """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
+
+    Photos are decoded when they are first used, but all of them are found and measured here.
+    Lens distortion is taken out, see `scenes.undistort`.
+
+    Args:
+        path: folder of the capture, or of its model.
+        max_size: photos are shrunk to this many pixels on their longest side.
+        images: folder of the photos, absolute or relative to `path`, if not `path`/images.
+        cache_bytes: memory for decoded photos.
+
+    Raises:
+        InputError: there is no model, it is damaged, photos are missing or do not fit it, or there
+            are fewer than three.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    if max_size is not None and max_size < 1:
+        raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
+    repairs: list[str] = []
+    model = read_model(find_model(root, repairs))
+    repairs += model.repairs
+    if len(model.images) < MIN_VIEWS:
+        raise InputError(
+            f"{model.files[1]}: {len(model.images)} usable images; at least {MIN_VIEWS} are needed"
+        )
+    ordered = sorted(model.images, key=lambda image: image.name)
+    photos = _photos(model, ordered, _image_folder(root, images), max_size, repairs)
+    points = _finite(model.points, model.files[-1], repairs)
+    centres = np.array([image.centre for image in ordered])
+    origin = _origin(centres, points.xyz)
+    if origin.any():
+        repairs.append(f"{model.folder}: moved the scene to zero, by {_numbers(-origin)}")
+    cache = PhotoCache(cache_bytes)
+    views = tuple(
+        CaptureView(image.name.replace("\\", "/"), _camera(image, photo.lens, origin), photo, cache)
+        for image, photo in zip(ordered, photos, strict=True)
+    )
+    return Capture(
+        name=capture_name(root),
+        views=views,
+        points=torch.from_numpy((points.xyz - origin).astype(np.float32)),
+        point_colors=torch.from_numpy(points.rgb.copy()),
+        origin=torch.from_numpy(origin),
+        repairs=tuple(repairs),
+        model=model,
+    )
+
+
+def _bases(root: Path) -> list[Path]:
+    """Where the capture may begin: `root`, or above it if it is the model folder itself."""
+    root = root.resolve()
+    return [root, *root.parents[:2]] if model_suffix(root) else [root]
+
+
+def capture_name(root: Path) -> str:
+    """What a capture at `root`, its folder or that of its model, is called."""
+    folder = root.resolve()
+    if model_suffix(folder):  # perhaps CAPTURE/sparse/0
+        folder = folder.parent if folder.name.isdigit() else folder
+        folder = folder.parent if folder.name == "sparse" else folder
+    return folder.name or "scene"
+
+
+def _image_folder(root: Path, images: str | Path | None) -> Path:
+    if images is not None:
+        folder = root / images
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder of photos")
+        return folder
+    folders = (base / "images" for base in _bases(root))
+    return next((folder for folder in folders if folder.is_dir()), root)
+
+
+def _photos(
+    model: ColmapModel,
+    images: list[ColmapImage],
+    folder: Path,
+    max_size: int | None,
+    repairs: list[str],
+) -> list[Photo]:
+    """Finds and measures the photo of each image, and scales its lens to the size to be used."""
+    lenses: dict[int, Lens] = {}
+    for camera_id in {image.camera_id for image in images}:
+        try:
+            lenses[camera_id] = lens_of(model.cameras[camera_id])
+        except InputError as error:
+            raise InputError(f"{model.files[0]}: {error}") from error
+    paths = find_photos(folder, [image.name for image in images], repairs)
+    photos: list[Photo] = []
+    for image in images:
+        path, lens = paths[image.name], lenses[image.camera_id]
+        size = photo_size(path)
+        check_size(path, size, lens.size)
+        photos.append(Photo(path, size, lens.resized(fit_within(size, max_size))))
+    return photos
+
+
+def _finite(points: ColmapPoints, path: Path, repairs: list[str]) -> ColmapPoints:
+    """The points whose coordinates are numbers."""
+    # float32 overflows long before float64 does.
+    good = (np.abs(points.xyz) < np.finfo(np.float32).max).all(1)
+    bad = int((~good).sum())
+    if not bad:
+        return points
+    repairs.append(
+        f"{path}: left out {bad} of {len(points)} points whose coordinates are not finite "
+        f"(the first is point {int(np.argmin(good)) + 1} of the file)"
+    )
+    return ColmapPoints(
+        xyz=points.xyz[good],
+        rgb=points.rgb[good],
+        errors=points.errors[good],
+        track_lengths=points.track_lengths[good],
+        track_images=points.track_images[np.repeat(good, points.track_lengths)],
+    )
+
+
+def _origin(centres: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The middle of a scene that lies far from zero (see FAR_FROM_ZERO), else zeros."""
+    places = np.concatenate([centres, points])
+    # Medians, so that a few points near infinity do not decide.
+    middle = np.median(places, axis=0)
+    extent = float(np.median(np.linalg.norm(places - middle, axis=1)))
+    if np.linalg.norm(middle) > FAR_FROM_ZERO * extent:
+        return middle
+    return np.zeros(3)
+
+
+def _camera(image: ColmapImage, lens: Lens, origin: NDArray[np.float64]) -> Camera:
+    # x_camera = R x + t = R (x - origin) + (t + R origin), in float64 as both terms are large.
+    pose = np.eye(4)
+    pose[:3, :3] = image.rotation
+    pose[:3, 3] = image.tvec + image.rotation @ origin
+    return Camera(
+        world_to_camera=torch.from_numpy(pose.astype(np.float32)),
+        intrinsics=torch.from_numpy(lens.intrinsics.astype(np.float32)),
+        size=lens.size,
+    )
+
+
+def _numbers(values: NDArray[np.float64]) -> str:
+    return " ".join(f"{value:.9g}" for value in values)

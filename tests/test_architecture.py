@@ -1,0 +1,136 @@
+"""Rules of the house that no tool checks: who imports whom, and how large things may grow."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import renderer
+from renderer import _native, reference
+from renderer.types import WAVE_COUNTS
+
+ROOT = Path(renderer.__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[1]
+LAYERS = ("renderer", "scenes", "viewer", "gaborsplat")
+"""From the bottom up: each may import those before it."""
+
+MAX_FILE = 400
+MAX_FUNCTION = 60
+
+
+def sources(*packages: str) -> list[Path]:
+    """Python files of the packages, generated ones aside."""
+    return [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def parsed(path: Path) -> ast.Module:
+    """Syntax tree of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Full names of the modules that a file imports, relative ones resolved."""
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            yield ".".join((*base, *filter(None, [node.module])))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_point_one_way(layer: str):
+    above = set(LAYERS[LAYERS.index(layer) + 1 :])
+    upward = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sources(layer)
+        for name in imported(path)
+        if name.split(".")[0] in above
+    ]
+    assert not upward
+
+
+def test_the_oracle_uses_nothing_of_the_kernels():
+    names = set(imported(ROOT / "renderer" / "reference.py"))
+    assert names <= {"__future__", "math", "dataclasses", "torch", "renderer.types"}
+
+
+def test_the_cuda_folder_is_not_a_package():
+    """With an __init__.py it would hide NVIDIA's cuda.bindings and cuda.core, torch's included."""
+    assert not list(REPOSITORY.glob("cuda/**/*.py"))
+    assert not {"core", "bindings"} & {path.name for path in REPOSITORY.glob("cuda/*")}
+
+
+def test_there_is_no_drawer_for_odds_and_ends():
+    banned = {"utils", "util", "helpers", "helper", "misc", "common"}
+    found = [
+        path
+        for package in (*LAYERS, "tests", "benchmarks")
+        for path in (REPOSITORY / package).rglob("*")
+        if path.stem in banned
+    ]
+    assert not found
+
+
+def test_files_stay_readable():
+    files = [*sources(*LAYERS), *(REPOSITORY / "tests").glob("*.py")]
+    files += (REPOSITORY / "benchmarks").rglob("*.py")
+    long = {
+        path.name: lines
+        for path in files
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_FILE
+    }
+    assert not long
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function's body, its docstring aside."""
+    documented = ast.get_docstring(function) is not None
+    code = function.body[1:] if documented else function.body
+    return (code[-1].end_lineno or 0) - code[0].lineno + 1 if code else 0
+
+
+def test_functions_fit_a_screen():
+    long = {
+        f"{path.relative_to(ROOT)}:{node.name}": lines
+        for path in sources(*LAYERS)
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := code_lines(node)) > MAX_FUNCTION
+    }
+    assert not long
+
+
+def test_public_functions_and_classes_are_documented():
+    bare = [
+        f"{path.relative_to(ROOT)}:{node.name}"
+        for path in sources(*LAYERS)
+        for node in parsed(path).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and ast.get_docstring(node) is None
+    ]
+    assert not bare
+
+
+def test_the_packages_under_test_are_ours():
+    """`renderer` is a common name: no other distribution's may be in the way."""
+    assert (ROOT / "renderer" / "reference.py").is_file()
+    in_repository = ROOT == REPOSITORY
+    assert in_repository or (ROOT / "gaborsplat").is_dir(), ROOT
+
+
+def test_every_kind_of_primitive_has_an_oracle():
+    kinds = {kind.rstrip("0123456789") for kind in _native.kinds()}  # gabor2: two waves
+    assert {"gaussian", "gabor"} <= kinds
+    missing = [kind for kind in kinds if not callable(getattr(reference, f"weight_{kind}", None))]
+    assert not missing
+
+
+def test_the_kernels_are_compiled_for_every_number_of_waves():
+    counts = {int("0" + kind.removeprefix("gabor")) for kind in _native.kinds() if "gabor" in kind}
+    assert {0} | counts == set(WAVE_COUNTS)

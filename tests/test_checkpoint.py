@@ -1,0 +1,185 @@
+"""A run that was interrupted goes on as if it had not been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+from fitting import SmallCapture, small_capture
+
+from renderer.fit import (
+    StepReport,
+    TrainConfig,
+    Trainer,
+    checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
+
+CONFIG = TrainConfig(
+    steps=60, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5, checkpoint_every=25
+)
+
+
+@pytest.fixture(scope="module")
+def capture() -> SmallCapture:
+    return small_capture()
+
+
+def trained(capture: SmallCapture, config: TrainConfig, steps: int) -> Trainer:
+    trainer = Trainer(capture, config)
+    for _ in range(steps):
+        trainer.step()
+    return trainer
+
+
+def differences(first: Any, second: Any, path: str = "") -> list[str]:
+    """Where two nested states differ by as much as a bit, other than in the time they took."""
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        return [d for key in first for d in differences(first[key], second[key], f"{path}/{key}")]
+    if isinstance(first, list):
+        if len(first) != len(second):
+            return [path]
+        return [
+            d
+            for index, (a, b) in enumerate(zip(first, second, strict=True))
+            for d in differences(a, b, f"{path}/{index}")
+        ]
+    if isinstance(first, torch.Tensor):
+        return [] if torch.equal(first, second) else [path]
+    return [] if first == second or path == "/seconds" else [path]
+
+
+@pytest.mark.parametrize("strategy", ["mcmc", "default"])
+@pytest.mark.parametrize("gabor", [0, 2])
+def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
+    capture: SmallCapture,
+    tmp_path: Path,
+    strategy: Literal["mcmc", "default"],
+    gabor: Literal[0, 2],
+) -> None:
+    config = replace(CONFIG, strategy=strategy, gabor=gabor)
+    straight = trained(capture, config, 60)
+    # Step 7 is before the waves and in the middle of an epoch; 38 has all stages running.
+    for interruption in (7, 38):
+        save_checkpoint(tmp_path, trained(capture, config, interruption))
+        resumed = Trainer(capture, config)
+        load_checkpoint(tmp_path, resumed)
+        assert resumed.steps_done == interruption
+        while not resumed.done:
+            resumed.step()
+        assert differences(straight.state_dict(), resumed.state_dict()) == []
+
+
+def test_saving_does_not_disturb_the_run(capture: SmallCapture, tmp_path: Path) -> None:
+    trainer = trained(capture, CONFIG, 20)
+    before = trainer.state_dict()
+    save_checkpoint(tmp_path, trainer)
+    trainer.step()
+    resumed = Trainer(capture, CONFIG)
+    load_checkpoint(tmp_path, resumed)
+    assert differences(before, resumed.state_dict()) == []
+    assert differences(before, trainer.state_dict()) != []
+
+
+def test_a_finished_run_can_be_extended(capture: SmallCapture, tmp_path: Path) -> None:
+    train(capture, CONFIG, checkpoints=tmp_path)
+    longer = replace(CONFIG, steps=120, max_splats=180)
+    reports: list[StepReport] = []
+    result = train(capture, longer, resume=tmp_path, on_step=reports.append)
+    assert [report.step for report in reports] == list(range(61, 121))
+    assert result.step == 120
+    assert len(result.splats) == 180
+    assert result.splats.coefficients.any()
+
+
+def test_resuming_a_finished_run_returns_its_result(capture: SmallCapture, tmp_path: Path) -> None:
+    first = train(capture, CONFIG, checkpoints=tmp_path)
+    again = train(capture, CONFIG, resume=tmp_path)
+    assert torch.equal(first.splats.means, again.splats.means)
+    assert again.evaluation == first.evaluation
+
+
+def test_only_the_last_two_checkpoints_stay(capture: SmallCapture, tmp_path: Path) -> None:
+    train(capture, CONFIG, checkpoints=tmp_path)
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000050.pt", "step-00000060.pt"]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_interrupted_run_leaves_a_checkpoint(capture: SmallCapture, tmp_path: Path) -> None:
+    def interrupt(report: StepReport) -> None:
+        if report.step == 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(capture, CONFIG, checkpoints=tmp_path, on_step=interrupt)
+    resumed = Trainer(capture, CONFIG)
+    load_checkpoint(tmp_path, resumed)
+    assert resumed.steps_done == 12
+
+
+def test_a_failed_write_leaves_the_last_checkpoint_and_no_rubbish(
+    capture: SmallCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trained(capture, CONFIG, 3)
+    save_checkpoint(tmp_path, trainer)
+
+    def full_disk(_: object, path: Path) -> None:
+        path.write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    trainer.step()
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(tmp_path, trainer)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003.pt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gabor": 4}, "gabor = 2, not 4"),
+        ({"sh_degree": 2}, "sh_degree = 1, not 2"),
+        ({"strategy": "default"}, "strategy = mcmc, not default"),
+        ({"max_splats": 100}, "more than max_splats = 100"),
+    ],
+)
+def test_a_checkpoint_of_another_kind_of_run_is_refused(
+    capture: SmallCapture, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = save_checkpoint(tmp_path, trained(capture, CONFIG, 1))
+    other = Trainer(capture, replace(CONFIG, **change))
+    with pytest.raises(ValueError, match=message) as caught:
+        load_checkpoint(path, other)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_capture_is_refused(capture: SmallCapture, tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, trained(capture, CONFIG, 1))
+    other = replace(capture, train=capture.train[1:])
+    with pytest.raises(ValueError, match="other views"):
+        load_checkpoint(path, Trainer(other, CONFIG))
+
+
+def test_files_that_are_no_checkpoints_are_named(capture: SmallCapture, tmp_path: Path) -> None:
+    trainer = Trainer(capture, CONFIG)
+    good = save_checkpoint(tmp_path / "good", trainer).read_bytes()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    truncated = tmp_path / "truncated.pt"
+    truncated.write_bytes(good[: len(good) // 2])
+    foreign, listed = tmp_path / "foreign.pt", tmp_path / "list.pt"
+    torch.save({"version": 1, "weights": torch.zeros(1)}, foreign)
+    torch.save([1, 2], listed)
+    for path in (empty, truncated, foreign, listed, tmp_path / "missing.pt"):
+        with pytest.raises(ValueError, match="checkpoint") as caught:
+            load_checkpoint(path, trainer)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert trainer.steps_done == 0

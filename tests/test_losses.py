@@ -1,0 +1,132 @@
+"""The loss and the metrics, against the definition of SSIM written out pixel by pixel."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from renderer.fit.losses import photometric_loss, psnr, ssim
+
+
+def pair(height: int = 7, width: int = 12) -> tuple[Tensor, Tensor]:
+    image = torch.rand(height, width, 3, dtype=torch.float64)
+    target = (image + 0.3 * torch.randn(height, width, 3, dtype=torch.float64)).clamp(0, 1)
+    return image, target
+
+
+def hole(height: int = 7, width: int = 12) -> Tensor:
+    """A mask with an invalid rectangle and an invalid border on the left."""
+    mask = torch.ones(height, width, dtype=torch.bool)
+    mask[3:5, 5:9] = False
+    mask[:, :2] = False
+    return mask
+
+
+def similarity_by_definition(image: Tensor, target: Tensor) -> Tensor:
+    """SSIM map [H, W, 3]: weighted moments of each pixel's 11 x 11 window, black outside."""
+    height, width, _ = image.shape
+    result = torch.zeros_like(image)
+    for i in range(height):
+        for j in range(width):
+            weights, xs, ys = [], [], []
+            for di in range(-5, 6):
+                for dj in range(-5, 6):
+                    weights.append(math.exp(-(di * di + dj * dj) / (2 * 1.5**2)))
+                    inside = 0 <= i + di < height and 0 <= j + dj < width
+                    xs.append(image[i + di, j + dj] if inside else torch.zeros(3).double())
+                    ys.append(target[i + di, j + dj] if inside else torch.zeros(3).double())
+            w = torch.tensor(weights).double()[:, None] / sum(weights)
+            x, y = torch.stack(xs), torch.stack(ys)
+            mx, my = (w * x).sum(0), (w * y).sum(0)
+            vx, vy = (w * (x - mx) ** 2).sum(0), (w * (y - my) ** 2).sum(0)
+            cov = (w * (x - mx) * (y - my)).sum(0)
+            c1, c2 = 0.01**2, 0.03**2
+            top = (2 * mx * my + c1) * (2 * cov + c2)
+            result[i, j] = top / ((mx**2 + my**2 + c1) * (vx + vy + c2))
+    return result
+
+
+def test_ssim_follows_its_definition() -> None:
+    image, target = pair()
+    expected = similarity_by_definition(image, target).mean()
+    assert torch.allclose(ssim(image, target), expected, atol=1e-12)
+
+
+def test_masked_ssim_sees_black_where_pixels_are_invalid_and_averages_the_others() -> None:
+    (image, target), mask = pair(), hole()
+    keep = mask[..., None]
+    expected = similarity_by_definition(image * keep, target * keep)[mask].mean()
+    assert torch.allclose(ssim(image, target, mask), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2, 1.0])
+def test_loss_weighs_absolute_difference_and_dissimilarity(weight: float) -> None:
+    image, target = pair()
+    expected = (1 - weight) * (image - target).abs().mean() + weight * (1 - ssim(image, target))
+    loss = photometric_loss(image, target, ssim_weight=weight)
+    assert torch.allclose(loss, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2, 1.0])
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradient_of_the_loss_matches_finite_differences(weight: float, masked: bool) -> None:
+    image, target = pair()
+    image.requires_grad_()
+    mask = hole() if masked else None
+    assert torch.autograd.gradcheck(
+        lambda x: photometric_loss(x, target, mask, weight), image, eps=1e-7, atol=1e-7
+    )
+
+
+def test_the_gradient_scales_with_what_follows_the_loss() -> None:
+    image, target = pair()
+    image.requires_grad_()
+    (once,) = torch.autograd.grad(photometric_loss(image, target), image)
+    (thrice,) = torch.autograd.grad(3 * photometric_loss(image, target), image)
+    assert torch.allclose(thrice, 3 * once)
+
+
+def test_invalid_pixels_change_nothing_even_if_they_are_not_numbers() -> None:
+    (image, target), mask = pair(), hole()
+    spoiled, spoiled_target = image.clone(), target.clone()
+    spoiled[~mask] = math.nan
+    spoiled_target[~mask] = math.inf
+    spoiled.requires_grad_()
+    loss = photometric_loss(spoiled, spoiled_target, mask)
+    loss.backward()
+    assert torch.equal(loss, photometric_loss(image, target, mask))
+    assert spoiled.grad is not None
+    assert bool((spoiled.grad[~mask] == 0).all())
+    assert bool((spoiled.grad[mask] != 0).all())
+    assert torch.equal(ssim(spoiled, spoiled_target, mask), ssim(image, target, mask))
+    assert torch.equal(psnr(spoiled, spoiled_target, mask), psnr(image, target, mask))
+
+
+def test_a_fully_masked_image_costs_nothing() -> None:
+    image, target = pair()
+    image.requires_grad_()
+    loss = photometric_loss(image, target, torch.zeros(7, 12, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0.0
+    assert image.grad is not None and not image.grad.any()
+
+
+def test_equal_images_have_no_loss_and_perfect_metrics() -> None:
+    image, _ = pair()
+    assert abs(photometric_loss(image, image).item()) < 1e-12
+    assert abs(ssim(image, image).item() - 1) < 1e-12
+    assert psnr(image, image).item() == pytest.approx(100.0)
+
+
+def test_psnr_of_a_uniform_error_is_its_square_in_decibels() -> None:
+    image = torch.full((4, 5, 3), 0.5)
+    assert psnr(image, image + 0.1).item() == pytest.approx(20.0, abs=1e-4)
+
+
+def test_masked_psnr_averages_over_valid_pixels_only() -> None:
+    (image, target), mask = pair(), hole()
+    expected = -10 * torch.log10((image - target)[mask].square().mean())
+    assert torch.allclose(psnr(image, target, mask), expected)

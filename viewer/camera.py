@@ -1,0 +1,166 @@
+"""Between the browser's camera and the renderer's, and where a scene is first seen from.
+
+viser's `wxyz` turns camera axes into world axes, and its camera axes are ours (x right, y down,
+z forward), so nothing is flipped on the way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import viser
+from viser import transforms
+
+from renderer.types import Camera, Splats
+
+from .loop import Pose
+
+Vector = npt.NDArray[np.float64]  # [3]
+Matrix = npt.NDArray[np.float64]  # [M, 3]
+
+DEFAULT_UP: Vector = np.array([0.0, -1.0, 0.0])
+"""Up where no camera tells: y points down in captures."""
+
+DEFAULT_FOV = math.radians(60)
+"""Vertical field of view where no camera tells [radians]."""
+
+MAX_MEASURED = 200_000
+"""Percentiles over more splats than this use an even selection of them."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A place to look from and a point to look at."""
+
+    position: Vector
+    look_at: Vector
+    up: Vector
+    fov: float  # vertical [radians]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where most of a scene is, whatever strays from it."""
+
+    centre: Vector
+    radius: float
+
+
+def pose_of(camera: viser.CameraHandle) -> Pose | None:
+    """The pose a page reported; None when it makes no sense (a hidden page has an empty canvas)."""
+    numbers = [float(x) for x in (*camera.wxyz, *camera.position, camera.fov)]
+    canvas = (int(camera.image_width), int(camera.image_height))
+    if not (all(map(math.isfinite, numbers)) and min(canvas) > 0 and 0 < camera.fov < math.pi):
+        return None
+    w, x, y, z, *position, fov = numbers
+    if not math.hypot(w, x, y, z) > 0.5:
+        return None
+    return Pose((w, x, y, z), (position[0], position[1], position[2]), fov, canvas)
+
+
+def camera_at(pose: Pose, size: tuple[int, int]) -> Camera:
+    """The renderer's camera (float32, CPU) at `pose` for a picture of `size` (width, height)."""
+    to_world = transforms.SO3(np.array(pose.wxyz)).normalize().as_matrix()
+    rotation = torch.tensor(to_world.tolist(), dtype=torch.float64).T
+    world_to_camera = torch.eye(4)
+    world_to_camera[:3, :3] = rotation
+    world_to_camera[:3, 3] = -rotation @ torch.tensor(pose.position, dtype=torch.float64)
+    width, height = size
+    focal = 0.5 * height / math.tan(0.5 * pose.fov)
+    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    return Camera(world_to_camera, intrinsics, size)
+
+
+def camera_to_world(camera: Camera) -> tuple[Matrix, Vector]:
+    """Rotation [3, 3] from camera to world axes, and centre [3], of a renderer's camera."""
+    return _numpy(camera.world_to_camera[:3, :3].T), _numpy(camera.position)
+
+
+def vertical_fov(camera: Camera) -> float:
+    """Vertical field of view [radians]."""
+    return 2 * math.atan(0.5 * camera.size[1] / float(camera.intrinsics[1, 1]))
+
+
+def up_direction(cameras: Sequence[Camera]) -> Vector:
+    """Unit vector that is up on average in the pictures of `cameras`."""
+    ups = [-camera_to_world(camera)[0][:, 1] for camera in cameras]
+    mean = np.mean(ups, axis=0) if ups else DEFAULT_UP
+    length = float(np.linalg.norm(mean))
+    # Cameras that look at a table from all sides with a random roll have no common up.
+    return mean / length if length > 0.1 else DEFAULT_UP
+
+
+def bounds_of(points: Matrix) -> Bounds:
+    """Median and radius around it that holds four fifths of `points` [P, 3]; a unit ball if none.
+
+    Non-finite points do not count.
+    """
+    points = points[np.isfinite(points).all(axis=1)]
+    points = points[:: max(1, len(points) // MAX_MEASURED)]
+    if len(points) == 0:
+        return Bounds(np.zeros(3), 1.0)
+    centre = np.median(points, axis=0)
+    radius = float(np.percentile(np.linalg.norm(points - centre, axis=1), 80))
+    return Bounds(centre, radius if radius > 0 else 1.0)
+
+
+def bounds_of_splats(splats: Splats) -> Bounds:
+    """`bounds_of` the centres."""
+    step = max(1, len(splats) // MAX_MEASURED)
+    return bounds_of(_numpy(splats.means[::step]))
+
+
+def bounds_of_cameras(cameras: Sequence[Camera]) -> Bounds:
+    """Where `cameras` look: the point nearest to their optical axes, and their distance from it.
+
+    Cameras side by side have axes that meet nowhere; a weak pull towards a point ahead of them
+    decides then. A unit ball without cameras.
+    """
+    if not cameras:
+        return Bounds(np.zeros(3), 1.0)
+    poses = [camera_to_world(camera) for camera in cameras]
+    centres = np.array([centre for _, centre in poses])
+    axes = np.array([rotation[:, 2] for rotation, _ in poses])
+    middle = np.median(centres, axis=0)
+    spread = float(np.linalg.norm(centres - middle, axis=1).mean()) or 1.0
+    ahead = middle + 2 * spread * axes.mean(axis=0)
+    pull = 0.01 * np.eye(3)
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # [C, 3, 3] removes the part along
+    target = (across @ centres[:, :, None]).mean(axis=0)[:, 0] + pull @ ahead
+    centre = np.linalg.inv(across.mean(axis=0) + pull) @ target
+    return Bounds(centre, float(np.median(np.linalg.norm(centres - centre, axis=1))) or 1.0)
+
+
+def outlook_of(camera: Camera, up: Vector, bounds: Bounds) -> Outlook:
+    """The view of `camera`, turning around the depth of the scene's centre.
+
+    The up vector is the one nearest to `up` that leaves the picture unrolled, so that orbiting
+    goes on around the scene's own axis.
+    """
+    rotation, position = camera_to_world(camera)
+    right, camera_up, forward = rotation[:, 0], -rotation[:, 1], rotation[:, 2]
+    level_up = up - float(up @ right) * right
+    if float(level_up @ camera_up) < 0.05:
+        level_up = camera_up
+    depth = float((bounds.centre - position) @ forward)
+    distance = max(depth, 0.1 * bounds.radius)
+    return Outlook(position, position + distance * forward, level_up, vertical_fov(camera))
+
+
+def overview_of(bounds: Bounds, up: Vector) -> Outlook:
+    """A view that frames `bounds`, a little from above."""
+    ahead = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.9 else np.array([1.0, 0.0, 0.0])
+    level = ahead - float(ahead @ up) * up
+    direction = level / np.linalg.norm(level) - 0.35 * up
+    distance = 1.4 * bounds.radius / math.sin(DEFAULT_FOV / 2)
+    position = bounds.centre - distance * direction / np.linalg.norm(direction)
+    return Outlook(position, bounds.centre, up, DEFAULT_FOV)
+
+
+def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:
+    return np.asarray(tensor.detach().to("cpu", torch.float64), dtype=np.float64)

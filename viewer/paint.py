@@ -1,0 +1,62 @@
+"""A rendered frame as the picture that is sent to the browser."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from renderer.types import Frame
+
+from .loop import Mode
+
+Picture = npt.NDArray[np.uint8]  # [H, W, 3] RGB
+
+SAMPLES = 20_000
+"""Percentiles over a picture use about this many of its pixels."""
+
+
+def paint(frame: Frame, mode: Mode) -> Picture:
+    """[H, W, 3] uint8 RGB of `frame`: its colours, its depth in false colours, or its opacity."""
+    if mode == "depth":
+        return paint_depth(frame.depth, frame.alpha)
+    if mode == "alpha":
+        return _to_bytes(frame.alpha[..., None].expand(-1, -1, 3))
+    return _to_bytes(frame.color)
+
+
+def paint_depth(depth: Tensor, alpha: Tensor) -> Picture:
+    """[H, W, 3] false colours (Turbo) of `depth` [H, W]: near is red, far is blue.
+
+    Disparity (1 / depth) is shown rather than depth, because the far part of a capture has no
+    bound, between its 2nd and 98th percentile, because stray splats do not matter. A pixel fades
+    to black with `alpha` [H, W].
+    """
+    drawn = (alpha > 0) & (depth > 0)
+    disparity = torch.where(drawn, 1 / depth, 0)
+    values = disparity[drawn]
+    if len(values) == 0:
+        return np.zeros((*depth.shape, 3), np.uint8)
+    samples = values[:: max(1, len(values) // SAMPLES)].float()
+    low, high = (float(torch.quantile(samples, q)) for q in (0.02, 0.98))
+    levels = _to_bytes((disparity - low) / max(high - low, 1e-12))
+    colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+    weights = np.asarray(torch.where(drawn, alpha, 0).float().cpu())
+    return (colors * weights[..., None]).astype(np.uint8)
+
+
+def occlusion_depth(frame: Frame) -> npt.NDArray[np.float32]:
+    """[H, W] depth behind which the browser's own objects are hidden; infinite in the open.
+
+    A pixel hides what lies behind it once it is more opaque than not.
+    """
+    depth = torch.where(frame.alpha > 0.5, frame.depth, torch.inf)
+    return np.asarray(depth.float().cpu(), dtype=np.float32)
+
+
+def _to_bytes(values: Tensor) -> npt.NDArray[np.uint8]:
+    # A NaN has no byte; it is shown as black.
+    levels = values.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5
+    return np.asarray(levels.to(torch.uint8).cpu(), dtype=np.uint8)
