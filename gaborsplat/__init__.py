@@ -1,10 +1,10 @@
 """Train, view and export 3D Gaussian and Gabor splats. The public Python surface.
 
-    import gaborsplat as gs
+import gaborsplat as gs
 
-    capture = gs.load_capture("path/to/colmap")
-    result = gs.train(capture, gs.TrainConfig(steps=2000, gabor=2))
-    gs.save_splats(result.splats, "scene.ply", origin=capture.origin.tolist())
+capture = gs.load_capture("path/to/colmap")
+result = gs.train(capture, gs.TrainConfig(steps=2000, gabor=2))
+gs.save_splats(result.splats, "scene.ply", origin=capture.origin.tolist())
 """
 
 from importlib.metadata import version as _version

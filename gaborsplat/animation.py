@@ -75,7 +75,7 @@ class Render:
         else:
             match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
             if match is None or "0" in match.groups():
-                raise InputError(f"--size: must be WxH in pixels, such as 1280x720, not {self.size}")
+                raise InputError(f"--size: must be WxH, such as 1280x720, not {self.size}")
             width, height = int(match[1]), int(match[2])
         # Video codecs halve the resolution of colour.
         return (width - width % 2, height - height % 2) if even else (width, height)

@@ -14,7 +14,14 @@ from viser import transforms
 
 from renderer.types import Camera
 from scenes import InputError
-from viewer.camera import Bounds, camera_to_world, outlook_of, overview_of, up_direction, vertical_fov
+from viewer.camera import (
+    Bounds,
+    camera_to_world,
+    outlook_of,
+    overview_of,
+    up_direction,
+    vertical_fov,
+)
 
 Vector = npt.NDArray[np.float64]
 Pose = npt.NDArray[np.float64]

@@ -83,9 +83,7 @@ def _parse_strictly(kind: Any, words: Sequence[str], **options: Any) -> Any:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                kind, args=words, prog="gaborsplat", description=DESCRIPTION, **options
-            )
+            return tyro.cli(kind, args=words, prog="gaborsplat", description=DESCRIPTION, **options)
     except SystemExit as end:
         if end.code == 0:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import TracebackType
 
@@ -71,4 +72,4 @@ class TrainingProgress:
 
 
 def _mixed(mean: float, value: float) -> float:
-    return value if mean != mean else 0.95 * mean + 0.05 * value
+    return value if math.isnan(mean) else 0.95 * mean + 0.05 * value

@@ -91,7 +91,7 @@ class RunFolder:
         _write_json(self._config_file, document)
 
     def config(self) -> dict[str, Any]:
-        """What `write_config` wrote.
+        """What `write_config` wrote that is needed to go on: train, scene, max_size, images.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -102,10 +102,9 @@ class RunFolder:
             raise InputError(f"{self.path}: not a run folder, it has no config.json")
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
-            document["train"], document["scene"], document["max_size"], document["images"]
+            return {key: document[key] for key in ("train", "scene", "max_size", "images")}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
-        return document
 
     def train_config(self) -> TrainConfig:
         """The settings of the run."""
@@ -135,9 +134,7 @@ class RunFolder:
     def write_splats(self, splats: Splats, origin: Sequence[float], config: TrainConfig) -> None:
         """The result, also of an unfinished run."""
         mode = "mip" if config.antialiased else "default"
-        save_splats(
-            splats, self.splats_file, origin=origin, comments=[f"SplatRenderMode: {mode}"]
-        )
+        save_splats(splats, self.splats_file, origin=origin, comments=[f"SplatRenderMode: {mode}"])
 
     def metrics(self) -> dict[str, Any]:
         """What `write_metrics` wrote; empty if it never did."""

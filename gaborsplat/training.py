@@ -92,7 +92,9 @@ class Train:
             return _run_to_resume(self, capture.name)
         folder = RunFolder(self.out) if self.out else RunFolder.named_after(capture.name)
         if folder.started():
-            raise InputError(f"{folder.path}: holds a run already; --resume it, or choose another --out")
+            raise InputError(
+                f"{folder.path}: holds a run already; --resume it, or choose another --out"
+            )
         if folder.path.exists() and not folder.path.is_dir():
             raise InputError(f"{folder.path}: is a file; --out needs a folder")
         return folder
@@ -134,9 +136,7 @@ class Demo:
     def run(self) -> None:
         """Train on the demo capture."""
         config = TrainConfig(steps=self.steps, gabor=self.gabor)
-        Train(
-            demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=config
-        ).run()
+        Train(demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=config).run()
 
 
 class _LiveTraining:
@@ -303,4 +303,3 @@ def _load(folder: RunFolder, trainer: Trainer) -> None:
         load_checkpoint(folder.checkpoints, trainer)
     except ValueError as error:
         raise InputError(f"--resume: {error}") from error
-

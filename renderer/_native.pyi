@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import _constants as constants
+from . import _constants
 
 class ProjectOptions:
     def __init__(
@@ -38,7 +38,9 @@ class BlendOptions:
         row_cut: bool,
     ) -> None: ...
 
-Ints = NDArray[np.int32]
+constants = _constants
+
+Integers = NDArray[np.int32]
 Longs = NDArray[np.int64]
 
 def project(
@@ -80,7 +82,7 @@ def bin_to_tiles(
     height: int,
     tile_test: bool,
     /,
-) -> tuple[Ints, Longs, Longs, Longs]: ...
+) -> tuple[Integers, Longs, Longs, Longs]: ...
 def blend(
     inputs: Sequence[Tensor],
     options: BlendOptions,

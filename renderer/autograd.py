@@ -39,14 +39,6 @@ def _checked(tensors: dict[str, Tensor]) -> list[Tensor]:
     return [tensor.contiguous() for tensor in tensors.values()]
 
 
-def _dense(gradients: tuple[Tensor | None, ...], like: tuple[Tensor, ...]) -> list[Tensor]:
-    """Gradients as contiguous tensors, zero where autograd has none."""
-    return [
-        torch.zeros_like(tensor) if gradient is None else gradient.contiguous()
-        for gradient, tensor in zip(gradients, like, strict=True)
-    ]
-
-
 class _Project(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -61,15 +53,16 @@ class _Project(torch.autograd.Function):
         ctx.size, ctx.settings, ctx.passes = size, settings, passes
         ctx.save_for_backward(*inputs, out.radii, out.screen)
         ctx.mark_non_differentiable(out.radii, out.cutoffs)
-        ctx.set_materialize_grads(False)
-        ctx.like = (out.means2d, out.depths, out.conics, out.opacities, out.screen)
         return out.tensors()
 
     @staticmethod
-    def backward(ctx: Any, *v: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
         *inputs, radii, screen = ctx.saved_tensors
         _, v_means2d, v_depths, v_conics, v_opacities, _, v_screen = v
-        v_outputs = _dense((v_means2d, v_depths, v_conics, v_opacities, v_screen), ctx.like)
+        v_outputs = [
+            gradient.contiguous()
+            for gradient in (v_means2d, v_depths, v_conics, v_opacities, v_screen)
+        ]
         v_inputs = ctx.passes.project_backward(
             inputs, ctx.size, ctx.settings, (radii, screen), v_outputs
         )
@@ -100,25 +93,22 @@ class _Blend(torch.autograd.Function):
         shape: tuple[int, int, int, int],
         settings: RenderSettings,
         absgrad: bool,
-        radii: Tensor,
         *inputs: Tensor,
     ) -> tuple[Tensor, Tensor]:
         passes = backend(inputs[0].device)
-        image, transmittance = passes.blend(inputs, radii, tiles, shape, settings)
+        image, transmittance = passes.blend(inputs, tiles, shape, settings)
         ctx.tiles, ctx.waves, ctx.settings, ctx.passes = tiles, shape[3], settings, passes
         ctx.absgrad = absgrad
-        ctx.save_for_backward(radii, *inputs, image, transmittance)
-        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, image, transmittance)
         return image, transmittance
 
     @staticmethod
-    def backward(ctx: Any, *v: Tensor | None) -> tuple[Tensor | None, ...]:
-        radii, *inputs, image, transmittance = ctx.saved_tensors
-        v_image, v_transmittance = _dense(v, (image, transmittance))
+    def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, image, transmittance = ctx.saved_tensors
+        v_image, v_transmittance = (gradient.contiguous() for gradient in v)
         v_means2d, v_conics, v_opacities, v_colors, v_screen, *v_absolute = (
             ctx.passes.blend_backward(
                 inputs,
-                radii,
                 ctx.tiles,
                 (image, transmittance, v_image, v_transmittance),
                 ctx.settings,
@@ -127,9 +117,9 @@ class _Blend(torch.autograd.Function):
             )
         )
         if ctx.absgrad:
-            inputs[0].absgrad = v_absolute[0]  # where gsplat's strategies look for it
-        v_inputs = (v_means2d, v_conics, v_opacities, None, v_colors, v_screen)
-        return None, None, None, None, None, *v_inputs
+            inputs[1].absgrad = v_absolute[0]  # where gsplat's strategies look for it
+        v_inputs = (None, v_means2d, v_conics, v_opacities, None, v_colors, v_screen)
+        return None, None, None, None, *v_inputs
 
 
 def project(

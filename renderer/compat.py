@@ -6,8 +6,9 @@ Written to the interface of gsplat 1.5.3 (Ye et al. 2025, Apache-2.0). What this
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -97,7 +98,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     Returns:
         Images [C, H, W, D], alphas [C, H, W, 1], and gsplat's `info`. The gradient of
         `info["means2d"]` is that of the envelope alone: what the waves do to the mean would swamp
-        the thresholds of density control (gabor-math 1.8).
+        the thresholds of density control (docs/mathematics.md, 4).
 
     Raises:
         ValueError: a shape that does not fit, or an option of gsplat's that is not supported.
@@ -114,9 +115,11 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         "tangential_coeffs": tangential_coeffs is not None,
         "thin_prism_coeffs": thin_prism_coeffs is not None,
         "ftheta_coeffs": ftheta_coeffs is not None,
-        "rolling_shutter": rolling_shutter is not None and getattr(rolling_shutter, "name", "") != "GLOBAL",
+        "rolling_shutter": getattr(rolling_shutter, "name", "GLOBAL") != "GLOBAL",
         "viewmats_rs": viewmats_rs is not None,
     }
+    _check_choice("render_mode", render_mode, get_args(RenderMode))
+    _check_choice("rasterize_mode", rasterize_mode, ("classic", "antialiased"))
     for option, used in unsupported.items():
         if used:
             raise ValueError(f"rasterization: {option} is not supported")
@@ -160,6 +163,11 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         expected = image[..., -1:] / alphas.clamp(min=1e-10)
         image = torch.cat([image[..., :-1], expected], dim=-1)
     return image, alphas, _info(projected, tiles, views, packing)
+
+
+def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ValueError(f"rasterization: {option} is {value!r}; known are {', '.join(known)}")
 
 
 def _check_shapes(geometry: Geometry, colors: Tensor, views: Views, sh_degree: int | None) -> None:

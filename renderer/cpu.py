@@ -119,29 +119,26 @@ def bin_to_tiles(projected: Projected, size: tuple[int, int], settings: RenderSe
 
 def blend(
     inputs: Sequence[Tensor],
-    radii: Tensor,
     tiles: Tiles,
     shape: tuple[int, int, int, int],
     settings: RenderSettings,
 ) -> tuple[Tensor, Tensor]:
     """Image [C, H, W, D] and transmittance [C, H, W]; `shape` is (C, H, W, waves).
 
-    `inputs` are means2d, conics, opacities, cutoffs, colors [M, D], screen.
+    `inputs` are radii, means2d, conics, opacities, cutoffs, colors [M, D], screen.
     """
     *pixels, waves = shape
-    colors = inputs[4]
+    radii, *rest = inputs
+    colors = rest[4]
     image = colors.new_empty(*pixels, colors.shape[-1])
     transmittance = colors.new_empty(*pixels)
     options = _blend_options(waves, image, settings)
-    _native.blend(
-        list(inputs), options, radii, tiles.splat_ids, tiles.offsets, image, transmittance
-    )
+    _native.blend(rest, options, radii, tiles.splat_ids, tiles.offsets, image, transmittance)
     return image, transmittance
 
 
 def blend_backward(
     inputs: Sequence[Tensor],
-    radii: Tensor,
     tiles: Tiles,
     outputs: tuple[Tensor, Tensor, Tensor, Tensor],
     settings: RenderSettings,
@@ -152,12 +149,13 @@ def blend_backward(
     """Gradients of means2d, conics, opacities, colors, screen and, when `absolute`, the sum of the
     absolute gradient of means2d. `outputs`: image, transmittance and their gradients."""
     image, transmittance, v_image, v_transmittance = outputs
-    means2d, conics, opacities, _, colors, screen = inputs
+    radii, *rest = inputs
+    means2d, conics, opacities, _, colors, screen = rest
     v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
     if absolute:
         v_inputs.append(torch.empty_like(means2d))
     _native.blend_backward(
-        list(inputs),
+        rest,
         _blend_options(waves, image, settings),
         radii,
         tiles.splat_ids,

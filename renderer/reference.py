@@ -2,7 +2,7 @@
 
 No tiles, no early exit, no tricks: every splat meets every pixel, in matrices. It works in any
 floating-point type and autograd differentiates all of it, the camera's pose included. Formulas
-are those of docs/mathematics.md, section 1, in their covariance and regression forms; the kernels
+are those of docs/mathematics.md, in their covariance and regression forms; the kernels
 use others. It takes O(height * width * splats) memory, so it is for small images.
 """
 
@@ -103,7 +103,7 @@ def weight_gaussian(projected: ProjectedSplats, offsets: Tensor) -> Tensor:
 
 
 def weight_gabor(projected: ProjectedSplats, offsets: Tensor) -> Tensor:
-    """Envelope times wave bank at `offsets` [..., M, 2] from the centres; [..., M]. Section 1.2."""
+    """Envelope times wave bank at `offsets` [..., M, 2] from the centres; [..., M]. Section 2."""
     phase = 2 * math.pi * torch.einsum("...mi,mki->...mk", offsets, projected.frequencies)
     cosine, sine = projected.coefficients.unbind(dim=-1)
     bank = (projected.damping * (cosine * phase.cos() + sine * phase.sin())).sum(dim=-1)
@@ -196,7 +196,7 @@ def _project(
 def _project_waves(
     splats: Splats, frames: Tensor, covariances: Tensor, jacobians: Tensor, dilated: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Screen-space frequencies [M, K, 2] and damping [M, K]: section 1.2 (a) and 1.4.
+    """Screen-space frequencies [M, K, 2] and damping [M, K]: section 2.1 (a).
 
     Offset and phase are jointly Gaussian, so the phase seen at an offset is its regression on
     that offset, and what the regression leaves unexplained is averaged away.

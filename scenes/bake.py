@@ -14,7 +14,7 @@ def bake(splats: Splats) -> Splats:
     """The same cloud with K = 0: each opacity is multiplied by the mean of its modulation.
 
     The mean of M = 1 - sum a + sum a cos(2 pi f.y) + b sin(2 pi f.y) under the envelope,
-    y ~ N(0, I), is 1 - sum a + sum a exp(-2 pi^2 |f|^2) (docs/mathematics.md, 1.10): what is seen
+    y ~ N(0, I), is 1 - sum a + sum a exp(-2 pi^2 |f|^2) (docs/mathematics.md, 6): what is seen
     of the splat from far away.
     """
     cosines = splats.coefficients[..., 0]

@@ -1,7 +1,7 @@
 """The projection of Gabor waves against the integrals it stands for.
 
 A splat is a density in space. What a pixel sees of its wave is the mean of the wave along the
-ray, weighted with the envelope; docs/mathematics.md, section 1, gives that mean in closed form.
+ray, weighted with the envelope; docs/mathematics.md, section 2, gives that mean in closed form.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def linearisation(splats: Splats) -> Tensor:
 
 
 def bank_and_envelope(splats: Splats, whitened: Tensor) -> tuple[Tensor, Tensor]:
-    """The wave bank M and the envelope at `whitened` [..., 3], as section 1.1 defines them."""
+    """The wave bank M and the envelope at `whitened` [..., 3], as section 1 defines them."""
     phase = 2 * math.pi * whitened @ splats.frequencies[0].T
     cosine, sine = splats.coefficients[0].unbind(dim=-1)
     bank = 1 - cosine.sum() + phase.cos() @ cosine + phase.sin() @ sine
@@ -107,7 +107,7 @@ def test_ray_space_and_geometric_forms_agree_with_the_regression_form(seed: int)
     assert_close(
         projected.damping[0], torch.exp(-2 * math.pi**2 * (ray @ world) ** 2 * spread), EXACT
     )
-    # Section 1.2 (b): any third row that completes the Jacobian will do; take the ray itself.
+    # Section 2.1 (b): any third row that completes the Jacobian will do; take the ray itself.
     whole = torch.cat([rows, ray[None]])
     image = whole @ covariance @ whole.T
     local = torch.linalg.solve(whole.T, world)

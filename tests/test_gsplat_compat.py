@@ -265,7 +265,7 @@ def test_a_view_without_splats_is_the_background(n: int, packed: bool):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_density_control_sees_the_gradient_of_the_envelope_only(packed: bool):
-    """The phase stays where it is while the envelope moves: gabor-math's advice for strategies."""
+    """The phase stays where it is while the envelope moves: docs/mathematics.md, section 4."""
     splats, view = synthetic.cloud(12, 2, seed=3), synthetic.camera()
     settings = RenderSettings()
     weights = torch.randn(HEIGHT, WIDTH, 3, dtype=torch.float64)

@@ -132,7 +132,7 @@ def bounds_of_cameras(cameras: Sequence[Camera]) -> Bounds:
     pull = 0.01 * np.eye(3)
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]  # [C, 3, 3] removes the part along
     target = (across @ centres[:, :, None]).mean(axis=0)[:, 0] + pull @ ahead
-    centre = np.linalg.inv(across.mean(axis=0) + pull) @ target
+    centre = np.asarray(np.linalg.solve(across.mean(axis=0) + pull, target), np.float64)
     return Bounds(centre, float(np.median(np.linalg.norm(centres - centre, axis=1))) or 1.0)
 
 

@@ -6,7 +6,7 @@
 GABORSPLAT_BEGIN
 
 /// The image of a splat's envelope. `basis` maps whitened space to pixels; every projected
-/// quantity follows from it (gabor-math 1.3).
+/// quantity follows from it (docs/mathematics.md, 2).
 template <class S>
 struct Footprint {
     Mat23<S> basis;      // B = P R S [px per sigma]

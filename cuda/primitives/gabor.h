@@ -1,4 +1,4 @@
-// A Gaussian envelope times a bank of K waves, projected exactly (gabor-math 1.1 - 1.9):
+// A Gaussian envelope times a bank of K waves, projected exactly (docs/mathematics.md):
 //   M(y) = c0 + sum_k a_k cos(2 pi kappa_k.y) + b_k sin(2 pi kappa_k.y),   c0 = 1 - sum_k a_k
 // Integrating the affine splat along the ray keeps this form on the image, with each wave's
 // frequency projected and its amplitude damped by how much of it runs along the ray.
@@ -27,7 +27,7 @@ struct Gabor {
         return {{w[0], w[1]}, w[2], w[3]};
     }
 
-    /// One wave of the bank, projected (gabor-math 1.3).
+    /// One wave of the bank, projected (docs/mathematics.md, 2).
     template <class S>
     struct Projected {
         Vec3<S> kappa;      // [cycles/sigma]
@@ -67,7 +67,7 @@ struct Gabor {
         screen[2] = rest;
     }
 
-    /// gabor-math 1.9.
+    /// docs/mathematics.md, 4.
     template <class S>
     HD static ScreenGradient<S> to_screen_vjp(WaveParameters<S> world, const Footprint<S>& f,
                                               const S*, const S* v_screen, WaveGradients<S> v) {
@@ -126,7 +126,7 @@ struct Gabor {
         return e;
     }
 
-    /// gabor-math 1.8.
+    /// docs/mathematics.md, 4.
     template <class V, class S>
     HD static void evaluate_vjp(const S* screen, Vec2<V> p, const Evaluation<V>& e, V v_modulation,
                                 V* v_screen) {

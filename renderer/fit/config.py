@@ -61,7 +61,7 @@ class TrainConfig:
     refine_stop: float = 0.7
     """Fraction of the run after which the number of splats stays."""
     refine_every: int = 100
-    """Steps between two refinements; short runs refine 40 times."""
+    """Steps between two refinements, at most a fortieth of the run."""
     wave_start: float = 0.25
     """Fraction of the run in which splats are plain Gaussians, before their waves are learnt."""
     opacity_weight: float = 0.01

@@ -11,7 +11,7 @@ from .optimizer import Parameters
 from .rotation import to_splat
 
 START_FREQUENCY = 0.3
-"""Cycles per sigma; from here gradient descent finds most waves up to 1 (gabor-math.md, 1.10)."""
+"""Cycles per sigma; measured: from here gradient descent finds most waves up to 1."""
 START_COSINE = 0.01
 """Amplitude at the start: visible to the gradient of the frequency, not to the eye."""
 
@@ -44,7 +44,7 @@ def carry_waves(raw: Parameters, anchor_means: Tensor, anchor_scales: Tensor) ->
     `anchor_means` and `anchor_scales` (log), [N, 3] each, are where each splat's waves come from:
     its own former values, or its parent's. Rotations are the parent's. A frequency in cycles
     per sigma shrinks with sigma, and the coefficients turn by the phase between the two centres
-    (gabor-math.md, 1.10). Splats that did not change keep their waves bit for bit.
+    (docs/mathematics.md, 5). Splats that did not change keep their waves bit for bit.
     """
     frequencies, coefficients = raw["frequencies"], raw["coefficients"]
     offset = to_splat(raw["quats"], raw["means"] - anchor_means)
