@@ -63,7 +63,7 @@ struct Thresholds {
 /// `transmittance` becomes that behind the splat; `open` loses the pixels that are finished, which
 /// happens in front of the splat that would bring them to transmittance_min or below.
 template <class Kind, class V, class S>
-bool contribute(const Instance<S>& splat, Vec2<V> pixel, const Thresholds<S>& limits,
+[[gnu::always_inline]] inline bool contribute(const Instance<S>& splat, Vec2<V> pixel, const Thresholds<S>& limits,
                 V& transmittance, typename V::Mask& open, Contribution<Kind, V>& out) {
     Vec2<V> d = {pixel.x - V(splat.mean.x), pixel.y - V(splat.mean.y)};
     V power = envelope_power(Sym2<V>{V(splat.conic.xx), V(splat.conic.xy), V(splat.conic.yy)}, d);
@@ -144,7 +144,7 @@ class Tile {
 
   private:
     template <class Visit>
-    void visit_row(const Instance<S>& instance, std::int64_t slot, int row, const Visit& visit) {
+    [[gnu::always_inline]] void visit_row(const Instance<S>& instance, std::int64_t slot, int row, const Visit& visit) {
         for (int j = 0; j < kRowVectors; ++j) {
             Vec2<V> pixel = {V::iota() + V(S(x0_ + j * kLanes) + S(0.5)), V(S(y0_ + row) + S(0.5))};
             V before = transmittance_[row][j];
