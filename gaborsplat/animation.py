@@ -67,7 +67,7 @@ class Render:
             _write_video(self.output, shown, size, self.fps)
         else:
             _write_pictures(self.output, shown)
-        console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}", soft_wrap=True)
+        console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}")
 
     def _size(self, cameras: list[Camera], *, even: bool) -> tuple[int, int]:
         if self.size is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import sys
 import traceback
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         known = isinstance(error, InputError | OSError)
         line = str(error) if known else f"{type(error).__name__}: {error}"
-        error_console.print(f"gaborsplat: {' '.join(line.split())}", soft_wrap=True, markup=False)
+        error_console.print(f"gaborsplat: {' '.join(line.split())}", markup=False)
         if show_traceback:
             traceback.print_exc()
         elif not known:
@@ -93,11 +94,12 @@ def _parse_strictly(kind: Any, words: Sequence[str], **options: Any) -> Any:
 
 
 def _one_line(box: str) -> str:
-    """tyro's boxed complaint without the box: the text above its first ruler."""
-    lines: list[str] = []
-    for line in box.splitlines()[1:]:
-        text = line.strip("│╭╮╰╯ ")
-        if text and not text.strip("─"):
-            break
-        lines.append(text)
-    return f"{' '.join(' '.join(lines).split())} (see gaborsplat --help)"
+    """tyro's boxed complaint without the box: the text under its title, up to the next ruler."""
+    lines = [line.strip("│╭╮╰╯|+ ") for line in box.splitlines()[1:]]
+    told = itertools.dropwhile(_is_ruler, lines)
+    text = " ".join(itertools.takewhile(lambda line: not _is_ruler(line), told))
+    return f"{' '.join(text.split())} (see gaborsplat --help)"
+
+
+def _is_ruler(line: str) -> bool:
+    return not line.strip("─-")

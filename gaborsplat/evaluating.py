@@ -45,4 +45,4 @@ class Eval:
         table.add_section()
         table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
         console.print(table)
-        console.print(f"Pictures: {self.path / 'test'}", soft_wrap=True)
+        console.print(f"Pictures: {self.path / 'test'}")

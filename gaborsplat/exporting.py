@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -42,21 +42,31 @@ class Export:
         """Write the file, whole or not at all."""
         splats, settings = load_scene(self.path)
         written = bake(splats) if self.bake else splats
-        source = RunFolder(self.path).splats_file if is_run(self.path) else self.path
+        origin = self._origin()
         mode = "mip" if settings.antialiased else "default"
-        save_splats(
-            written,
-            self.output,
-            origin=splat_origin(source),
-            comments=[f"SplatRenderMode: {mode}"],
-        )
+        save_splats(written, self.output, origin=origin, comments=[f"SplatRenderMode: {mode}"])
         size = decimal_bytes(self.output.stat().st_size)
-        console.print(f"{len(written):,} splats, {size}: {self.output}", soft_wrap=True)
+        console.print(f"{len(written):,} splats, {size}: {self.output}")
+        if any(origin) and not self._keeps_origin():
+            shift = " ".join(f"{value:.9g}" for value in origin)
+            console.print(f"Positions there are relative to {shift}; .ply has the capture's own.")
         if self.verify:
-            self._verify(splats, settings)
+            self._verify(splats, settings, origin)
 
-    def _verify(self, splats: Splats, settings: RenderSettings) -> None:
+    def _origin(self) -> tuple[float, float, float]:
+        source = RunFolder(self.path).splats_file if is_run(self.path) else self.path
+        return splat_origin(source) if source.suffix.lower() == ".ply" else (0.0, 0.0, 0.0)
+
+    def _keeps_origin(self) -> bool:
+        name = self.output.name.lower()
+        return name.endswith(".ply") and not name.endswith(".compressed.ply")
+
+    def _verify(
+        self, splats: Splats, settings: RenderSettings, origin: tuple[float, float, float]
+    ) -> None:
         read = read_independently(self.output)
+        if self._keeps_origin():
+            read = replace(read, means=read.means - read.means.new_tensor(origin))
         if is_run(self.path):
             views = RunFolder(self.path).capture().test
             before, after = (evaluate(each, views, settings).psnr or 0 for each in (splats, read))

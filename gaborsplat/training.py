@@ -39,7 +39,7 @@ PAUSE_POLL = 0.05
 class Train:
     """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
 
-    scene: tyro.conf.Positional[Path]
+    scene: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCENE")]
     """Folder of the capture: images/ and sparse/0/."""
     out: Path | None = None
     """Folder for the result; by default runs/<scene>-<time>."""
@@ -273,7 +273,7 @@ class _Fit:
             f"{len(self._capture.test)} views. {len(splats):,} splats, "
             f"{decimal_bytes(splats.nbytes)}, {trainer.seconds:.0f} s of training."
         )
-        console.print(f"Splats: {self._folder.splats_file}", soft_wrap=True)
+        console.print(f"Splats: {self._folder.splats_file}")
 
 
 def resumed(command: Train) -> Train:

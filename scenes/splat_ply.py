@@ -28,6 +28,8 @@ _LOG_SCALE_MAX = 88.0  # beyond it the scale itself is infinite in float32
 _DEGREE_COMMENT = "SH degree:"
 _ORIGIN_COMMENT = "origin"
 _MODE_COMMENT = "gabor_mode"
+_REMAINDERS = ("x_remainder", "y_remainder", "z_remainder")
+"""What float32 cannot hold of a position far from zero: x + x_remainder is exact to 48 bits."""
 
 
 def wave_columns(waves: int) -> list[str]:
@@ -42,7 +44,7 @@ def wave_columns(waves: int) -> list[str]:
     ]
 
 
-def _names(waves: int) -> list[str]:
+def _names(waves: int, *, remainders: bool) -> list[str]:
     return [
         *("x", "y", "z", "nx", "ny", "nz"),
         *(f"f_dc_{i}" for i in range(3)),
@@ -51,13 +53,15 @@ def _names(waves: int) -> list[str]:
         *(f"scale_{i}" for i in range(3)),
         *(f"rot_{i}" for i in range(4)),
         *wave_columns(waves),
+        *(_REMAINDERS if remainders else ()),
     ]
 
 
 def load_splats(path: str | Path) -> Splats:
     """Reads an uncompressed splat PLY of any program: columns go by name, normals may be missing.
 
-    An opacity of +inf is exactly 1, a scale of -inf is a flat splat.
+    An opacity of +inf is exactly 1, a scale of -inf is a flat splat. Positions are relative to
+    `splat_origin(path)`.
 
     Raises:
         InputError: it is not a splat PLY, is cut short, or has values that are not finite.
@@ -72,7 +76,7 @@ def load_splats(path: str | Path) -> Splats:
     sh = np.concatenate([f_dc[:, None], f_rest.reshape(n, 3, rest // 3).transpose(0, 2, 1)], axis=1)
     gabor = _stack(header, table, wave_columns(waves)).reshape(n, waves, 5)
     raw = RawSplats(
-        means=_stack(header, table, ["x", "y", "z"]),
+        means=_means(header, table),
         quats=_stack(header, table, [f"rot_{i}" for i in range(4)]),
         log_scales=_log_scales(header, table),
         logits=_column(header, table, "opacity"),
@@ -84,22 +88,36 @@ def load_splats(path: str | Path) -> Splats:
 
 
 def splat_origin(path: str | Path) -> tuple[float, float, float]:
-    """What to add to the positions in a PLY of ours to be in the frame of its capture.
+    """What `load_splats` subtracts from the positions in a PLY of ours: the capture's origin.
 
     Raises:
         InputError: the file is not PLY.
     """
-    header = read_header(Path(path))
+    return _stated_origin(read_header(Path(path)))
+
+
+def _stated_origin(header: PlyHeader) -> tuple[float, float, float]:
     for comment in header.comments:
         match comment.split():
             case [word, x, y, z] if word == _ORIGIN_COMMENT:
                 try:
                     return (float(x), float(y), float(z))
                 except ValueError as error:
-                    raise InputError(f"{path}: comment {comment[:60]}: {error}") from error
+                    raise InputError(f"{header.path}: comment {comment[:60]}: {error}") from error
             case _:
                 pass
     return (0.0, 0.0, 0.0)
+
+
+def _means(header: PlyHeader, table: Columns) -> NDArray[np.float32]:
+    positions = _stack(header, table, ["x", "y", "z"])
+    origin = _stated_origin(header)
+    if not any(origin):
+        return positions
+    exact = positions.astype(np.float64) - origin
+    if all(name in table for name in _REMAINDERS):  # other programs may have dropped them
+        exact += _stack(header, table, _REMAINDERS)
+    return exact.astype(np.float32)
 
 
 def _column(header: PlyHeader, table: Columns, name: str) -> NDArray[np.float32]:
@@ -188,15 +206,16 @@ def save_splats(
     Args:
         splats: on any device; all values finite, scales not negative, quaternions not zero.
         path: written whole or not at all; its folder is made if need be.
-        origin: `Capture.origin`. Positions are written relative to it, as they are, and it is
-            stated in a comment: far from zero float32 would lose the detail (`splat_origin`).
+        origin: `Capture.origin`, added to the positions so that the file is in the capture's own
+            frame. Far from zero float32 loses detail: what it loses is kept in further columns,
+            and the origin in a comment, for `load_splats`.
         comments: further lines for the header.
 
     Raises:
         InputError: a value cannot be written.
     """
     target = Path(path)
-    table = _table(deactivate(splats, target))
+    table = _table(deactivate(splats, target), origin)
     stated = [f"{_DEGREE_COMMENT} {splats.sh_degree}", f"{_MODE_COMMENT} opacity"]
     if any(origin):
         stated.append(f"{_ORIGIN_COMMENT} {' '.join(repr(float(value)) for value in origin)}")
@@ -206,7 +225,7 @@ def save_splats(
         f"comment gaborsplat {_version()}",
         *(f"comment {' '.join(line.split())}" for line in (*stated, *comments)),
         f"element vertex {len(splats)}",
-        *(f"property float {name}" for name in _names(splats.waves)),
+        *(f"property float {name}" for name in _names(splats.waves, remainders=any(origin))),
         "end_header",
     ]
     with replacing(target) as draft, draft.open("wb") as file:
@@ -221,15 +240,19 @@ def _version() -> str:
         return "0+unknown"
 
 
-def _table(raw: RawSplats) -> NDArray[np.float32]:
+def _table(raw: RawSplats, origin: Sequence[float]) -> NDArray[np.float32]:
     """[N, columns] in the order of `_names`."""
+    exact = raw.means.astype(np.float64) + np.asarray(origin, np.float64)
+    means = exact.astype(np.float32)
+    remainders = [(exact - means).astype(np.float32)] if any(origin) else []
     n, waves = raw.frequencies.shape[:2]
     rest = np.zeros((n, 3, _REST // 3), np.float32)
     rest[:, :, : raw.sh.shape[1] - 1] = raw.sh[:, 1:].transpose(0, 2, 1)
     gabor = np.concatenate([raw.frequencies, raw.coefficients], axis=2)
     normals = np.zeros((n, 3), np.float32)
     columns = [
-        *(raw.means, normals, raw.sh[:, 0], rest.reshape(n, _REST), raw.logits[:, None]),
+        *(means, normals, raw.sh[:, 0], rest.reshape(n, _REST), raw.logits[:, None]),
         *(raw.log_scales, raw.quats, gabor.reshape(n, waves * 5)),
+        *remainders,
     ]
     return np.concatenate(columns, axis=1).astype("<f4")

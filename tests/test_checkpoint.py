@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from renderer.fit import (
     TrainConfig,
     Trainer,
     checkpoints,
+    deferred_interrupt,
     load_checkpoint,
     save_checkpoint,
     train,
@@ -109,6 +111,34 @@ def test_only_the_last_two_checkpoints_stay(capture: SmallCapture, tmp_path: Pat
     train(capture, CONFIG, checkpoints=tmp_path)
     assert [path.name for path in checkpoints(tmp_path)] == ["step-00000050.pt", "step-00000060.pt"]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_ctrl_c_waits_for_the_step_in_progress(
+    capture: SmallCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    whole_fit = Trainer._fit
+
+    def interrupted_fit(trainer: Trainer, view: Any) -> Any:
+        if trainer.steps_done == 4:
+            signal.raise_signal(signal.SIGINT)
+        steps.append(trainer.steps_done)
+        return whole_fit(trainer, view)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Trainer, "_fit", interrupted_fit)
+    with pytest.raises(KeyboardInterrupt):
+        train(capture, CONFIG, checkpoints=tmp_path)
+    assert steps == [0, 1, 2, 3, 4]
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-00000005.pt"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with deferred_interrupt():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_an_interrupted_run_leaves_a_checkpoint(capture: SmallCapture, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from .checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from .config import LearningRates, TrainConfig
 from .data import FitInput, View
 from .evaluate import Evaluation, Score, evaluate
+from .interrupt import deferred_interrupt
 from .losses import photometric_loss, psnr, ssim
 from .parameters import activate, deactivate
 from .run import TrainResult, finish, train
@@ -22,6 +23,7 @@ __all__ = [
     "activate",
     "checkpoints",
     "deactivate",
+    "deferred_interrupt",
     "evaluate",
     "finish",
     "load_checkpoint",

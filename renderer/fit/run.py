@@ -14,6 +14,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import FitInput
 from .evaluate import Evaluation, evaluate
+from .interrupt import deferred_interrupt
 from .trainer import StepReport, Trainer
 
 
@@ -52,20 +53,24 @@ def train(
 
     `on_step` is called after every step. `resume` is a checkpoint, or a folder of them, to go on
     from. With `checkpoints`, that folder receives one every `config.checkpoint_every` steps and
-    one when the run ends, also by Ctrl-C or an error. Raises ValueError for data or a checkpoint
-    that cannot be trained on, ArithmeticError if the fit diverges.
+    one when the run ends, be it by an error or by Ctrl-C, which waits for the step in progress.
+
+    Raises ValueError for data or a checkpoint that cannot be trained on, ArithmeticError if the
+    fit diverges.
     """
     config = config or TrainConfig()
     trainer = Trainer(data, config, device)
     if resume is not None:
         load_checkpoint(resume, trainer)
     try:
-        while not trainer.done:
-            report = trainer.step()
-            if on_step is not None:
-                on_step(report)
-            if checkpoints is not None and report.step % config.checkpoint_every == 0:
-                save_checkpoint(checkpoints, trainer)
+        with deferred_interrupt() as raise_interrupt:
+            while not trainer.done:
+                report = trainer.step()
+                if on_step is not None:
+                    on_step(report)
+                if checkpoints is not None and report.step % config.checkpoint_every == 0:
+                    save_checkpoint(checkpoints, trainer)
+                raise_interrupt()
     finally:
         if checkpoints is not None:
             save_checkpoint(checkpoints, trainer)

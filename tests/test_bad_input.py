@@ -1,0 +1,212 @@
+"""Whatever is wrong with what a user gives: one line, exit 2, nothing written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import gaborsplat as gs
+from gaborsplat.cli import BAD_INPUT, DONE, FAILED, main
+from scenes import demo_path
+
+
+@pytest.fixture
+def capture(tmp_path: Path) -> Path:
+    """A copy of the demo capture that a test may damage."""
+    return Path(shutil.copytree(demo_path(), tmp_path / "capture"))
+
+
+@pytest.fixture
+def splats(tmp_path: Path) -> Path:
+    """A sound splat file that a test may damage."""
+    cloud = gs.Splats(
+        means=torch.rand(50, 3),
+        quats=torch.randn(50, 4),
+        scales=torch.rand(50, 3) + 0.1,
+        opacities=torch.rand(50),
+        sh=torch.randn(50, 16, 3),
+        frequencies=torch.randn(50, 2, 3),
+        coefficients=torch.randn(50, 2, 2),
+    )
+    gs.save_splats(cloud, tmp_path / "sound.ply")
+    return tmp_path / "sound.ply"
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a command is refused with."""
+    capsys.readouterr()
+    assert main(words) == BAD_INPUT
+    line = capsys.readouterr().err
+    assert line.startswith("gaborsplat: ")
+    assert line.endswith("\n")
+    assert line.count("\n") == 1
+    return line
+
+
+def no_model(capture: Path) -> None:
+    shutil.rmtree(capture / "sparse")
+
+
+def truncated(capture: Path) -> None:
+    path = capture / "sparse" / "0" / "images.bin"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def unknown_camera_model(capture: Path) -> None:
+    path = capture / "sparse" / "0" / "cameras.bin"
+    content = bytearray(path.read_bytes())
+    content[12:16] = (42).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+
+
+def photos_missing(capture: Path) -> None:
+    for name in ("DSC_0002.JPG", "DSC_0005.JPG"):
+        (capture / "images" / name).unlink()
+
+
+def wrong_photo_size(capture: Path) -> None:
+    photo = np.zeros((100, 300, 3), np.uint8)
+    assert cv2.imwrite(str(capture / "images" / "DSC_0003.JPG"), photo)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
+    "no model": (no_model, ("capture", "sparse")),
+    "truncated model": (truncated, ("images.bin",)),
+    "unknown camera model": (unknown_camera_model, ("cameras.bin", "42")),
+    "photos missing": (photos_missing, ("2 of 12", "DSC_0002.JPG")),
+    "photo of another size": (wrong_photo_size, ("DSC_0003.JPG", "300", "100")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_capture_is_refused(
+    capture: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+):
+    break_it, facts = DAMAGES[damage]
+    break_it(capture)
+    out = tmp_path / "out"
+    line = refused(["train", str(capture), "--out", str(out), "--no-viewer"], capsys)
+    for fact in facts:
+        assert fact in line
+    assert not out.exists()
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for command in ("train", "view", "eval"):
+        line = refused([command, str(tmp_path / "nowhere")], capsys)
+        assert "nowhere" in line
+
+
+def test_too_few_views_are_refused(
+    capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.rmtree(capture / "sparse")
+    (capture / "sparse").mkdir()
+    (capture / "sparse" / "cameras.txt").write_text("1 PINHOLE 432 645 800 800 216 322\n")
+    rows = "".join(f"{i} 1 0 0 0 {i} 0 0 1 DSC_000{i}.JPG\n\n" for i in (1, 2))
+    (capture / "sparse" / "images.txt").write_text(rows)
+    (capture / "sparse" / "points3D.txt").write_text("1 0 0 5 9 9 9 0.1\n")
+    line = refused(["train", str(capture), "--out", str(tmp_path / "out")], capsys)
+    assert "2 usable images" in line
+    assert "3" in line
+    assert not (tmp_path / "out").exists()
+
+
+def cut_in_half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def with_nan(content: bytes) -> bytes:
+    start = content.index(b"end_header\n") + len(b"end_header\n")
+    return content[:start] + np.float32(np.nan).tobytes() + content[start + 4 :]
+
+
+def without_opacity(content: bytes) -> bytes:
+    return content.replace(b"property float opacity\n", b"property float obscurity\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "facts"),
+    [(cut_in_half, ("bytes",)), (with_nan, ("x", "1")), (without_opacity, ("opacity",))],
+)
+@pytest.mark.parametrize("command", ["view", "export", "render"])
+def test_a_damaged_ply_is_refused(
+    splats: Path,
+    tmp_path: Path,
+    damage: Callable[[bytes], bytes],
+    facts: tuple[str, ...],
+    command: str,
+    capsys: pytest.CaptureFixture[str],
+):
+    broken = tmp_path / "broken.ply"
+    broken.write_bytes(damage(splats.read_bytes()))
+    target = tmp_path / "copy.ply" if command == "export" else tmp_path / "pictures"
+    words = [command, str(broken)] + ([] if command == "view" else ["-o", str(target)])
+    line = refused(words, capsys)
+    for fact in ("broken.ply", *facts):
+        assert fact in line
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "fact"),
+    [
+        ([], "demo"),
+        (["trian", "x"], "train"),
+        (["train"], "scene"),
+        (["train", "x", "--gabor", "3"], "--gabor"),
+        (["train", "x", "--steps", "0"], "steps must be at least 1"),
+        (["train", "x", "--eval-every", "-1"], "--eval-every"),
+        (["render", "x", "-o", "y", "--fps", "0"], "--fps"),
+        (["train", str(demo_path()), "--max-size", "0", "--out", "x"], "0"),
+        (["train", str(demo_path()), "--resume", "--out", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_usage_is_one_line(
+    words: list[str],
+    fact: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    assert fact.lower() in refused(words, capsys).lower()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_format_that_cannot_be_written_is_refused(
+    splats: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for name, fact in (("a.obj", ".ply"), ("a.spz", "--bake")):
+        line = refused(["export", str(splats), "-o", str(tmp_path / name)], capsys)
+        assert fact in line
+        assert not (tmp_path / name).exists()
+
+
+def test_an_error_of_ours_is_one_line_and_shows_its_traceback_when_asked(
+    splats: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of\nluck")
+
+    monkeypatch.setattr("gaborsplat.exporting.load_scene", fail)
+    words = ["export", str(splats), "-o", "x.ply"]
+    assert main(words) == FAILED
+    said = capsys.readouterr().err
+    assert said.splitlines()[0] == "gaborsplat: RuntimeError: out of luck"
+    assert "Traceback" not in said
+    assert main([*words, "--traceback"]) == FAILED
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]):
+    assert main(["--help"]) == DONE
+    said = capsys.readouterr().out
+    for command in ("demo", "train", "view", "export", "eval", "render", "doctor"):
+        assert command in said

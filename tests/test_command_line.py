@@ -1,0 +1,183 @@
+"""The commands, end to end, on the capture that ships with the package and a few steps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import gsply
+import numpy as np
+import plyfile
+import pytest
+import torch
+
+import gaborsplat as gs
+from gaborsplat.cli import BAD_INPUT, DONE, FAILED, INTERRUPTED, main
+from scenes import demo_path
+
+QUICK = ["--max-size", "96", "--max-splats", "1500", "--no-viewer"]
+
+
+def train(out: Path, *options: str) -> int:
+    return main(["train", str(demo_path()), "--out", str(out), *QUICK, *options])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with two waves per splat."""
+    out = tmp_path_factory.mktemp("runs") / "demo"
+    assert train(out, "--steps", "40", "--gabor", "2", "--eval-every", "20") == DONE
+    return out
+
+
+def test_a_run_folder_holds_what_the_interface_promises(run: Path):
+    config = json.loads((run / "config.json").read_text())
+    assert config["train"]["gabor"] == 2
+    assert config["train"]["seed"] == 0
+    assert len(config["capture"]) == 64
+    assert config["split"]["test"] == ["DSC_0001.JPG", "DSC_0009.JPG"]
+    assert len(config["split"]["train"]) == 10
+    assert config["versions"]["torch"] == torch.__version__
+
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["step"] == 40
+    assert metrics["train_seconds"] > 0
+    assert metrics["splats"] == len(gs.load_splats(run / "splats.ply"))
+    assert metrics["test"]["lpips"] is None
+    assert set(metrics["per_image"]) == set(config["split"]["test"])
+    mean = np.mean([image["psnr"] for image in metrics["per_image"].values()])
+    assert metrics["test"]["psnr"] == pytest.approx(mean)
+
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20, 30, 40]
+    assert "test_psnr" in lines[1]
+    for name in config["split"]["test"]:
+        picture = cv2.imread(str(run / "test" / f"{name}.png"))
+        height, width = picture.shape[:2]
+        assert (width, height) == (3 * 64, 96)
+
+
+def test_other_programs_read_the_result(run: Path):
+    splats = gs.load_splats(run / "splats.ply")
+    seen = gsply.plyread(run / "splats.ply")
+    np.testing.assert_allclose(seen.means, splats.means, rtol=1e-6)
+    table = plyfile.PlyData.read(run / "splats.ply")["vertex"]
+    names = table.data.dtype.names
+    assert names[:6] == ("x", "y", "z", "nx", "ny", "nz")
+    assert names[62:64] == ("gabor_frequency_0_x", "gabor_frequency_0_y")
+    np.testing.assert_allclose(table["gabor_coefficient_1_sin"], splats.coefficients[:, 1, 1])
+
+
+def test_evaluating_a_run_gives_the_metrics_it_ended_with(run: Path):
+    before = json.loads((run / "metrics.json").read_text())
+    assert main(["eval", str(run)]) == DONE
+    after = json.loads((run / "metrics.json").read_text())
+    assert after["test"]["psnr"] == pytest.approx(before["test"]["psnr"], abs=1e-3)
+    assert after["step"] == before["step"]
+
+
+def test_baked_exports_have_no_waves_and_state_what_is_lost(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = tmp_path / "baked.ply"
+    assert main(["export", str(run), "-o", str(path), "--bake", "--verify"]) == DONE
+    assert gs.load_splats(path).waves == 0
+    assert "dB lost" in capsys.readouterr().out
+    assert main(["export", str(path), "-o", str(tmp_path / "baked.spz"), "--verify"]) == DONE
+    assert "agree with the original" in capsys.readouterr().out
+    assert main(["export", str(path), "-o", str(tmp_path / "baked.splat")]) == DONE
+    assert len(gs.load_splats(tmp_path / "baked.splat")) == len(gs.load_splats(path))
+
+
+def test_camera_paths_become_videos_and_pictures(run: Path, tmp_path: Path):
+    film = tmp_path / "film.mp4"
+    options = ["--seconds", "0.5", "--fps", "10"]
+    assert main(["render", str(run), "-o", str(film), *options]) == DONE
+    reader = cv2.VideoCapture(str(film))
+    assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == 5
+    reader.release()
+
+    folder = tmp_path / "frames"
+    way = ["--path", "cameras", "--size", "50x40"]
+    assert main(["render", str(run), "-o", str(folder), *way, *options]) == DONE
+    pictures = [cv2.imread(str(path)) for path in sorted(folder.glob("*.png"))]
+    assert [picture.shape for picture in pictures] == [(40, 50, 3)] * 5
+    assert np.abs(pictures[0].astype(float) - pictures[-1]).mean() > 1
+
+    path = tmp_path / "path.json"
+    pose = np.diag([1.0, -1.0, -1.0, 1.0]).ravel().tolist()  # OpenGL axes: our camera at zero
+    path.write_text(json.dumps({"camera_path": [{"camera_to_world": pose, "fov": 50}]}))
+    alone = tmp_path / "alone"
+    assert main(["render", str(run), "-o", str(alone), "--path", str(path), *way[2:]]) == DONE
+    splats = gs.load_splats(run / "splats.ply")
+    focal = 20 / np.tan(np.radians(25))
+    k = torch.tensor([[focal, 0, 25], [0, focal, 20], [0, 0, 1]], dtype=torch.float32)
+    expected = gs.render(splats, gs.Camera(torch.eye(4), k, (50, 40))).color.clamp(0, 1)
+    shown = cv2.imread(str(alone / "00000.png"))[..., ::-1] / 255.0
+    np.testing.assert_allclose(shown, expected, atol=0.51 / 255)
+
+
+def test_doctor_knows_the_machine_and_the_capture(capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", str(demo_path()), "--max-size", "96"]) == DONE
+    said = capsys.readouterr().out
+    for fact in ("torch", "isa", "10 to train on, 2 to test", "64x96", "a default run"):
+        assert fact in said
+
+
+def test_doctor_fails_on_what_cannot_be_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["doctor", str(tmp_path)]) == FAILED
+    assert "cannot train" in capsys.readouterr().out
+
+
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path):
+    options = ["--gabor", "1", "--eval-every", "0"]
+    assert train(tmp_path / "whole", "--steps", "24", *options) == DONE
+    # The schedule follows --steps, so the first part must know how long the whole will be.
+    process = start(tmp_path / "parts", "--steps", "24", *options, "--checkpoint-every", "9")
+    wait_for_step(tmp_path / "parts", 9)
+    process.send_signal(signal.SIGINT)
+    _, complaint = process.communicate(timeout=60)
+    if process.returncode != DONE:  # it may have been done before the signal came
+        assert process.returncode == INTERRUPTED, complaint
+        assert len(gs.load_splats(tmp_path / "parts" / "splats.ply")) > 0
+        resume = ["train", str(demo_path()), "--resume", "--out", str(tmp_path / "parts")]
+        assert main([*resume, "--no-viewer"]) == DONE
+    whole, parts = (gs.load_splats(tmp_path / name / "splats.ply") for name in ("whole", "parts"))
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, parts.tensors()[name]), name
+
+
+def start(out: Path, *options: str) -> subprocess.Popen[str]:
+    command = ["-m", "gaborsplat", "train", str(demo_path()), "--out", str(out), *QUICK, *options]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, *command], stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_for_step(out: Path, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while not list(out.glob(f"checkpoints/step-{step:08d}.pt")):
+        assert time.monotonic() < deadline, "no checkpoint appeared"
+        time.sleep(0.01)
+
+
+def test_an_existing_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]):
+    before = (run / "splats.ply").read_bytes()
+    assert train(run, "--steps", "1") == BAD_INPUT
+    assert "holds a run already" in capsys.readouterr().err
+    assert (run / "splats.ply").read_bytes() == before
+
+
+def test_settings_of_a_resumed_run_come_from_the_run(run: Path):
+    longer = ["train", str(demo_path()), "--resume", "--out", str(run), "--steps", "45"]
+    assert main([*longer, "--no-viewer"]) == DONE
+    config = json.loads((run / "config.json").read_text())
+    assert (config["max_size"], config["train"]["max_splats"]) == (96, 1500)
+    assert json.loads((run / "metrics.json").read_text())["step"] == 45
