@@ -94,12 +94,9 @@ def _parse_strictly(kind: Any, words: Sequence[str], **options: Any) -> Any:
 
 
 def _one_line(box: str) -> str:
-    """tyro's boxed complaint without the box: the text under its title, up to the next ruler."""
+    """tyro's boxed complaint without the box, its title and its advice on help."""
     lines = [line.strip("│╭╮╰╯|+ ") for line in box.splitlines()[1:]]
-    told = itertools.dropwhile(_is_ruler, lines)
-    text = " ".join(itertools.takewhile(lambda line: not _is_ruler(line), told))
-    return f"{' '.join(text.split())} (see gaborsplat --help)"
-
-
-def _is_ruler(line: str) -> bool:
-    return not line.strip("─-")
+    groups = itertools.groupby(lines, key=lambda line: not line.strip("─-"))
+    parts = [" ".join(" ".join(group).split()) for is_ruler, group in groups if not is_ruler]
+    told = [part for part in parts if not part.startswith("For full helptext")]
+    return f"{'; '.join(told)} (see gaborsplat --help)"
