@@ -74,7 +74,7 @@ class Train:
         trainer = Trainer(capture, self.config, pick_device(self.device))
         if self.resume:
             _load(folder, trainer)
-        with self._live_view(capture) as live:
+        with self._live_view(capture, trainer) as live:
             folder.write_config(
                 self.config,
                 capture,
@@ -100,11 +100,13 @@ class Train:
         return folder
 
     @contextlib.contextmanager
-    def _live_view(self, capture: Capture) -> Generator[_LiveTraining | None, None, None]:
+    def _live_view(
+        self, capture: Capture, trainer: Trainer
+    ) -> Generator[_LiveTraining | None, None, None]:
         if not self.viewer:
             yield None
             return
-        source = SceneSource()
+        source = SceneSource(trainer.splats())
         cameras = [NamedCamera(v.name, v.camera, v.image) for v in capture.views]
         with Viewer(
             source,

@@ -51,8 +51,6 @@ def load_checkpoint(path: Path, trainer: Trainer) -> None:
     state = _read(path)
     try:
         trainer.load_state_dict(state)
-    except KeyError as error:
-        raise ValueError(f"{path}: not a checkpoint of this program, it lacks {error}") from error
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], None]]:
+def deferred_interrupt() -> Generator[Callable[[], None], None, None]:
     """Hold Ctrl-C back until the function that this gives is called, which then raises it.
 
     A step that is cut short leaves parameters and optimiser out of step with each other, and

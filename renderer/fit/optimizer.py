@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import Parameter
@@ -45,7 +47,20 @@ def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tens
         raw[name] = new
 
 
-def remove_rows(raw: Parameters, optimizers: Optimizers, drop: Tensor) -> None:
-    """Remove the splats where `drop` [N] bool is True."""
-    rows = torch.nonzero(~drop).squeeze(-1)
-    take_rows(raw, optimizers, rows, torch.zeros_like(rows, dtype=torch.bool))
+@torch.no_grad()
+def prune_broken(raw: Parameters, optimizers: Optimizers, strategy_state: dict[str, Any]) -> int:
+    """Remove splats with a parameter that is not finite; returns how many there were.
+
+    Tensors in `strategy_state` have a row for every splat, as gsplat's strategies have it.
+    """
+    finite = torch.stack(
+        [torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1) for tensor in raw.values()]
+    ).all(dim=0)
+    broken = int((~finite).sum())
+    if broken > 0:
+        rows = torch.nonzero(finite).squeeze(-1)
+        take_rows(raw, optimizers, rows, fresh=torch.zeros_like(rows, dtype=torch.bool))
+        for name, value in strategy_state.items():
+            if isinstance(value, Tensor):
+                strategy_state[name] = value[rows]
+    return broken

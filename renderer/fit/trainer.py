@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +15,10 @@ from ..compat import rasterization
 from ..types import Splats
 from .config import TrainConfig
 from .data import FitInput, View
+from .fairlock import FairLock
 from .init import initial_parameters, scene_scale
 from .losses import photometric_loss, psnr
-from .optimizer import Parameters, make_optimizers, remove_rows
+from .optimizer import Parameters, make_optimizers, prune_broken
 from .parameters import activate
 from .schedule import Schedule
 from .strategy import make_strategy
@@ -30,6 +28,18 @@ STATE_VERSION = 1
 """Version of what `Trainer.state_dict` returns."""
 MUST_AGREE = ("gabor", "sh_degree", "strategy")
 """Settings that a state and the trainer that takes it must share; others may change."""
+PROGRESS = (
+    "steps_done",
+    "seconds",
+    "skipped_steps",
+    "pruned_splats",
+    "_skipped_in_a_row",
+    "_scene_scale",
+    "_order",
+    "_sh_degree",
+    "_waves_started",
+)
+"""Plain values that change from step to step."""
 GIVE_UP_AFTER = 100
 """Skipped steps in a row after which the run has failed."""
 
@@ -83,20 +93,7 @@ class Trainer:
         self._sh_degree = 0
         self._waves_started = False
         self._skipped_in_a_row = 0
-        self._queue, self._state = threading.Lock(), threading.Lock()
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Exclusive use of the state, in order of arrival.
-
-        A bare lock would starve a viewer: the training loop takes it again as it lets it go.
-        """
-        with self._queue:
-            self._state.acquire()
-        try:
-            yield
-        finally:
-            self._state.release()
+        self._turn = FairLock()
 
     @property
     def done(self) -> bool:
@@ -105,12 +102,12 @@ class Trainer:
 
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
-        with self._turn(), torch.no_grad():
+        with self._turn, torch.no_grad():
             return activate(self._raw).map(Tensor.clone)
 
     def step(self) -> StepReport:
         """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
-        with self._turn():
+        with self._turn:
             started = time.perf_counter()
             view = self._next_view()
             loss, quality, skipped = self._fit(view)
@@ -148,7 +145,7 @@ class Trainer:
                 self._raw, self._optimizers, self._strategy_state, step, info
             )
         if skipped or self._schedule.refines(step):
-            self._prune_broken()
+            self.pruned_splats += prune_broken(self._raw, self._optimizers, self._strategy_state)
         return float(total.detach()), float(psnr(color.detach(), photo, mask)), skipped
 
     def _enter(self, step: int) -> None:
@@ -212,39 +209,18 @@ class Trainer:
                 f"{GIVE_UP_AFTER} steps in a row, up to step {step}"
             )
 
-    @torch.no_grad()
-    def _prune_broken(self) -> None:
-        """Remove splats with a parameter that is not finite."""
-        broken = torch.zeros(len(self._raw["means"]), dtype=torch.bool, device=self.device)
-        for parameter in self._raw.values():
-            broken |= ~torch.isfinite(parameter).reshape(len(broken), -1).all(dim=1)
-        count = int(broken.sum())
-        if count > 0:
-            self.pruned_splats += count
-            remove_rows(self._raw, self._optimizers, broken)
-            for name, value in self._strategy_state.items():
-                if isinstance(value, Tensor):
-                    self._strategy_state[name] = value[~broken]
-
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything needed to go on exactly where this trainer is."""
-        with self._turn():
+        with self._turn:
             state = {
                 "version": STATE_VERSION,
-                **{name: getattr(self.config, name) for name in MUST_AGREE},
                 "views": [view.name for view in self._views],
-                "steps_done": self.steps_done,
-                "seconds": self.seconds,
-                "skipped_steps": self.skipped_steps,
-                "pruned_splats": self.pruned_splats,
-                "scene_scale": self._scene_scale,
-                "order": self._order,
-                "sh_degree_reached": self._sh_degree,
-                "waves_started": self._waves_started,
-                "generator": self._generator.get_state(),
+                "config": {name: getattr(self.config, name) for name in MUST_AGREE},
+                "progress": {name: getattr(self, name) for name in PROGRESS},
                 "raw": {name: p.detach() for name, p in self._raw.items()},
                 "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
-                "strategy_state": self._strategy_state,
+                "strategy": self._strategy_state,
+                "generator": self._generator.get_state(),
             }
             return copy.deepcopy(state)
 
@@ -256,36 +232,33 @@ class Trainer:
         """
         self._check(state)
         state = copy.deepcopy(state)
-        with self._turn():
+        with self._turn:
+            for name in PROGRESS:
+                setattr(self, name, state["progress"][name])
             self._raw = {
                 name: Parameter(tensor.to(self.device)) for name, tensor in state["raw"].items()
             }
-            self._scene_scale = state["scene_scale"]
             rates = self.config.learning_rates
             self._optimizers = make_optimizers(self._raw, rates, self._scene_scale)
             for name, optimizer in self._optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
             self._strategy_state = {
                 name: value.to(self.device) if isinstance(value, Tensor) else value
-                for name, value in state["strategy_state"].items()
+                for name, value in state["strategy"].items()
             }
             self._generator.set_state(state["generator"])
-            self._order = state["order"]
-            self._sh_degree = state["sh_degree_reached"]
-            self._waves_started = state["waves_started"]
-            self.steps_done = state["steps_done"]
-            self.seconds = state["seconds"]
-            self.skipped_steps = state["skipped_steps"]
-            self.pruned_splats = state["pruned_splats"]
 
     def _check(self, state: dict[str, Any]) -> None:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"version must be {STATE_VERSION}, not {state.get('version')}")
+        missing = {"views", "config", "progress", "raw", "optimizers", "strategy", "generator"}
+        missing -= state.keys()
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         for name in MUST_AGREE:
-            if state[name] != getattr(self.config, name):
-                raise ValueError(
-                    f"it was trained with {name} = {state[name]}, not {getattr(self.config, name)}"
-                )
+            theirs, ours = state["config"][name], getattr(self.config, name)
+            if theirs != ours:
+                raise ValueError(f"it was trained with {name} = {theirs}, not {ours}")
         if state["views"] != [view.name for view in self._views]:
             raise ValueError("it was trained on other views than this capture's")
         count = len(state["raw"]["means"])
