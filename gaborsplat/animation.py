@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from viewer.camera import bounds_of_splats
 
 from . import camera_path
 from .console import console, error_console
-from .viewing import load_scene, training_views
+from .viewing import load_scene, origin_of, training_views
 
 DEFAULT_SIZE = (960, 540)
 
@@ -37,8 +38,9 @@ class Render:
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
     """Video to write (.mp4), or folder for PNGs."""
     along: Annotated[str, tyro.conf.arg(name="path")] = "orbit"
-    """orbit, cameras (past the training cameras), or a JSON file with a camera path as nerfstudio
-    writes it."""
+    """orbit, cameras (past the training cameras), or a JSON file: "camera_path", a list with a
+    "camera_to_world" (4x4 by rows, y up, looking along -z) in the capture's frame, and a "fov"
+    (vertical, in degrees) for every picture."""
     size: str | None = None
     """Size of the pictures, WxH; by default that of the training photos, else 960x540."""
     fps: int = 30
@@ -74,7 +76,7 @@ class Render:
             width, height = cameras[0].size if cameras else DEFAULT_SIZE
         else:
             match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
-            if match is None or "0" in match.groups():
+            if match is None or min(int(side) for side in match.groups()) < 1 + even:
                 raise InputError(f"--size: must be WxH, such as 1280x720, not {self.size}")
             width, height = int(match[1]), int(match[2])
         # Video codecs halve the resolution of colour.
@@ -88,7 +90,7 @@ class Render:
             return camera_path.orbit(trained_on, bounds_of_splats(splats), frames, size)
         if self.along == "cameras":
             return camera_path.past(trained_on, frames, size)
-        return camera_path.from_file(Path(self.along), size)
+        return camera_path.from_file(Path(self.along), size, origin_of(self.path))
 
 
 @torch.no_grad()
@@ -117,8 +119,12 @@ def _write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], f
 def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder; choose another --output")
-    folder.mkdir(parents=True, exist_ok=True)
-    for k, frame in enumerate(frames):
-        path = folder / f"{k:05d}.png"
-        if not cv2.imwrite(str(path), frame):
-            raise OSError(f"{path}: cannot be written")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as unfinished:
+        for k, frame in enumerate(frames):
+            path = Path(unfinished) / f"{k:05d}.png"
+            if not cv2.imwrite(str(path), frame):
+                raise OSError(f"{path}: cannot be written")
+        Path(unfinished).chmod(0o755)
+        finished = Path(unfinished).rename(folder)
+        finished.with_name(Path(unfinished).name).mkdir()  # for the clean-up to remove

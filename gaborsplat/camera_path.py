@@ -78,9 +78,12 @@ def past(cameras: Sequence[Camera], frames: int, size: tuple[int, int]) -> list[
     return views
 
 
-def from_file(path: Path, size: tuple[int, int]) -> list[Camera]:
-    """A camera path in nerfstudio's JSON: "camera_path", a list with one entry a frame, each with
-    "camera_to_world" (16 numbers by rows, OpenGL axes) and "fov" (vertical, in degrees).
+def from_file(
+    path: Path, size: tuple[int, int], origin: tuple[float, float, float]
+) -> list[Camera]:
+    """A camera path in the form of nerfstudio's JSON: "camera_path", a list with one entry a frame,
+    each with "camera_to_world" (16 numbers by rows, OpenGL axes) and "fov" (vertical, in degrees).
+    Poses are in the frame of the capture, of which `origin` has been subtracted from the splats.
 
     Raises:
         InputError: there is no such file, or it is not of this form.
@@ -101,12 +104,16 @@ def from_file(path: Path, size: tuple[int, int]) -> list[Camera]:
         usable = np.isfinite(pose).all() and abs(np.linalg.det(pose[:3, :3]) - 1) < 0.01
         if not (usable and 0 < fov < 180):
             raise InputError(f"{path}: frame {k} is no rigid pose with a fov between 0 and 180")
+    for pose, _ in frames:
+        pose[:3, 3] -= origin
     return [camera(pose @ OPENGL_TO_OPENCV, math.radians(fov), size) for pose, fov in frames]
 
 
 def _looking(position: Vector, target: Vector, up: Vector) -> Pose:
     forward = (target - position) / np.linalg.norm(target - position)
     right = np.cross(forward, up)
+    if np.linalg.norm(right) < 1e-3:  # straight down or up: any side will do
+        right = np.cross(forward, np.roll(up, 1))
     right /= np.linalg.norm(right)
     pose = np.eye(4)
     pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)

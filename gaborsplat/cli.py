@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         known = isinstance(error, InputError | OSError)
         line = str(error) if known else f"{type(error).__name__}: {error}"
-        error_console.print(f"gaborsplat: {' '.join(line.split())}", markup=False)
+        if not (known or show_traceback):
+            line += " (--traceback shows where)"
+        error_console.print(f"gaborsplat: {' '.join(line.split())}")
         if show_traceback:
             traceback.print_exc()
-        elif not known:
-            error_console.print("(--traceback shows where)", style="dim")
         return BAD_INPUT if isinstance(error, InputError) else FAILED
     return DONE
 

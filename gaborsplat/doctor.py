@@ -43,7 +43,7 @@ class Doctor:
             _describe(capture)
             _try(capture)
         except InputError as error:
-            console.print(f"cannot train: {error}", markup=False)
+            console.print(f"cannot train: {error}")
             raise SystemExit(1) from None
 
 
@@ -56,7 +56,7 @@ def _describe(capture: Capture) -> None:
     pixels = sum(view.camera.size[0] * view.camera.size[1] for view in capture.views)
     _line("photos in memory", decimal_bytes(3 * pixels))
     for repair in capture.repairs:
-        console.print(f"repaired: {repair}", markup=False)
+        console.print(f"repaired: {repair}")
     if not capture.repairs:
         console.print("nothing to repair")
 
@@ -81,4 +81,4 @@ def _try(capture: Capture) -> None:
 
 
 def _line(name: str, value: object) -> None:
-    console.print(f"{name:>24}  {value}", markup=False)
+    console.print(f"{name:>24}  {value}")

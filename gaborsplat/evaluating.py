@@ -25,14 +25,15 @@ class Eval:
     def run(self) -> None:
         """Write RUN/metrics.json and RUN/test/, and print a table."""
         folder = RunFolder(self.path)
+        capture, splats = folder.capture(), folder.splats()
         before = folder.metrics()
-        splats, capture = folder.splats(), folder.capture()
         evaluation = evaluate(
             splats, capture.test, folder.render_settings(), folder.write_comparison
         )
+        reached = folder.last_log_line()
         metrics = {
-            "step": None,
-            "train_seconds": None,
+            "step": reached.get("step"),
+            "train_seconds": reached.get("seconds"),
             **before,
             "splats": len(splats),
             "bytes": splats.nbytes,

@@ -12,13 +12,19 @@ import tyro
 from renderer.fit import evaluate, psnr
 from renderer.render import render
 from renderer.types import Camera, RenderSettings, Splats
-from scenes import bake, read_independently, save_splats, splat_origin
+from scenes import (
+    VERIFIABLE,
+    InputError,
+    bake,
+    mode_comments,
+    read_independently,
+    save_splats,
+)
 from viewer.camera import bounds_of_splats
 
 from . import camera_path
 from .console import console, decimal_bytes
-from .run_folder import RunFolder
-from .viewing import is_run, load_scene
+from .viewing import load_scene, origin_of, test_views
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (480, 360)
@@ -40,11 +46,14 @@ class Export:
 
     def run(self) -> None:
         """Write the file, whole or not at all."""
+        if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
+            raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
         splats, settings = load_scene(self.path)
         written = bake(splats) if self.bake else splats
-        origin = self._origin()
-        mode = "mip" if settings.antialiased else "default"
-        save_splats(written, self.output, origin=origin, comments=[f"SplatRenderMode: {mode}"])
+        origin = origin_of(self.path)
+        save_splats(
+            written, self.output, origin=origin, comments=mode_comments(settings.antialiased)
+        )
         size = decimal_bytes(self.output.stat().st_size)
         console.print(f"{len(written):,} splats, {size}: {self.output}")
         if any(origin) and not self._keeps_origin():
@@ -52,10 +61,6 @@ class Export:
             console.print(f"Positions there are relative to {shift}; .ply has the capture's own.")
         if self.verify:
             self._verify(splats, settings, origin)
-
-    def _origin(self) -> tuple[float, float, float]:
-        source = RunFolder(self.path).splats_file if is_run(self.path) else self.path
-        return splat_origin(source) if source.suffix.lower() == ".ply" else (0.0, 0.0, 0.0)
 
     def _keeps_origin(self) -> bool:
         name = self.output.name.lower()
@@ -67,8 +72,8 @@ class Export:
         read = read_independently(self.output)
         if self._keeps_origin():
             read = replace(read, means=read.means - read.means.new_tensor(origin))
-        if is_run(self.path):
-            views = RunFolder(self.path).capture().test
+        views = test_views(self.path)
+        if views:
             before, after = (evaluate(each, views, settings).psnr or 0 for each in (splats, read))
             console.print(
                 f"Test PSNR {before:.2f} dB before, {after:.2f} dB read back: "

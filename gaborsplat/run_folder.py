@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import time
 from collections.abc import Sequence
@@ -15,7 +16,15 @@ from torch import Tensor
 
 from renderer.fit import LearningRates, TrainConfig, View
 from renderer.types import RenderSettings, Splats
-from scenes import Capture, InputError, load_capture, load_splats, replacing, save_splats
+from scenes import (
+    Capture,
+    InputError,
+    load_capture,
+    load_splats,
+    mode_comments,
+    replacing,
+    save_splats,
+)
 
 from .devices import machine, versions
 
@@ -61,7 +70,7 @@ class RunFolder:
         Raises:
             InputError: there is none.
         """
-        found = sorted(Path("runs").glob(f"{scene}-????????-??????"))
+        found = sorted(Path("runs").glob(f"{glob.escape(scene)}-????????-??????"))
         if not found:
             raise InputError(f"--resume: runs/ holds no run of {scene}; name one with --out DIR")
         return RunFolder(found[-1])
@@ -91,7 +100,8 @@ class RunFolder:
         _write_json(self._config_file, document)
 
     def config(self) -> dict[str, Any]:
-        """What `write_config` wrote that is needed to go on: train, scene, max_size, images.
+        """What `write_config` wrote that is needed to go on: train, scene, max_size,
+        images, capture.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -102,7 +112,9 @@ class RunFolder:
             raise InputError(f"{self.path}: not a run folder, it has no config.json")
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
-            return {key: document[key] for key in ("train", "scene", "max_size", "images")}
+            return {
+                key: document[key] for key in ("train", "scene", "max_size", "images", "capture")
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
@@ -121,11 +133,20 @@ class RunFolder:
         return self.train_config().render_settings()
 
     def capture(self) -> Capture:
-        """The capture that was trained on, as it was loaded then."""
+        """The capture that was trained on, as it was loaded then.
+
+        Raises:
+            InputError: it is gone, or has changed.
+        """
         document = self.config()
-        return load_capture(
+        capture = load_capture(
             document["scene"], max_size=document["max_size"], images=document["images"]
         )
+        if capture.digest() != document["capture"]:
+            raise InputError(
+                f"{document['scene']}: has changed since {self.path} was trained on it"
+            )
+        return capture
 
     def splats(self) -> Splats:
         """The result of the run."""
@@ -133,8 +154,8 @@ class RunFolder:
 
     def write_splats(self, splats: Splats, origin: Sequence[float], config: TrainConfig) -> None:
         """The result, also of an unfinished run."""
-        mode = "mip" if config.antialiased else "default"
-        save_splats(splats, self.splats_file, origin=origin, comments=[f"SplatRenderMode: {mode}"])
+        comments = mode_comments(config.antialiased)
+        save_splats(splats, self.splats_file, origin=origin, comments=comments)
 
     def metrics(self) -> dict[str, Any]:
         """What `write_metrics` wrote; empty if it never did."""
@@ -146,6 +167,15 @@ class RunFolder:
             raise InputError(f"{self._metrics_file}: damaged ({error})") from error
         return dict(document)
 
+    def forget_metrics(self) -> None:
+        """Remove metrics.json: the splats are about to change."""
+        self._metrics_file.unlink(missing_ok=True)
+
+    def last_log_line(self) -> dict[str, Any]:
+        """How far training got; empty if it never logged."""
+        lines = self._log_lines()
+        return lines[-1] if lines else {}
+
     def write_metrics(self, metrics: dict[str, Any]) -> Path:
         """metrics.json; returns its path."""
         _write_json(self._metrics_file, metrics)
@@ -153,17 +183,23 @@ class RunFolder:
 
     def open_log(self, step: int) -> Log:
         """log.jsonl, going on after `step`: what an interrupted run did beyond it is cut off."""
-        kept: list[str] = []
-        if self._log_file.is_file():
-            for line in self._log_file.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line)
-                except (ValueError, KeyError):
-                    continue  # cut off while it was written
+        kept = [json.dumps(line) for line in self._log_lines() if line["step"] <= step]
         self.path.mkdir(parents=True, exist_ok=True)
         self._log_file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         return Log(self._log_file)
+
+    def _log_lines(self) -> list[dict[str, Any]]:
+        if not self._log_file.is_file():
+            return []
+        found: list[dict[str, Any]] = []
+        for text in self._log_file.read_text(encoding="utf-8").splitlines():
+            try:
+                line = dict(json.loads(text))
+            except (ValueError, TypeError):
+                continue  # cut off while it was written
+            if isinstance(line.get("step"), int):
+                found.append(line)
+        return found
 
     def write_comparison(self, view: View, image: Tensor, photo: Tensor) -> None:
         """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""

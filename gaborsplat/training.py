@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import shlex
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +17,8 @@ from renderer.fit import (
     StepReport,
     TrainConfig,
     Trainer,
+    checkpoints,
+    deferred_interrupt,
     evaluate,
     load_checkpoint,
     save_checkpoint,
@@ -22,9 +26,8 @@ from renderer.fit import (
 from scenes import Capture, InputError, capture_name, demo_path, load_capture
 from viewer import LiveView, NamedCamera, SceneSource, TrainingStatus, Viewer
 
-from .console import console, decimal_bytes, decimals, show_repairs
+from .console import console, decimal_bytes, decimals, error_console, show_repairs
 from .devices import Device, peak_memory, pick_device
-from .interruption import Interruption
 from .progress import TrainingProgress
 from .run_folder import Log, RunFolder
 from .viewing import shown_with, wait_for_ctrl_c
@@ -79,17 +82,25 @@ class Train:
                 self.config,
                 capture,
                 self.scene,
-                {"max_size": self.max_size, "images": self.images, "device": self.device},
+                {"max_size": self.max_size, "images": self.images, "device": str(trainer.device)},
             )
-            fit = _Fit(trainer, capture, folder, live, self.eval_every)
-            fit.run()
+            try:
+                _Fit(trainer, capture, folder, live, self.eval_every).run()
+            except KeyboardInterrupt:
+                self._say_how_to_resume(folder, trainer.steps_done)
+                raise
             if live is not None:
                 console.print("The viewer stays open; Ctrl-C ends it.")
                 wait_for_ctrl_c()
 
     def _folder(self, capture: Capture) -> RunFolder:
         if self.resume:
-            return _run_to_resume(self, capture.name)
+            folder = _run_to_resume(self, capture.name)
+            if folder.config()["capture"] != capture.digest():
+                raise InputError(
+                    f"--resume: {folder.path} was not trained on {self.scene} as it is"
+                )
+            return folder
         folder = RunFolder(self.out) if self.out else RunFolder.named_after(capture.name)
         if folder.started():
             raise InputError(
@@ -98,6 +109,11 @@ class Train:
         if folder.path.exists() and not folder.path.is_dir():
             raise InputError(f"{folder.path}: is a file; --out needs a folder")
         return folder
+
+    def _say_how_to_resume(self, folder: RunFolder, step: int) -> None:
+        words = ["gaborsplat", "train", str(self.scene), "--resume", "--out", str(folder.path)]
+        console.print(f"Stopped at step {step}; saved in {folder.path}. To go on:")
+        console.print(shlex.join(words))
 
     @contextlib.contextmanager
     def _live_view(
@@ -116,7 +132,7 @@ class Train:
             render=shown_with(self.config.render_settings()),
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")
-            yield _LiveTraining(LiveView(source))
+            yield _LiveTraining(LiveView(source), self.config.steps)
 
 
 @dataclass(frozen=True)
@@ -135,37 +151,54 @@ class Demo:
     port: int = 8080
     """Port of the viewer."""
 
+    def __post_init__(self) -> None:
+        self._config()
+
     def run(self) -> None:
         """Train on the demo capture."""
-        config = TrainConfig(steps=self.steps, gabor=self.gabor)
-        Train(demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=config).run()
+        train = Train(
+            demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=self._config()
+        )
+        train.run()
+
+    def _config(self) -> TrainConfig:
+        return TrainConfig(steps=self.steps, gabor=self.gabor)
 
 
 class _LiveTraining:
     """The viewer's hold on this run."""
 
-    def __init__(self, view: LiveView) -> None:
-        self._view = view
+    def __init__(self, view: LiveView, steps: int) -> None:
+        self._view, self._steps = view, steps
+        self._told_of_pause = False
         self.test_psnr: float | None = None
 
-    @property
-    def paused(self) -> bool:
-        return self._view.paused
+    def wait_while_paused(self, check: Callable[[], None]) -> None:
+        """Until somebody presses Resume in a browser; `check` may raise."""
+        while self._view.paused:
+            if not self._told_of_pause:
+                error_console.print("Paused in the browser.")
+                self._told_of_pause = True
+            time.sleep(PAUSE_POLL)
+            check()
+        self._told_of_pause = False
 
     def update(self, trainer: Trainer, report: StepReport, rate: float) -> None:
-        self._view.update(self._status(trainer, report, rate), trainer.splats)
+        """After a step."""
+        self._view.update(self._status(trainer, report.splats, report.loss, rate), trainer.splats)
 
-    def finish(self, trainer: Trainer, report: StepReport | None, rate: float) -> None:
-        status = None if report is None else self._status(trainer, report, rate)
-        if status is not None:
-            self._view.finish(replace(status, finished=True), trainer.splats())
+    def finish(self, trainer: Trainer, loss: float, rate: float) -> None:
+        """After the last step and its evaluation."""
+        splats = trainer.splats()
+        status = self._status(trainer, len(splats), loss, rate)
+        self._view.finish(replace(status, finished=True), splats)
 
-    def _status(self, trainer: Trainer, report: StepReport, rate: float) -> TrainingStatus:
+    def _status(self, trainer: Trainer, splats: int, loss: float, rate: float) -> TrainingStatus:
         return TrainingStatus(
-            step=report.step,
-            steps=trainer.config.steps,
-            splats=report.splats,
-            loss=report.loss,
+            step=trainer.steps_done,
+            steps=self._steps,
+            splats=splats,
+            loss=loss,
             psnr=self.test_psnr,
             steps_per_second=rate,
         )
@@ -184,6 +217,7 @@ class _Fit:
     ) -> None:
         self._trainer, self._capture, self._folder = trainer, capture, folder
         self._live, self._eval_every = live, eval_every
+        self._loss, self._rate = math.nan, 0.0
 
     def run(self) -> None:
         """Steps until done or interrupted; either way, and after an error, everything is saved.
@@ -191,41 +225,37 @@ class _Fit:
         Raises KeyboardInterrupt after saving if it was interrupted.
         """
         trainer = self._trainer
+        self._folder.forget_metrics()
         log = self._folder.open_log(trainer.steps_done)
-        with Interruption() as interruption:
-            try:
-                self._steps(log, interruption)
-            finally:
-                save_checkpoint(self._folder.checkpoints, trainer)
-                self._folder.write_splats(
-                    trainer.splats(), self._capture.origin.tolist(), trainer.config
-                )
-            if interruption.requested:
-                console.print(
-                    f"Stopped at step {trainer.steps_done}. Splats: {self._folder.splats_file}; "
-                    f"--resume goes on."
-                )
-                raise KeyboardInterrupt
-            self._finish()
+        try:
+            with deferred_interrupt() as raise_interrupt:
+                self._steps(log, raise_interrupt)
+        finally:
+            # A step that was cut short left nothing worth saving: the last checkpoint stands.
+            if trainer.intact:
+                self._save()
+        self._finish()
 
-    def _steps(self, log: Log, interruption: Interruption) -> None:
+    def _save(self) -> None:
+        save_checkpoint(self._folder.checkpoints, self._trainer)
+        origin = self._capture.origin.tolist()
+        self._folder.write_splats(self._trainer.splats(), origin, self._trainer.config)
+
+    def _steps(self, log: Log, raise_interrupt: Callable[[], None]) -> None:
         trainer = self._trainer
         with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
-            report = None
-            while not (trainer.done or interruption.requested):
-                if self._live is not None and self._live.paused:
-                    time.sleep(PAUSE_POLL)
-                    continue
+            while not trainer.done:
+                raise_interrupt()
+                if self._live is not None:
+                    self._live.wait_while_paused(raise_interrupt)
                 report = trainer.step()
                 progress.update(report)
-                rate = progress.rate(report.step)
-                self._after_step(log, report, rate)
+                self._loss, self._rate = report.loss, progress.rate(report.step)
+                self._after_step(log, report)
                 if self._live is not None:
-                    self._live.update(trainer, report, rate)
-            if self._live is not None:
-                self._live.finish(trainer, report, progress.rate(trainer.steps_done))
+                    self._live.update(trainer, report, self._rate)
 
-    def _after_step(self, log: Log, report: StepReport, rate: float) -> None:
+    def _after_step(self, log: Log, report: StepReport) -> None:
         trainer, extra = self._trainer, dict[str, Any]()
         if self._eval_every and report.step % self._eval_every == 0 and not trainer.done:
             extra = {"test_psnr": self._test_psnr()}
@@ -235,12 +265,12 @@ class _Fit:
                 loss=report.loss,
                 psnr=report.psnr,
                 splats=report.splats,
-                steps_per_second=rate,
+                steps_per_second=self._rate,
                 seconds=report.seconds,
                 **extra,
             )
-        if report.step % trainer.config.checkpoint_every == 0:
-            save_checkpoint(self._folder.checkpoints, trainer)
+        if report.step % trainer.config.checkpoint_every == 0 and not trainer.done:
+            self._save()
 
     def _test_psnr(self) -> float | None:
         settings = self._trainer.config.render_settings()
@@ -252,12 +282,9 @@ class _Fit:
     def _finish(self) -> None:
         trainer = self._trainer
         splats = trainer.splats()
-        evaluation = evaluate(
-            splats,
-            self._capture.test,
-            trainer.config.render_settings(),
-            self._folder.write_comparison,
-        )
+        settings = trainer.config.render_settings()
+        test = self._capture.test
+        evaluation = evaluate(splats, test, settings, self._folder.write_comparison)
         metrics = {
             "step": trainer.steps_done,
             "train_seconds": trainer.seconds,
@@ -270,9 +297,10 @@ class _Fit:
         self._folder.write_metrics(metrics)
         if self._live is not None:
             self._live.test_psnr = evaluation.psnr
+            self._live.finish(trainer, self._loss, self._rate)
         console.print(
             f"Test PSNR {decimals(evaluation.psnr, 2)} dB, SSIM {decimals(evaluation.ssim, 4)} on "
-            f"{len(self._capture.test)} views. {len(splats):,} splats, "
+            f"{len(test)} views. {len(splats):,} splats, "
             f"{decimal_bytes(splats.nbytes)}, {trainer.seconds:.0f} s of training."
         )
         console.print(f"Splats: {self._folder.splats_file}")
@@ -301,7 +329,12 @@ def _run_to_resume(command: Train, scene: str) -> RunFolder:
 
 
 def _load(folder: RunFolder, trainer: Trainer) -> None:
+    if not checkpoints(folder.checkpoints):
+        error_console.print(f"{folder.checkpoints}: no checkpoint yet; beginning at step 0")
+        return
     try:
-        load_checkpoint(folder.checkpoints, trainer)
+        used = load_checkpoint(folder.checkpoints, trainer)
+        if used != checkpoints(folder.checkpoints)[-1]:
+            error_console.print(f"The newest checkpoint cannot be read; going on from {used}")
     except ValueError as error:
         raise InputError(f"--resume: {error}") from error

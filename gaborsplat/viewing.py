@@ -11,7 +11,7 @@ import tyro
 
 from renderer.render import render
 from renderer.types import Camera, Frame, RenderSettings, Splats
-from scenes import CaptureView, InputError, load_splats
+from scenes import Capture, CaptureView, InputError, is_antialiased, load_splats, splat_origin
 from viewer import NamedCamera, RenderFunction, SceneSource, Viewer
 
 from .console import console, error_console
@@ -60,14 +60,25 @@ def shown_with(settings: RenderSettings) -> RenderFunction:
 
 
 def training_views(path: Path) -> Sequence[CaptureView]:
-    """The views of a run, as far as its capture is still there; none for a file."""
+    """All views of a run, as far as its capture is still there; none for a file."""
+    capture = _capture_of(path)
+    return () if capture is None else capture.views
+
+
+def test_views(path: Path) -> Sequence[CaptureView]:
+    """The held-out views of a run, as far as its capture is still there; none for a file."""
+    capture = _capture_of(path)
+    return () if capture is None else capture.test
+
+
+def _capture_of(path: Path) -> Capture | None:
     if not is_run(path):
-        return ()
+        return None
     try:
-        return RunFolder(path).capture().views
+        return RunFolder(path).capture()
     except InputError as error:
-        error_console.print(f"note: without training cameras: {error}", markup=False)
-        return ()
+        error_console.print(f"note: without the photos: {error}")
+        return None
 
 
 def is_run(path: Path) -> bool:
@@ -82,7 +93,15 @@ def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
         InputError: `path` is neither, or is damaged.
     """
     if not is_run(path):
-        return load_splats(path), RenderSettings()
+        splats = load_splats(path)
+        stated = path.suffix.lower() == ".ply" and is_antialiased(path)
+        return splats, RenderSettings(antialiased=stated)
     run = RunFolder(path)
     settings = run.render_settings()
     return run.splats(), settings
+
+
+def origin_of(path: Path) -> tuple[float, float, float]:
+    """What was subtracted from all coordinates of a run or a file."""
+    source = RunFolder(path).splats_file if is_run(path) else path
+    return splat_origin(source) if source.suffix.lower() == ".ply" else (0.0, 0.0, 0.0)

@@ -48,7 +48,6 @@ def project(
     waves: int,
     options: ProjectOptions,
     radii: Tensor,
-    screen: Tensor,
     outputs: Sequence[Tensor],
     /,
 ) -> None: ...
@@ -57,7 +56,6 @@ def project_backward(
     waves: int,
     options: ProjectOptions,
     radii: Tensor,
-    screen: Tensor,
     v_outputs: Sequence[Tensor],
     v_inputs: Sequence[Tensor],
     /,

@@ -1,5 +1,5 @@
-"""The differentiable stages, and the only `torch.autograd.Function`s. No arithmetic here: each
-class saves tensors and calls a backend, chosen by the tensors' device."""
+"""The differentiable stages, and the rasterizer's `torch.autograd.Function`s: each class saves
+tensors and calls a backend, chosen by the tensors' device. Gradients are of first order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from . import cpu
 from .stages import Geometry, Projected, Tiles, Views
@@ -51,21 +52,22 @@ class _Project(torch.autograd.Function):
         passes = backend(inputs[0].device)
         out: Projected = passes.project(inputs, size, settings, radius_clip)
         ctx.size, ctx.settings, ctx.passes = size, settings, passes
-        ctx.save_for_backward(*inputs, out.radii, out.screen)
+        ctx.save_for_backward(*inputs, out.radii)
         ctx.mark_non_differentiable(out.radii, out.cutoffs)
         return out.tensors()
 
     @staticmethod
-    def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, radii, screen = ctx.saved_tensors
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *v: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        *inputs, radii = ctx.saved_tensors
         _, v_means2d, v_depths, v_conics, v_opacities, _, v_screen = v
         v_outputs = [
             gradient.contiguous()
             for gradient in (v_means2d, v_depths, v_conics, v_opacities, v_screen)
         ]
-        v_inputs = ctx.passes.project_backward(
-            inputs, ctx.size, ctx.settings, (radii, screen), v_outputs
-        )
+        v_inputs = ctx.passes.project_backward(inputs, ctx.size, ctx.settings, radii, v_outputs)
         return None, None, None, *v_inputs, None
 
 
@@ -79,7 +81,10 @@ class _Shade(torch.autograd.Function):
         return colors
 
     @staticmethod
-    def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *v: Tensor
+    ) -> tuple[Tensor | None, ...]:
         *inputs, radii, colors = ctx.saved_tensors
         v_inputs = ctx.passes.shade_backward(inputs, ctx.degree, radii, colors, v[0].contiguous())
         return None, None, *v_inputs
@@ -103,7 +108,10 @@ class _Blend(torch.autograd.Function):
         return image, transmittance
 
     @staticmethod
-    def backward(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *v: Tensor
+    ) -> tuple[Tensor | None, ...]:
         *inputs, image, transmittance = ctx.saved_tensors
         v_image, v_transmittance = (gradient.contiguous() for gradient in v)
         v_means2d, v_conics, v_opacities, v_colors, v_screen, *v_absolute = (

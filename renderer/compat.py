@@ -145,8 +145,8 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     _check_shapes(geometry, colors, views, sh_degree)
 
     dense = autograd.project(geometry, views, settings, radius_clip)
-    tiles = autograd.bin_to_tiles(dense, views.size, settings)
     values = _values(means, colors, views, dense.radii, sh_degree)
+    tiles = autograd.bin_to_tiles(dense, views.size, settings)
     if packed:
         projected, values, tiles, packing = _pack(dense, values, tiles)
     else:

@@ -1,7 +1,6 @@
 """The CPU backend: allocates outputs and calls the passes of `renderer._native`.
 
-Tensors are contiguous, on the CPU and of one floating-point type, without gradient history;
-`autograd.py` sees to that.
+Tensors are contiguous, on the CPU and of one floating-point type; `autograd.py` sees to that.
 """
 
 from __future__ import annotations
@@ -63,9 +62,9 @@ def project(
         cutoffs=means.new_empty(*shape),
         screen=means.new_empty(*shape, _native.screen_size(waves)),
     )
-    filled = [out.means2d, out.depths, out.conics, out.opacities, out.cutoffs]
+    filled = list(out.tensors()[1:])
     options = _project_options(size, settings, radius_clip)
-    _native.project(list(inputs), waves, options, out.radii, out.screen, filled)
+    _native.project(list(inputs), waves, options, out.radii, filled)
     return out
 
 
@@ -73,16 +72,15 @@ def project_backward(
     inputs: Sequence[Tensor],
     size: tuple[int, int],
     settings: RenderSettings,
-    forward: tuple[Tensor, Tensor],
+    radii: Tensor,
     v_outputs: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Gradients of Geometry's fields and viewmats. `forward` is (radii, screen) of `project`,
-    `v_outputs` the gradients of means2d, depths, conics, opacities, screen."""
+    """Gradients of Geometry's fields and viewmats; `v_outputs` are those of means2d, depths,
+    conics, opacities and screen."""
     waves = inputs[4].shape[1]
-    radii, screen = forward
     v_inputs = [torch.zeros_like(tensor) for tensor in inputs[:7]]
     options = _project_options(size, settings, radius_clip=0.0)  # culling is in `radii` already
-    _native.project_backward(list(inputs), waves, options, radii, screen, list(v_outputs), v_inputs)
+    _native.project_backward(list(inputs), waves, options, radii, list(v_outputs), v_inputs)
     return v_inputs
 
 

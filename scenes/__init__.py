@@ -15,10 +15,13 @@ from .colmap import read_model as read_model
 from .colmap_model import ColmapModel as ColmapModel
 from .errors import InputError as InputError
 from .formats import READABLE as READABLE
+from .formats import VERIFIABLE as VERIFIABLE
 from .formats import WRITABLE as WRITABLE
 from .formats import load_splats as load_splats
 from .formats import read_independently as read_independently
 from .formats import save_splats as save_splats
+from .splat_ply import is_antialiased as is_antialiased
+from .splat_ply import mode_comments as mode_comments
 from .splat_ply import splat_origin as splat_origin
 
 

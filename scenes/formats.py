@@ -30,6 +30,10 @@ _TURN = np.array([-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float
 _SPZ_POSITION_BITS = 23  # besides the sign
 
 
+VERIFIABLE = (".ply", ".spz")
+"""Endings of written files that gsply, an independent reader, can read back."""
+
+
 def load_splats(path: str | Path) -> Splats:
     """Reads splats; the ending of the name says which format, see `READABLE`.
 

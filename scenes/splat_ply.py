@@ -28,6 +28,7 @@ _LOG_SCALE_MAX = 88.0  # beyond it the scale itself is infinite in float32
 _DEGREE_COMMENT = "SH degree:"
 _ORIGIN_COMMENT = "origin"
 _MODE_COMMENT = "gabor_mode"
+_RENDER_MODE_COMMENT = "SplatRenderMode:"
 _REMAINDERS = ("x_remainder", "y_remainder", "z_remainder")
 """What float32 cannot hold of a position far from zero: x + x_remainder is exact to 48 bits."""
 
@@ -94,6 +95,20 @@ def splat_origin(path: str | Path) -> tuple[float, float, float]:
         InputError: the file is not PLY.
     """
     return _stated_origin(read_header(Path(path)))
+
+
+def mode_comments(antialiased: bool) -> list[str]:
+    """The comment by which programs tell how splats were trained, in the words of Brush."""
+    return [f"{_RENDER_MODE_COMMENT} {'mip' if antialiased else 'default'}"]
+
+
+def is_antialiased(path: str | Path) -> bool:
+    """Whether a PLY says that its splats are to be shown with Mip-Splatting's compensation.
+
+    Raises:
+        InputError: the file is not PLY.
+    """
+    return f"{_RENDER_MODE_COMMENT} mip" in read_header(Path(path)).comments
 
 
 def _stated_origin(header: PlyHeader) -> tuple[float, float, float]:

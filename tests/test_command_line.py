@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,11 @@ import pytest
 import torch
 
 import gaborsplat as gs
+from gaborsplat import camera_path
 from gaborsplat.cli import BAD_INPUT, DONE, FAILED, INTERRUPTED, main
+from gaborsplat.viewing import load_scene
 from scenes import demo_path
+from viewer.camera import Bounds
 
 QUICK = ["--max-size", "96", "--max-splats", "1500", "--no-viewer"]
 
@@ -136,28 +140,36 @@ def test_doctor_fails_on_what_cannot_be_trained(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path):
-    options = ["--gabor", "1", "--eval-every", "0"]
-    assert train(tmp_path / "whole", "--steps", "24", *options) == DONE
-    # The schedule follows --steps, so the first part must know how long the whole will be.
-    process = start(tmp_path / "parts", "--steps", "24", *options, "--checkpoint-every", "9")
-    wait_for_step(tmp_path / "parts", 9)
+    options = ["--steps", "300", "--gabor", "1", "--eval-every", "0", "--checkpoint-every", "90"]
+    assert train(tmp_path / "whole", *options) == DONE
+    process = start(tmp_path / "parts", *options)
+    wait_for_step(tmp_path / "parts", 90)
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=60)
-    if process.returncode != DONE:  # it may have been done before the signal came
-        assert process.returncode == INTERRUPTED, complaint
-        assert len(gs.load_splats(tmp_path / "parts" / "splats.ply")) > 0
-        resume = ["train", str(demo_path()), "--resume", "--out", str(tmp_path / "parts")]
-        assert main([*resume, "--no-viewer"]) == DONE
+    said, complaint = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED, complaint
+    assert "--resume" in said
+    assert len(gs.load_splats(tmp_path / "parts" / "splats.ply")) > 0
+    assert not (tmp_path / "parts" / "metrics.json").exists()
+    assert resume(tmp_path / "parts") == DONE
     whole, parts = (gs.load_splats(tmp_path / name / "splats.ply") for name in ("whole", "parts"))
     for name, tensor in whole.tensors().items():
         assert torch.equal(tensor, parts.tensors()[name]), name
+
+
+def resume(out: Path, *options: str, scene: Path | None = None) -> int:
+    place = ["--out", str(out), "--no-viewer"]
+    return main(["train", str(scene or demo_path()), "--resume", *place, *options])
 
 
 def start(out: Path, *options: str) -> subprocess.Popen[str]:
     command = ["-m", "gaborsplat", "train", str(demo_path()), "--out", str(out), *QUICK, *options]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, *command], stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
 
 
@@ -175,9 +187,71 @@ def test_an_existing_run_is_not_overwritten(run: Path, capsys: pytest.CaptureFix
     assert (run / "splats.ply").read_bytes() == before
 
 
-def test_settings_of_a_resumed_run_come_from_the_run(run: Path):
-    longer = ["train", str(demo_path()), "--resume", "--out", str(run), "--steps", "45"]
-    assert main([*longer, "--no-viewer"]) == DONE
-    config = json.loads((run / "config.json").read_text())
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return Path(shutil.copytree(run, tmp_path / "copy"))
+
+
+def test_settings_of_a_resumed_run_come_from_the_run(copy: Path):
+    assert resume(copy, "--steps", "45") == DONE
+    config = json.loads((copy / "config.json").read_text())
     assert (config["max_size"], config["train"]["max_splats"]) == (96, 1500)
-    assert json.loads((run / "metrics.json").read_text())["step"] == 45
+    assert json.loads((copy / "metrics.json").read_text())["step"] == 45
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert resume(copy, "--steps", "42") == DONE
+    newest = copy / "checkpoints" / "step-00000042.pt"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    assert resume(copy, "--steps", "43") == DONE
+    assert "step-00000040.pt" in capsys.readouterr().err
+    for checkpoint in (copy / "checkpoints").iterdir():
+        checkpoint.write_bytes(b"damaged")
+    assert resume(copy, "--steps", "44") == BAD_INPUT
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_again(copy: Path):
+    shutil.rmtree(copy / "checkpoints")
+    assert resume(copy, "--steps", "5") == DONE
+    assert json.loads((copy / "metrics.json").read_text())["step"] == 5
+
+
+def test_a_run_goes_on_with_its_own_capture_only(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    capture = Path(shutil.copytree(demo_path(), tmp_path / "capture"))
+    assert resume(copy, "--steps", "41", scene=capture) == DONE
+    with (capture / "sparse" / "0" / "points3D.bin").open("r+b") as file:
+        file.seek(16)
+        file.write(b"\1")
+    before = (copy / "splats.ply").read_bytes()
+    assert resume(copy, "--steps", "42", scene=capture) == BAD_INPUT
+    assert main(["eval", str(copy)]) == BAD_INPUT
+    assert "capture" in capsys.readouterr().err
+    assert (copy / "splats.ply").read_bytes() == before
+
+
+def test_a_file_is_shown_as_it_was_trained(tmp_path: Path):
+    out = tmp_path / "antialiased"
+    assert train(out, "--steps", "3", "--antialiased") == DONE
+    assert main(["export", str(out / "splats.ply"), "-o", str(tmp_path / "copy.ply")]) == DONE
+    splats, settings = load_scene(tmp_path / "copy.ply")
+    assert settings.antialiased
+    assert len(splats) == 1500
+
+
+def test_a_nadir_view_can_be_orbited():
+    k = torch.tensor([[50.0, 0, 25], [0, 50, 20], [0, 0, 1]])
+    # Both look along -y, the default "up" of cameras that have none in common.
+    headings = [[[1.0, 0, 0], [0, 0, 1], [0, -1, 0]], [[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]]]
+    cameras: list[gs.Camera] = []
+    for heading in headings:
+        pose = torch.eye(4)
+        pose[:3, :3] = torch.tensor(heading)
+        cameras.append(gs.Camera(pose, k, (50, 40)))
+    bounds = Bounds(np.array([0.0, -5.0, 0.0]), 1.0)
+    for view in camera_path.orbit(cameras, bounds, 4, (50, 40)):
+        assert torch.isfinite(view.world_to_camera).all()

@@ -44,7 +44,7 @@ def model(count: int = COUNT, waves: int = 2, dtype: torch.dtype = torch.float32
         "coefficients": 0.2 * torch.randn(count, waves, 2),
     }
     raw = {name: Parameter(tensor.to(dtype)) for name, tensor in tensors.items()}
-    optimizers = make_optimizers(raw, LearningRates(), 1.0)
+    optimizers = make_optimizers(raw)
     for name, parameter in raw.items():
         parameter.grad = torch.randn_like(parameter)
         optimizers[name].step()
@@ -229,7 +229,8 @@ def test_mcmc_noise_has_the_covariance_of_its_splat() -> None:
     rotation = rotations(given.raw["quats"][:1])[0]
     covariance = rotation @ torch.diag(torch.tensor([0.1, 0.5, 0.9]).square()) @ rotation.T
     gate = 1 / (1 + math.exp(-100 * 0.005))
-    expected = config.noise * config.learning_rates.means * gate * covariance
+    # A run of one step has four times the rate of a long one.
+    expected = config.noise * 4 * config.learning_rates.means * gate * covariance
     assert torch.allclose(
         torch.cov(given.raw["means"].detach().T), expected @ expected, rtol=0.1, atol=5.0
     )
@@ -323,5 +324,14 @@ def test_runs_of_any_length_pass_through_the_same_stages(steps: int) -> None:
     assert 0 < schedule.wave_start < refinements[-1] < 0.8 * steps
     degrees = [schedule.active_sh_degree(step) for step in (0, steps // 2 + 1, steps - 1)]
     assert degrees == [0, 3, 3]
-    assert schedule.means_decay(0, 0.01) == 1.0
-    assert schedule.means_decay(steps, 0.01) == pytest.approx(0.01)
+
+
+def test_learning_rates_are_the_given_ones_in_a_full_run_and_larger_in_a_short_one() -> None:
+    given = LearningRates()
+    full, short = Schedule.of(TrainConfig(steps=30_000)), Schedule.of(TrainConfig(steps=3750))
+    assert full.rates(0, given)["means"] == given.means
+    assert full.rates(30_000, given)["means"] == pytest.approx(given.means * given.means_final)
+    assert short.rates(0, given)["means"] == pytest.approx(2 * given.means)
+    assert short.rates(2000, given)["scales"] == pytest.approx(2 * given.scales)
+    assert short.rates(0, given)["opacities"] == given.opacities
+    assert Schedule.of(TrainConfig(steps=10)).rates(0, given)["shN"] == pytest.approx(4 * given.shN)

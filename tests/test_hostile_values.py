@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
+from renderer.compat import rasterization
 from renderer.render import render
 from renderer.types import Camera, Frame, RenderSettings, Splats
 
@@ -196,3 +197,29 @@ def test_a_camera_that_is_not_finite_is_refused_or_sees_nothing(name: str, devic
         assert name in str(error)
     else:
         assert not frame.alpha.any()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_splat_of_no_finite_colour_is_left_out(packed: bool):
+    camera = synthetic.camera(dtype=torch.float32)
+    healthy = synthetic.cloud(12, 0, degree=1, dtype=torch.float32)
+
+    def draw(splats: Splats) -> tuple[Tensor, Tensor]:
+        colors, alphas, _ = rasterization(
+            splats.means,
+            splats.quats,
+            splats.scales,
+            splats.opacities,
+            splats.sh,
+            camera.world_to_camera[None],
+            camera.intrinsics[None],
+            *camera.size,
+            sh_degree=1,
+            packed=packed,
+        )
+        return colors, alphas
+
+    expected = draw(healthy.select(torch.arange(12) != 5))
+    healthy.sh[5, 2, 1] = torch.nan
+    for actual, without in zip(draw(healthy), expected, strict=True):
+        assert torch.equal(actual, without)

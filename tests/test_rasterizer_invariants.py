@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -270,3 +271,26 @@ def test_wave_counts_that_are_not_compiled_are_refused():
     assert 3 not in WAVE_COUNTS
     with pytest.raises(ValueError, match="not 3"):
         synthetic.cloud(2, 3)
+
+
+def test_a_forked_process_draws_too(device: torch.device):
+    splats, camera = scene(30, 1, torch.float32, device)
+    expected = render(splats, camera).color
+    child = os.fork()
+    if child == 0:  # none of the threads that drew above live here
+        same = torch.equal(render(splats, camera).color, expected)
+        os._exit(0 if same else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_arrays_of_another_type_are_refused_rather_than_copied():
+    means, sh, positions = torch.zeros(4, 3), torch.zeros(4, 1, 3), torch.zeros(1, 3)
+    radii, colors = torch.ones(1, 4, 2, dtype=torch.int32), torch.zeros(1, 4, 3)
+    _native.shade([means, positions, sh], 0, radii, colors)
+    assert torch.equal(colors, torch.full((1, 4, 3), 0.5))
+    for wrong in (colors.double(), torch.zeros(1, 4, 6)[..., ::2]):
+        with pytest.raises(TypeError):
+            _native.shade([means, positions, sh], 0, radii, wrong)
+    with pytest.raises(TypeError):
+        _native.shade([means, positions, sh], 0, radii.long(), colors)

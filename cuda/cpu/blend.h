@@ -22,7 +22,7 @@ constexpr int kVectorBytes = 32;
 constexpr int kVectorBytes = 16;
 #endif
 
-/// A splat as the blend sees it, and the rows of a tile it can touch.
+/// A splat as the blend sees it.
 template <class S>
 struct Instance {
     Vec2<S> mean;
@@ -63,8 +63,9 @@ struct Thresholds {
 /// `transmittance` becomes that behind the splat; `open` loses the pixels that are finished, which
 /// happens in front of the splat that would bring them to transmittance_min or below.
 template <class Kind, class V, class S>
-[[gnu::always_inline]] inline bool contribute(const Instance<S>& splat, Vec2<V> pixel, const Thresholds<S>& limits,
-                V& transmittance, typename V::Mask& open, Contribution<Kind, V>& out) {
+[[gnu::always_inline]] inline bool contribute(const Instance<S>& splat, Vec2<V> pixel,
+                                              const Thresholds<S>& limits, V& transmittance,
+                                              typename V::Mask& open, Contribution<Kind, V>& out) {
     Vec2<V> d = {pixel.x - V(splat.mean.x), pixel.y - V(splat.mean.y)};
     V power = envelope_power(Sym2<V>{V(splat.conic.xx), V(splat.conic.xy), V(splat.conic.yy)}, d);
     auto near = open & (power >= V(S(0))) & (power <= V(splat.cutoff));
@@ -144,7 +145,8 @@ class Tile {
 
   private:
     template <class Visit>
-    [[gnu::always_inline]] void visit_row(const Instance<S>& instance, std::int64_t slot, int row, const Visit& visit) {
+    [[gnu::always_inline]] void visit_row(const Instance<S>& instance, std::int64_t slot, int row,
+                                          const Visit& visit) {
         for (int j = 0; j < kRowVectors; ++j) {
             Vec2<V> pixel = {V::iota() + V(S(x0_ + j * kLanes) + S(0.5)), V(S(y0_ + row) + S(0.5))};
             V before = transmittance_[row][j];

@@ -67,8 +67,7 @@ struct ProjectOptions {
 /// The splats and cameras of a projection; the same arrays serve forward and backward.
 template <class S>
 ProjectParams<S> project_params(const std::vector<Array<const S>>& in, int waves,
-                                const ProjectOptions& o, const Array<std::int32_t>& radii,
-                                const Array<S>& screen) {
+                                const ProjectOptions& o, const Array<std::int32_t>& radii) {
     if (in.size() != 8) throw std::invalid_argument("projection takes 8 input arrays");
     ProjectParams<S> p = {};
     std::int64_t n = p.splats = in[3].size();
@@ -88,22 +87,21 @@ ProjectParams<S> project_params(const std::vector<Array<const S>>& in, int waves
     p.alpha_min = o.alpha_min, p.radius_clip = o.radius_clip;
     p.antialiased = o.antialiased, p.three_sigma = o.three_sigma;
     p.radii = data(radii, 2 * c * n, "radii");
-    p.screen = data(screen, screen_size(waves) * c * n, "screen");
     return p;
 }
 
 template <class S>
 void project(const std::vector<Array<const S>>& in, int waves, const ProjectOptions& options,
-             const Array<std::int32_t>& radii, const Array<S>& screen,
-             const std::vector<Array<S>>& out) {
-    ProjectParams<S> p = project_params(in, waves, options, radii, screen);
+             const Array<std::int32_t>& radii, const std::vector<Array<S>>& out) {
+    ProjectParams<S> p = project_params(in, waves, options, radii);
     std::int64_t m = p.cameras * p.splats;
-    if (out.size() != 5) throw std::invalid_argument("projection fills 5 arrays");
+    if (out.size() != 6) throw std::invalid_argument("projection fills 6 arrays");
     p.means2d = data(out[0], 2 * m, "means2d");
     p.depths = data(out[1], m, "depths");
     p.conics = data(out[2], 3 * m, "conics");
     p.projected_opacities = data(out[3], m, "projected opacities");
     p.cutoffs = data(out[4], m, "cutoffs");
+    p.screen = data(out[5], screen_size(waves) * m, "screen");
     nb::gil_scoped_release release;
     passes_for<S>().project(p);
 }
@@ -111,9 +109,8 @@ void project(const std::vector<Array<const S>>& in, int waves, const ProjectOpti
 template <class S>
 void project_backward(const std::vector<Array<const S>>& in, int waves,
                       const ProjectOptions& options, const Array<std::int32_t>& radii,
-                      const Array<S>& screen, const std::vector<Array<const S>>& v_out,
-                      const std::vector<Array<S>>& v_in) {
-    ProjectParams<S> p = project_params(in, waves, options, radii, screen);
+                      const std::vector<Array<const S>>& v_out, const std::vector<Array<S>>& v_in) {
+    ProjectParams<S> p = project_params(in, waves, options, radii);
     std::int64_t n = p.splats, m = p.cameras * n;
     if (v_out.size() != 5 || v_in.size() != 7)
         throw std::invalid_argument("projection backward takes 5 gradients and fills 7");
@@ -284,15 +281,26 @@ void blend_backward(const std::vector<Array<const S>>& in, const BlendOptions& o
     passes_for<S>().blend_backward(p, g);
 }
 
+template <class>
+auto unconverted() {
+    return nb::arg().noconvert();
+}
+
+/// Binds a pass. No argument may be converted: an output that had been would be lost.
+template <class Result, class... Arguments>
+void bind_pass(nb::module_& m, const char* name, Result (*pass)(Arguments...)) {
+    m.def(name, pass, unconverted<Arguments>()...);
+}
+
 template <class S>
 void bind_passes(nb::module_& m) {
-    m.def("project", &project<S>);
-    m.def("project_backward", &project_backward<S>);
-    m.def("shade", &shade<S>);
-    m.def("shade_backward", &shade_backward<S>);
-    m.def("bin_to_tiles", &bin_to_tiles<S>);
-    m.def("blend", &blend<S>);
-    m.def("blend_backward", &blend_backward<S>);
+    bind_pass(m, "project", &project<S>);
+    bind_pass(m, "project_backward", &project_backward<S>);
+    bind_pass(m, "shade", &shade<S>);
+    bind_pass(m, "shade_backward", &shade_backward<S>);
+    bind_pass(m, "bin_to_tiles", &bin_to_tiles<S>);
+    bind_pass(m, "blend", &blend<S>);
+    bind_pass(m, "blend_backward", &blend_backward<S>);
 }
 
 }  // namespace
@@ -327,8 +335,7 @@ NB_MODULE(_native, m) {
     bind_passes<double>(m);
     m.def("threads", &threads, "Threads that work on one pass.");
     m.def("set_threads", &set_threads, nb::arg("count"));
-    m.def(
-        "isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
+    m.def("isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
     m.def("kinds", &kinds, "Names of the registered kinds of primitive.");
     m.def("screen_size", &screen_size, nb::arg("waves"),
           "Numbers that describe one splat's modulation on the image.");

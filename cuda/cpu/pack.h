@@ -39,11 +39,6 @@ struct Pack {
     explicit Pack(T x) { v = x - Vector{}; }
     Pack(Vector x) : v(x) {}
 
-    static Pack load(const T* p) {
-        Pack x;
-        __builtin_memcpy(&x.v, p, sizeof(x.v));
-        return x;
-    }
     void store(T* p) const { __builtin_memcpy(p, &v, sizeof(v)); }
     /// 0, 1, 2, ...
     static Pack iota() {

@@ -114,9 +114,9 @@ void project_backward(const ProjectParams<S>& p, const ProjectGradients<S>& g) {
                                           g.v_screen + Kind::kScreen * at};
                 WaveGradients<S> v_waves = {g.v_frequencies + 3 * p.waves * i,
                                             g.v_coefficients + 2 * p.waves * i};
-                SplatGradient<S> out = project_splat_vjp<Kind>(
-                    load_splat(p, i), view, settings, p.screen + Kind::kScreen * at, v, v_waves,
-                    poses[block * p.cameras + camera]);
+                SplatGradient<S> out =
+                    project_splat_vjp<Kind>(load_splat(p, i), view, settings, v, v_waves,
+                                            poses[block * p.cameras + camera]);
                 add3(g.v_means + 3 * i, out.mean);
                 add3(g.v_scales + 3 * i, out.scale);
                 S* v_quat = g.v_quats + 4 * i;

@@ -1,11 +1,17 @@
 #include "thread_pool.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
+#include <exception>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace gaborsplat {
@@ -35,6 +41,7 @@ class ThreadPool {
         take_indices();
         std::unique_lock<std::mutex> lock(mutex_);
         done_.wait(lock, [this] { return busy_ == 0; });
+        if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
     }
 
     int threads() {
@@ -50,8 +57,14 @@ class ThreadPool {
 
   private:
     static int initial_threads() {
-        if (const char* wanted = std::getenv("GABORSPLAT_THREADS")) return std::atoi(wanted);
-        return static_cast<int>(std::thread::hardware_concurrency());
+        const char* wanted = std::getenv("GABORSPLAT_THREADS");
+        if (!wanted || !*wanted) return static_cast<int>(std::thread::hardware_concurrency());
+        char* end = nullptr;
+        long count = std::strtol(wanted, &end, 10);
+        if (*end || count < 1 || count > 1024)
+            throw std::invalid_argument("GABORSPLAT_THREADS must be a number from 1 to 1024, not " +
+                                        std::string(wanted));
+        return static_cast<int>(count);
     }
 
     void start(int count) {
@@ -71,8 +84,14 @@ class ThreadPool {
     }
 
     void take_indices() {
-        for (std::int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;)
-            task_(context_, i);
+        try {
+            for (std::int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;)
+                task_(context_, i);
+        } catch (...) {
+            next_.store(count_, std::memory_order_relaxed);
+            std::lock_guard<std::mutex> lock(mutex_);
+            if (!error_) error_ = std::current_exception();
+        }
     }
 
     void work(std::uint64_t seen) {
@@ -96,15 +115,29 @@ class ThreadPool {
     Task task_ = nullptr;
     const void* context_ = nullptr;
     std::int64_t count_ = 0;
+    std::exception_ptr error_;  // the first one that a task threw
     std::atomic<std::int64_t> next_{0};
     int busy_ = 0;
     std::uint64_t generation_ = 0;
     bool stopping_ = false;
 };
 
+// Never destroyed: joining threads while the process exits can wait for a thread that is gone.
+ThreadPool* instance = nullptr;
+std::mutex* instance_mutex = new std::mutex;
+
+/// A forked child has none of its parent's threads, and locks that nobody will open: it starts
+/// over.
+void forget_pool() {
+    instance = nullptr;
+    instance_mutex = new std::mutex;
+}
+
 ThreadPool& pool() {
-    // Never destroyed: joining threads while the process exits can wait for a thread that is gone.
-    static ThreadPool* instance = new ThreadPool;
+    std::lock_guard<std::mutex> lock(*instance_mutex);
+    static const int registered = pthread_atfork(nullptr, nullptr, forget_pool);
+    static_cast<void>(registered);
+    if (!instance) instance = new ThreadPool;
     return *instance;
 }
 

@@ -1,4 +1,4 @@
-// One splat seen by one camera, and the gradient of that. Both backends call these two functions.
+// One splat seen by one camera, and the gradient of that.
 #pragma once
 
 #include "../primitives/kind.h"
@@ -147,18 +147,17 @@ HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& splat, const 
 }
 
 /// Gradient of `project_splat` to the splat and the camera pose, for a splat that was not culled.
-/// `screen` holds the kind's forward result. Wave gradients are added to `v_waves`, the pose's to
-/// `v_pose`.
+/// Wave gradients are added to `v_waves`, the pose's to `v_pose`.
 template <class Kind, class S>
 HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& splat, const View<S>& view,
-                                      const ProjectionSettings<S>& settings, const S* screen,
+                                      const ProjectionSettings<S>& settings,
                                       const ProjectedGradient<S>& v, WaveGradients<S> v_waves,
                                       PoseGradient<S>& v_pose) {
     Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
     const Footprint<S>& f = g.footprint;
     SplatGradient<S> out = {};
 
-    ScreenGradient<S> kind = Kind::to_screen_vjp(splat.waves, f, screen, v.screen, v_waves);
+    ScreenGradient<S> kind = Kind::to_screen_vjp(splat.waves, f, v.screen, v_waves);
     out.opacity = v.opacity;
     S v_sharpness = S(0);
     if (settings.antialiased) {

@@ -70,7 +70,7 @@ struct Gabor {
     /// docs/mathematics.md, 4.
     template <class S>
     HD static ScreenGradient<S> to_screen_vjp(WaveParameters<S> world, const Footprint<S>& f,
-                                              const S*, const S* v_screen, WaveGradients<S> v) {
+                                              const S* v_screen, WaveGradients<S> v) {
         ScreenGradient<S> out = {};
         out.mean2d = {v_screen[0], v_screen[1]};
         for (int k = 0; k < K; ++k) {

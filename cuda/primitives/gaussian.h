@@ -19,7 +19,7 @@ struct Gaussian {
 
     template <class S>
     HD static ScreenGradient<S> to_screen_vjp(WaveParameters<S>, const Footprint<S>&, const S*,
-                                              const S*, WaveGradients<S>) {
+                                              WaveGradients<S>) {
         return {};
     }
 

@@ -7,7 +7,7 @@
 //   kScreen                    numbers that describe the modulation on the image
 //   to_screen(world, footprint, mean2d, screen)
 //                              parameters in the splat's frame -> `screen`, for one camera
-//   to_screen_vjp(world, footprint, screen, v_screen) -> ScreenGradient
+//   to_screen_vjp(world, footprint, v_screen, v_world) -> ScreenGradient
 //   peak(screen)               an upper bound of |modulation|, so that culling stays exact
 //   evaluate<V>(screen, p) -> Evaluation<V>
 //                              the modulation at pixel p, and what its gradient reuses

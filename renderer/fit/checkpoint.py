@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,35 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt"))
 
 
-def load_checkpoint(path: Path, trainer: Trainer) -> None:
-    """Set `trainer` to the state in `path`: a checkpoint, or a folder, whose newest is taken.
+def load_checkpoint(path: Path, trainer: Trainer) -> Path:
+    """Set `trainer` to the state in `path`, and return the file it came from.
+
+    `path` is a checkpoint, or a folder, of which the newest that can be read is taken.
 
     Raises ValueError naming the file if it is missing, damaged, or of another kind of run.
     """
-    if path.is_dir():
-        found = checkpoints(path)
-        if not found:
-            raise ValueError(f"{path}: holds no checkpoint (step-*.pt)")
-        path = found[-1]
+    if not path.is_dir():
+        _load(path, trainer)
+        return path
+    *older, newest = checkpoints(path) or [path]
+    if newest == path:
+        raise ValueError(f"{path}: holds no checkpoint (step-*.pt)")
+    try:
+        _load(newest, trainer)
+    except ValueError:
+        for each in reversed(older):
+            with suppress(ValueError):
+                _load(each, trainer)
+                return each
+        raise
+    return newest
+
+
+def _load(path: Path, trainer: Trainer) -> None:
     state = _read(path)
     try:
         trainer.load_state_dict(state)
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 

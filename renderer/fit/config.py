@@ -10,22 +10,26 @@ from ..types import RenderSettings
 
 @dataclass(frozen=True)
 class LearningRates:
-    """Adam's step sizes, one for each parameter in its raw form."""
+    """Adam's step sizes, one for each parameter in its raw form.
+
+    Those marked with * hold for runs of 30 000 steps. Shorter runs have no time for steps so
+    small: theirs are larger by the cube root of how much shorter they are, up to 4 times.
+    """
 
     means: float = 1.6e-4
-    """Centres, in units of the scene scale; decays exponentially over the run."""
+    """Centres *, in units of the scene scale; decays exponentially over the run."""
     means_final: float = 0.01
     """The centres' rate at the end of the run, as a fraction of that at its start."""
     scales: float = 5e-3
-    """Logarithms of the standard deviations."""
+    """Logarithms of the standard deviations *."""
     quats: float = 1e-3
-    """Rotations."""
+    """Rotations *."""
     opacities: float = 5e-2
     """Logits of the opacities."""
     sh0: float = 2.5e-3
     """Colour: the constant band of the spherical harmonics."""
     shN: float = 1.25e-4
-    """View-dependent colour: all other bands."""
+    """View-dependent colour *: all other bands."""
     frequencies: float = 5e-3
     """Waves: cycles per sigma."""
     coefficients: float = 5e-3

@@ -1,4 +1,4 @@
-"""Ctrl-C between steps instead of within one."""
+"""Ctrl-C and SIGTERM between steps instead of within one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from types import FrameType
 
 @contextmanager
 def deferred_interrupt() -> Generator[Callable[[], None], None, None]:
-    """Hold Ctrl-C back until the function that this gives is called, which then raises it.
+    """Hold Ctrl-C and SIGTERM back until the function that this gives is called, which then raises
+    KeyboardInterrupt.
 
     A step that is cut short leaves parameters and optimiser out of step with each other, and
-    nothing worth saving. A second Ctrl-C is not held back. Outside the main thread, where Python
+    nothing worth saving. A second signal is not held back. Outside the main thread, where Python
     delivers no signals, this does nothing.
     """
     asked = False
@@ -32,8 +33,9 @@ def deferred_interrupt() -> Generator[Callable[[], None], None, None]:
     if threading.current_thread() is not threading.main_thread():
         yield check
         return
-    before = signal.signal(signal.SIGINT, remember)
+    before = {each: signal.signal(each, remember) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)

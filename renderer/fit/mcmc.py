@@ -74,8 +74,7 @@ class MCMCStrategy:
             state["initial_count"] = len(params["means"])
         if self._schedule.refines(step):
             self._refine(params, optimizers, self._wanted(step, state["initial_count"]))
-        rates = self._config.learning_rates
-        rate = rates.means * self._schedule.means_decay(step, rates.means_final)
+        rate = self._schedule.rates(step, self._config.learning_rates)["means"]
         self._shake(params, self._config.noise * rate / state["scene_scale"])
 
     def _wanted(self, step: int, initial: int) -> int:

@@ -9,8 +9,6 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
-from .config import LearningRates
-
 Parameters = dict[str, Parameter]
 Optimizers = dict[str, Optimizer]
 
@@ -18,13 +16,12 @@ EPS = 1e-15
 """Adam's epsilon: gradients of an averaged loss are tiny, and 1e-8 would damp them."""
 
 
-def make_optimizers(raw: Parameters, rates: LearningRates, scene_scale: float) -> Optimizers:
-    """An Adam for every parameter by name, as gsplat's strategies take them."""
-    optimizers: Optimizers = {}
-    for name, parameter in raw.items():
-        rate = getattr(rates, name) * (scene_scale if name == "means" else 1.0)
-        optimizers[name] = Adam([parameter], lr=rate, eps=EPS, fused=True)
-    return optimizers
+def make_optimizers(raw: Parameters) -> Optimizers:
+    """An Adam for every parameter by name, as gsplat's strategies take them.
+
+    Their rates are zero: they depend on the step, and are to be set before each.
+    """
+    return {name: Adam([tensor], lr=0.0, eps=EPS, fused=True) for name, tensor in raw.items()}
 
 
 @torch.no_grad()

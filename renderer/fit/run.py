@@ -72,7 +72,7 @@ def train(
                     save_checkpoint(checkpoints, trainer)
                 raise_interrupt()
     finally:
-        if checkpoints is not None:
+        if checkpoints is not None and trainer.intact:
             save_checkpoint(checkpoints, trainer)
     return finish(trainer, data)
 

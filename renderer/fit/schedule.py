@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from .config import TrainConfig
+from .config import LearningRates, TrainConfig
+
+FULL_RUN = 30_000
+"""Steps of a run for which the usual learning rates were found."""
+MOST_HASTE = 4.0
+"""Most by which the rates of a short run exceed these."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,12 @@ class Schedule:
         span = max(1, self.refine_stop - self.refine_every - self.refine_start)
         return min(1.0, max(0.0, (step - self.refine_start) / span))
 
-    def means_decay(self, step: int, final: float) -> float:
-        """Factor on the centres' learning rate: 1 at the start, `final` at the end."""
-        return final ** min(1.0, step / self.steps)
+    def rates(self, step: int, given: LearningRates) -> dict[str, float]:
+        """Learning rate of every parameter at `step`, with the centres' in scene scales."""
+        haste = min(MOST_HASTE, max(1.0, (FULL_RUN / self.steps) ** (1 / 3)))
+        rates = {field.name: float(getattr(given, field.name)) for field in fields(given)}
+        final = rates.pop("means_final")
+        for name in ("means", "scales", "quats", "shN"):
+            rates[name] *= haste
+        rates["means"] *= final ** min(1.0, step / self.steps)
+        return rates

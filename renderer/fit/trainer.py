@@ -86,13 +86,15 @@ class Trainer:
         self._raw: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
         }
-        self._optimizers = make_optimizers(self._raw, config.learning_rates, self._scene_scale)
+        self._optimizers = make_optimizers(self._raw)
         self._strategy = make_strategy(config, self._generator)
         self._strategy_state = self._strategy.initialize_state(self._scene_scale)
         self._order: list[int] = []
         self._sh_degree = 0
         self._waves_started = False
         self._skipped_in_a_row = 0
+        self.intact = True
+        """False during a step, and after one that was cut short: nothing to save or show then."""
         self._turn = FairLock()
 
     @property
@@ -109,9 +111,11 @@ class Trainer:
         """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
         with self._turn:
             started = time.perf_counter()
+            self.intact = False
             view = self._next_view()
             loss, quality, skipped = self._fit(view)
             self.steps_done += 1
+            self.intact = True
             self.seconds += time.perf_counter() - started
             splats = len(self._raw["means"])
             return StepReport(
@@ -150,10 +154,10 @@ class Trainer:
 
     def _enter(self, step: int) -> None:
         """Bring everything that depends on the step up to date."""
-        rates = self.config.learning_rates
-        decay = self._schedule.means_decay(step, rates.means_final)
-        group = self._optimizers["means"].param_groups[0]
-        group["lr"] = rates.means * self._scene_scale * decay
+        rates = self._schedule.rates(step, self.config.learning_rates)
+        rates["means"] *= self._scene_scale
+        for name, optimizer in self._optimizers.items():
+            optimizer.param_groups[0]["lr"] = rates[name]
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         self._sh_degree = max(self._sh_degree, self._schedule.active_sh_degree(step))
         if not self._waves_started and step >= self._schedule.wave_start:
@@ -238,10 +242,11 @@ class Trainer:
             self._raw = {
                 name: Parameter(tensor.to(self.device)) for name, tensor in state["raw"].items()
             }
-            rates = self.config.learning_rates
-            self._optimizers = make_optimizers(self._raw, rates, self._scene_scale)
+            self._optimizers = make_optimizers(self._raw)
             for name, optimizer in self._optimizers.items():
+                rate = optimizer.param_groups[0]["lr"]
                 optimizer.load_state_dict(state["optimizers"][name])
+                optimizer.param_groups[0]["lr"] = rate  # the config's, which may have changed
             self._strategy_state = {
                 name: value.to(self.device) if isinstance(value, Tensor) else value
                 for name, value in state["strategy"].items()
@@ -261,6 +266,8 @@ class Trainer:
                 raise ValueError(f"it was trained with {name} = {theirs}, not {ours}")
         if state["views"] != [view.name for view in self._views]:
             raise ValueError("it was trained on other views than this capture's")
+        if len({len(tensor) for tensor in state["raw"].values()}) != 1:
+            raise ValueError("its parameters differ in length")
         count = len(state["raw"]["means"])
         if count > self.config.max_splats:
             raise ValueError(
