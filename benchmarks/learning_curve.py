@@ -10,7 +10,10 @@ FILE it writes them with the machine and the versions.
 from __future__ import annotations
 
 import json
+import subprocess
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +75,23 @@ def learn(scene: Path, waves: int, options: Options) -> dict[str, Any]:
     }
 
 
+def learn_apart(scene: Path, waves: int, options: Options) -> dict[str, Any]:
+    """`learn` in a process of its own, so that the peak of its memory is its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(learn, scene, waves, options).result()
+
+
+def commit() -> str:
+    """What was measured; "unknown" outside a clone."""
+    command = ["git", "describe", "--always", "--dirty"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() or "unknown"
+
+
 def show(runs: list[dict[str, Any]]) -> None:
     """A table, and what each run gains over the first of its scene."""
     table = Table("scene", "K", *(f"PSNR @{step}" for step in runs[0]["psnr"]), "SSIM", "seconds")
-    for column in ("splats", "MB", "dB gained", "time ratio", "bytes ratio"):
+    for column in ("splats", "MB", "peak GB", "dB gained", "time ratio", "bytes ratio"):
         table.add_column(column)
     first: dict[str, dict[str, Any]] = {}
     for run in runs:
@@ -89,6 +105,7 @@ def show(runs: list[dict[str, Any]]) -> None:
             f"{run['seconds']:.0f}",
             f"{run['splats']:,}",
             f"{run['bytes'] / 1e6:.1f}",
+            f"{run['peak_memory_bytes'] / 1e9:.2f}",
             f"{final - reference:+.2f}",
             f"{run['seconds'] / peer['seconds']:.2f}",
             f"{run['bytes'] / peer['bytes']:.2f}",
@@ -99,11 +116,18 @@ def show(runs: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Run the benchmark."""
     options = tyro.cli(Options, description=__doc__)
-    runs = [learn(scene, waves, options) for scene in options.scenes for waves in options.gabor]
+    runs = [
+        learn_apart(scene, waves, options) for scene in options.scenes for waves in options.gabor
+    ]
     console.print(machine())
     show(runs)
     if options.json is not None:
-        document = {"machine": machine(), "versions": versions(), "runs": runs}
+        document = {
+            "commit": commit(),
+            "machine": machine(),
+            "versions": versions(),
+            "runs": runs,
+        }
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
