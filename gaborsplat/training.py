@@ -20,6 +20,7 @@ from renderer.fit import (
     checkpoints,
     deferred_interrupt,
     evaluate,
+    finish,
     load_checkpoint,
     save_checkpoint,
 )
@@ -280,28 +281,16 @@ class _Fit:
         return psnr
 
     def _finish(self) -> None:
-        trainer = self._trainer
-        splats = trainer.splats()
-        settings = trainer.config.render_settings()
-        test = self._capture.test
-        evaluation = evaluate(splats, test, settings, self._folder.write_comparison)
-        metrics = {
-            "step": trainer.steps_done,
-            "train_seconds": trainer.seconds,
-            "splats": len(splats),
-            "bytes": splats.nbytes,
-            "peak_memory_bytes": peak_memory(),
-            "skipped_steps": trainer.skipped_steps,
-            **evaluation.as_dict(),
-        }
-        self._folder.write_metrics(metrics)
+        result = finish(self._trainer, self._capture, self._folder.write_comparison)
+        self._folder.write_metrics({**result.metrics(), "peak_memory_bytes": peak_memory()})
+        quality = result.evaluation
         if self._live is not None:
-            self._live.test_psnr = evaluation.psnr
-            self._live.finish(trainer, self._loss, self._rate)
+            self._live.test_psnr = quality.psnr
+            self._live.finish(self._trainer, self._loss, self._rate)
         console.print(
-            f"Test PSNR {decimals(evaluation.psnr, 2)} dB, SSIM {decimals(evaluation.ssim, 4)} on "
-            f"{len(test)} views. {len(splats):,} splats, "
-            f"{decimal_bytes(splats.nbytes)}, {trainer.seconds:.0f} s of training."
+            f"Test PSNR {decimals(quality.psnr, 2)} dB, SSIM {decimals(quality.ssim, 4)} on "
+            f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
+            f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
         )
         console.print(f"Splats: {self._folder.splats_file}")
 

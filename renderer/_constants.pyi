@@ -7,3 +7,4 @@ ALPHA_MIN: float
 ALPHA_MAX: float
 TRANSMITTANCE_MIN: float
 TILE_SIZE: int
+SH_C0: float

@@ -12,6 +12,9 @@ from torch import Tensor
 from ._native import constants
 from .stages import Geometry
 
+SH_C0: float = constants.SH_C0
+"""The constant spherical harmonic: colour = 0.5 + SH_C0 * sh[0] where only that one is not 0."""
+
 TensorMap = Callable[[Tensor], Tensor]
 
 WAVE_COUNTS: tuple[int, ...] = (0, 1, 2, 4)

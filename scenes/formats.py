@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.types import Splats
+from renderer.types import SH_C0, Splats
 
 from . import splat_ply
 from .atomic import replacing
 from .errors import InputError
 from .ply import read_header
-from .raw_splats import SH_C0, RawSplats, activate, deactivate, gaussians
+from .raw_splats import RawSplats, activate, deactivate, gaussians
 from .sog import read_sog
 
 READABLE = (".ply", ".compressed.ply", ".splat", ".spz", ".sog")

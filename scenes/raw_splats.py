@@ -17,8 +17,6 @@ LOG_SCALE_MIN = -30.0
 """What the logarithm of a scale is clamped to: a flat splat's is -inf."""
 LOGIT_MAX = 18.0
 """What the logit of an opacity is clamped to in files: in float32 its sigmoid is exactly 1."""
-SH_C0 = 0.28209479177387814
-"""The constant spherical harmonic, 1 / (2 sqrt(pi)): colour = 0.5 + SH_C0 * sh[0]."""
 
 
 @dataclass(frozen=True)

@@ -177,14 +177,14 @@ def mcmc_run(given: Model, config: TrainConfig, seed: int = 0) -> list[int]:
 
 
 @pytest.mark.parametrize("steps", [100, 1500])
-def test_mcmc_grows_evenly_and_reaches_the_cap_at_the_last_refinement(steps: int) -> None:
+def test_mcmc_grows_evenly_and_reaches_the_cap_when_growth_shall_stop(steps: int) -> None:
     config = TrainConfig(steps=steps, max_splats=90, noise=0.0)
     counts = mcmc_run(model(), config)
     schedule = Schedule.of(config)
     assert counts[schedule.refine_start] == COUNT
     assert counts == sorted(counts)
-    assert COUNT < counts[steps // 3] < 90
-    assert max(counts) == counts[schedule.refine_stop] == counts[-1] == 90
+    assert COUNT < counts[steps // 6] < 90
+    assert max(counts) == counts[schedule.grow_stop] == counts[-1] == 90
 
 
 def test_mcmc_moves_dead_splats_onto_living_ones_and_keeps_the_number() -> None:
@@ -320,7 +320,7 @@ def test_runs_of_any_length_pass_through_the_same_stages(steps: int) -> None:
     schedule = Schedule.of(TrainConfig(steps=steps))
     refinements = [step for step in range(steps) if schedule.refines(step)]
     assert len(refinements) >= 25
-    assert schedule.refine_progress(refinements[-1]) == 1.0
+    assert schedule.growth(schedule.grow_stop) == 1.0
     assert 0 < schedule.wave_start < refinements[-1] < 0.8 * steps
     degrees = [schedule.active_sh_degree(step) for step in (0, steps // 2 + 1, steps - 1)]
     assert degrees == [0, 3, 3]

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "../math/compositing.h"
+#include "../math/harmonics.h"
 #include "../primitives/kinds.h"
 #include "bin.h"
 #include "passes.h"
@@ -348,4 +349,5 @@ NB_MODULE(_native, m) {
     constants.attr("ALPHA_MAX") = kAlphaMax;
     constants.attr("TRANSMITTANCE_MIN") = kTransmittanceMin;
     constants.attr("TILE_SIZE") = kTileSize;
+    constants.attr("SH_C0") = kShC0;
 }

@@ -6,12 +6,15 @@
 
 GABORSPLAT_BEGIN
 
+/// The constant harmonic, sqrt(1 / 4 pi).
+constexpr double kShC0 = 0.28209479177387814;
+
 /// Basis functions of degree 0..degree at the unit vector d: values[(degree + 1)^2]. Constants
-/// are the usual normalisations, e.g. sqrt(1 / 4 pi) and sqrt(3 / 4 pi).
+/// are the usual normalisations, e.g. sqrt(3 / 4 pi).
 template <class S>
 HD void harmonics(int degree, const Vec3<S>& d, S* values) {
     const S &x = d.x, &y = d.y, &z = d.z;
-    values[0] = S(0.28209479177387814);
+    values[0] = S(kShC0);
     if (degree < 1) return;
     values[1] = S(-0.4886025119029199) * y;
     values[2] = S(0.4886025119029199) * z;

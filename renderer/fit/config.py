@@ -48,7 +48,7 @@ class TrainConfig:
     """Optimisation steps; each renders one photo."""
     gabor: Literal[0, 1, 2, 4] = 2
     """Gabor waves per splat; 0 is plain 3D Gaussian splatting."""
-    max_splats: int = 40_000
+    max_splats: int = 30_000
     """The number of splats never exceeds this; `mcmc` reaches it, `default` may stay below."""
     strategy: Literal["mcmc", "default"] = "mcmc"
     """How splats are added and removed: 3DGS-MCMC, or gsplat's version of the original."""
@@ -63,7 +63,9 @@ class TrainConfig:
     refine_start: float = 0.05
     """Fraction of the run before splats are first added or removed, at most 500 steps."""
     refine_stop: float = 0.7
-    """Fraction of the run after which the number of splats stays."""
+    """Fraction of the run after which no splat is added, moved to another place or removed."""
+    grow_stop: float = 0.3
+    """Fraction of the run in which the splats become `max_splats`; `mcmc` only."""
     refine_every: int = 100
     """Steps between two refinements, at most a fortieth of the run."""
     wave_start: float = 0.25
@@ -90,7 +92,7 @@ class TrainConfig:
             _require(name, getattr(self, name), 1)
         for name in ("opacity_weight", "scale_weight", "noise", "grow_gradient"):
             _require(name, getattr(self, name), 0.0)
-        for name in ("ssim_weight", "refine_start", "refine_stop", "wave_start"):
+        for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
             _require(name, getattr(self, name), 0.0, 1.0)
         for value in self.background:
             _require("background", value, 0.0, 1.0)

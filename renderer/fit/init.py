@@ -9,14 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..types import Camera
+from ..types import SH_C0, Camera
 from .config import TrainConfig
 from .data import FitInput
 from .neighbours import neighbour_distance
 from .optimizer import Parameters
 
-SH_C0 = 0.5 / math.sqrt(math.pi)
-"""The constant harmonic: colour = 0.5 + SH_C0 * sh0."""
 START_OPACITY = {"mcmc": 0.5, "default": 0.1}
 """MCMC starts firm, since its regularisation fades what is not needed; cloning starts faint."""
 EXTENT_MARGIN = 1.1

@@ -29,7 +29,7 @@ class MCMCStrategy:
 
     Dead and new splats are drawn together, in proportion to opacity, onto living ones; all that
     share a place get the opacity and scale that keep its image (eq. 9). The number of splats
-    grows geometrically from the first refinement to `max_splats` at the last.
+    grows geometrically, from the first refinement on, to `max_splats` at `grow_stop`.
 
     Lengths are measured in scene scales, which makes noise and regularisation free of the
     capture's unit. All random numbers come from `generator`, on the parameters' device.
@@ -80,7 +80,7 @@ class MCMCStrategy:
     def _wanted(self, step: int, initial: int) -> int:
         """The number of splats after a refinement at `step`."""
         growth = self._config.max_splats / max(1, initial)
-        return int(initial * growth ** self._schedule.refine_progress(step) + 0.5)
+        return int(initial * growth ** self._schedule.growth(step) + 0.5)
 
     def _refine(self, params: Parameters, optimizers: Optimizers, wanted: int) -> None:
         opacities = torch.sigmoid(params["opacities"])

@@ -13,7 +13,7 @@ from ..types import Splats
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import FitInput
-from .evaluate import Evaluation, evaluate
+from .evaluate import Evaluation, OnImage, evaluate
 from .interrupt import deferred_interrupt
 from .trainer import StepReport, Trainer
 
@@ -36,6 +36,8 @@ class TrainResult:
             "train_seconds": self.seconds,
             "splats": len(self.splats),
             "bytes": self.splats.nbytes,
+            "skipped_steps": self.skipped_steps,
+            "pruned_splats": self.pruned_splats,
             **self.evaluation.as_dict(),
         }
 
@@ -77,12 +79,14 @@ def train(
     return finish(trainer, data)
 
 
-def finish(trainer: Trainer, data: FitInput) -> TrainResult:
-    """The result of `trainer` as it is now, evaluated on the test views of `data`."""
+def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) -> TrainResult:
+    """The result of `trainer` as it is now, evaluated on the test views of `data`; `on_image` gets
+    each of their pictures."""
     splats = trainer.splats()
+    settings = trainer.config.render_settings()
     return TrainResult(
         splats=splats,
-        evaluation=evaluate(splats, data.test, trainer.config.render_settings()),
+        evaluation=evaluate(splats, data.test, settings, on_image),
         step=trainer.steps_done,
         seconds=trainer.seconds,
         skipped_steps=trainer.skipped_steps,

@@ -23,6 +23,7 @@ class Schedule:
     refine_start: int
     refine_stop: int
     refine_every: int
+    grow_stop: int
 
     @classmethod
     def of(cls, config: TrainConfig) -> Schedule:
@@ -36,6 +37,7 @@ class Schedule:
             refine_start=int(min(500, config.refine_start * steps)),
             refine_stop=int(config.refine_stop * steps),
             refine_every=max(1, min(config.refine_every, steps // 40)),
+            grow_stop=int(min(config.grow_stop, config.refine_stop) * steps),
         )
 
     def active_sh_degree(self, step: int) -> int:
@@ -47,9 +49,9 @@ class Schedule:
         inside = self.refine_start < step < self.refine_stop
         return inside and step % self.refine_every == 0
 
-    def refine_progress(self, step: int) -> float:
-        """0 when refinement starts, 1 from the last refinement on."""
-        span = max(1, self.refine_stop - self.refine_every - self.refine_start)
+    def growth(self, step: int) -> float:
+        """0 when refinement starts, 1 from the last refinement before `grow_stop` on."""
+        span = max(1, self.grow_stop - self.refine_every - self.refine_start)
         return min(1.0, max(0.0, (step - self.refine_start) / span))
 
     def rates(self, step: int, given: LearningRates) -> dict[str, float]:

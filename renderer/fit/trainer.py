@@ -244,9 +244,8 @@ class Trainer:
             }
             self._optimizers = make_optimizers(self._raw)
             for name, optimizer in self._optimizers.items():
-                rate = optimizer.param_groups[0]["lr"]
+                # Its rates are those of another step, maybe of another config: `_enter` sets ours.
                 optimizer.load_state_dict(state["optimizers"][name])
-                optimizer.param_groups[0]["lr"] = rate  # the config's, which may have changed
             self._strategy_state = {
                 name: value.to(self.device) if isinstance(value, Tensor) else value
                 for name, value in state["strategy"].items()
