@@ -141,7 +141,7 @@ class Demo:
     """Train the scene that ships with the package, watched in the browser: a church door in Lund,
     12 photos."""
 
-    steps: int = 1500
+    steps: int = 1000
     """Optimisation steps."""
     out: Path | None = None
     """Folder for the result; by default runs/demo-<time>."""
