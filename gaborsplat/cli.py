@@ -6,7 +6,9 @@ import contextlib
 import io
 import itertools
 import logging
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -47,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     show_traceback = "--traceback" in words
     words = [word for word in words if word != "--traceback"]
+    if threading.current_thread() is threading.main_thread():
+        # A shell without job control starts background programs deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         parse(words).run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,3 +135,9 @@ def test_every_kind_of_primitive_has_an_oracle():
 def test_the_kernels_are_compiled_for_every_number_of_waves():
     counts = {int("0" + kind.removeprefix("gabor")) for kind in _native.kinds() if "gabor" in kind}
     assert {0} | counts == set(WAVE_COUNTS)
+
+
+@pytest.mark.parametrize("page", [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md")])
+def test_links_in_the_docs_lead_somewhere(page: Path):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
