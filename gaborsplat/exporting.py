@@ -24,7 +24,7 @@ from viewer.camera import bounds_of_splats
 
 from . import camera_path
 from .console import console, decimal_bytes
-from .viewing import load_scene, origin_of, test_views
+from .viewing import held_out_views, load_scene, origin_of
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (480, 360)
@@ -72,7 +72,7 @@ class Export:
         read = read_independently(self.output)
         if self._keeps_origin():
             read = replace(read, means=read.means - read.means.new_tensor(origin))
-        views = test_views(self.path)
+        views = held_out_views(self.path)
         if views:
             before, after = (evaluate(each, views, settings).psnr or 0 for each in (splats, read))
             console.print(

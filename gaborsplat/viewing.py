@@ -65,7 +65,7 @@ def training_views(path: Path) -> Sequence[CaptureView]:
     return () if capture is None else capture.views
 
 
-def test_views(path: Path) -> Sequence[CaptureView]:
+def held_out_views(path: Path) -> Sequence[CaptureView]:
     """The held-out views of a run, as far as its capture is still there; none for a file."""
     capture = _capture_of(path)
     return () if capture is None else capture.test

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -255,3 +257,24 @@ def test_a_nadir_view_can_be_orbited():
     bounds = Bounds(np.array([0.0, -5.0, 0.0]), 1.0)
     for view in camera_path.orbit(cameras, bounds, 4, (50, 40)):
         assert torch.isfinite(view.world_to_camera).all()
+
+
+@pytest.mark.parametrize("command", ["train", "view"])
+def test_the_page_is_served_until_ctrl_c(run: Path, tmp_path: Path, command: str):
+    out = tmp_path / "out"
+    small = ["--max-size", "64", "--max-splats", "500", "--steps", "5"]
+    words = {"train": [str(demo_path()), "--out", str(out), *small], "view": [str(run)]}[command]
+    line = [sys.executable, "-m", "gaborsplat", command, *words, "--port", "0"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        said = ""
+        while "Ctrl-C ends it" not in said:  # the result stands
+            said += process.stdout.readline() or pytest.fail(said)
+        address = re.search(r"http://[\d.:]+", said)
+        assert address is not None, said
+        with urllib.request.urlopen(address[0], timeout=30) as page:
+            assert b"<html" in page.read().lower()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == INTERRUPTED
+    assert command == "view" or (out / "metrics.json").exists()
