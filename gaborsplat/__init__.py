@@ -11,7 +11,7 @@ import os as _os
 from importlib.metadata import version as _version
 
 # Before torch starts its threads: left to spin while they wait, they take the cores from ours and
-# from other programs. Measured on two cores: 4 % slower alone, twice as fast beside a busy program.
+# from other programs. A step alone on two cores hardly differs; beside a busy program it is faster.
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from renderer.compat import rasterization as rasterization
