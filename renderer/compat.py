@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -125,17 +125,12 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
             raise ValueError(f"rasterization: {option} is not supported")
     del channel_chunk, segmented
 
-    base = settings or RenderSettings()
-    settings = RenderSettings(
+    settings = replace(
+        settings or RenderSettings(),
         antialiased=rasterize_mode == "antialiased",
         near_plane=near_plane,
         far_plane=far_plane,
         eps2d=eps2d,
-        compensation_min=base.compensation_min,
-        alpha_min=base.alpha_min,
-        alpha_max=base.alpha_max,
-        transmittance_min=base.transmittance_min,
-        extent=base.extent,
     )
     if gabor is None:
         n = len(means)

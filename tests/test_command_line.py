@@ -195,7 +195,11 @@ def copy(run: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(run, tmp_path / "copy"))
 
 
-def test_settings_of_a_resumed_run_come_from_the_run(copy: Path):
+def test_settings_of_a_resumed_run_come_from_the_run(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert resume(copy, "--steps", "45", "--seed", "3") == BAD_INPUT
+    assert "it was trained with seed = 0, not 3" in capsys.readouterr().err
     assert resume(copy, "--steps", "45") == DONE
     config = json.loads((copy / "config.json").read_text())
     assert (config["max_size"], config["train"]["max_splats"]) == (96, 1500)

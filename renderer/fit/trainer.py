@@ -26,7 +26,7 @@ from .waves import start_waves
 
 STATE_VERSION = 1
 """Version of what `Trainer.state_dict` returns."""
-MUST_AGREE = ("gabor", "sh_degree", "strategy")
+MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
 """Settings that a state and the trainer that takes it must share; others may change."""
 PROGRESS = (
     "steps_done",
