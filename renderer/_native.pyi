@@ -35,7 +35,6 @@ class BlendOptions:
         alpha_min: float,
         alpha_max: float,
         transmittance_min: float,
-        row_cut: bool,
     ) -> None: ...
 
 constants = _constants
@@ -79,12 +78,12 @@ def bin_to_tiles(
     width: int,
     height: int,
     tile_test: bool,
+    slots: bool,
     /,
-) -> tuple[Integers, Longs, Longs, Longs]: ...
+) -> tuple[Integers, Longs, Integers, Longs]: ...
 def blend(
     inputs: Sequence[Tensor],
     options: BlendOptions,
-    radii: Tensor,
     splat_ids: Tensor,
     offsets: Tensor,
     image: Tensor,
@@ -94,7 +93,6 @@ def blend(
 def blend_backward(
     inputs: Sequence[Tensor],
     options: BlendOptions,
-    radii: Tensor,
     splat_ids: Tensor,
     offsets: Tensor,
     image: Tensor,

@@ -156,10 +156,14 @@ def shade(means: Tensor, sh: Tensor, views: Views, radii: Tensor, degree: int) -
     return colors
 
 
-def bin_to_tiles(projected: Projected, size: tuple[int, int], settings: RenderSettings) -> Tiles:
-    """The splats of every tile, front to back. `projected` has shape [C, N]."""
+def bin_to_tiles(
+    projected: Projected, size: tuple[int, int], settings: RenderSettings, *, gradient: bool = True
+) -> Tiles:
+    """The splats of every tile, front to back. `projected` has shape [C, N]. Without `gradient`,
+    what is blended with these tiles cannot be differentiated."""
     detached = Projected(*(tensor.detach() for tensor in projected.tensors()))
-    tiles: Tiles = backend(projected.depths.device).bin_to_tiles(detached, size, settings)
+    passes = backend(projected.depths.device)
+    tiles: Tiles = passes.bin_to_tiles(detached, size, settings, gradient=gradient)
     return tiles
 
 

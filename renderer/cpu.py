@@ -42,7 +42,6 @@ def _blend_options(waves: int, image: Tensor, settings: RenderSettings) -> _nati
         alpha_min=settings.alpha_min,
         alpha_max=settings.alpha_max,
         transmittance_min=settings.transmittance_min,
-        row_cut=settings.extent == "exact",
     )
 
 
@@ -101,8 +100,11 @@ def shade_backward(
     return v_inputs
 
 
-def bin_to_tiles(projected: Projected, size: tuple[int, int], settings: RenderSettings) -> Tiles:
-    """List the splats of every tile. `projected` has shape [C, N]."""
+def bin_to_tiles(
+    projected: Projected, size: tuple[int, int], settings: RenderSettings, *, gradient: bool
+) -> Tiles:
+    """List the splats of every tile. `projected` has shape [C, N]; without `gradient`, the lists
+    for the backward pass stay empty."""
     p = projected
     cameras = p.depths.shape[0]
     lists = _native.bin_to_tiles(
@@ -111,6 +113,7 @@ def bin_to_tiles(projected: Projected, size: tuple[int, int], settings: RenderSe
         cameras,
         *size,
         settings.extent == "exact",
+        gradient,
     )
     return Tiles(*(torch.from_numpy(array) for array in lists))
 
@@ -126,12 +129,12 @@ def blend(
     `inputs` are radii, means2d, conics, opacities, cutoffs, colors [M, D], screen.
     """
     *pixels, waves = shape
-    radii, *rest = inputs
+    _, *rest = inputs
     colors = rest[4]
     image = colors.new_empty(*pixels, colors.shape[-1])
     transmittance = colors.new_empty(*pixels)
     options = _blend_options(waves, image, settings)
-    _native.blend(rest, options, radii, tiles.splat_ids, tiles.offsets, image, transmittance)
+    _native.blend(rest, options, tiles.splat_ids, tiles.offsets, image, transmittance)
     return image, transmittance
 
 
@@ -147,7 +150,7 @@ def blend_backward(
     """Gradients of means2d, conics, opacities, colors, screen and, when `absolute`, the sum of the
     absolute gradient of means2d. `outputs`: image, transmittance and their gradients."""
     image, transmittance, v_image, v_transmittance = outputs
-    radii, *rest = inputs
+    _, *rest = inputs
     means2d, conics, opacities, _, colors, screen = rest
     v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
     if absolute:
@@ -155,7 +158,6 @@ def blend_backward(
     _native.blend_backward(
         rest,
         _blend_options(waves, image, settings),
-        radii,
         tiles.splat_ids,
         tiles.offsets,
         image,

@@ -60,5 +60,6 @@ class Tiles:
 
     splat_ids: Tensor  # [instances] int32 into M, by (camera, tile), then by depth
     offsets: Tensor  # [C * tiles + 1] int64 into splat_ids
-    slots: Tensor  # [instances] int64, place of each instance among those of its splat
+    # For the gradient; empty where none was asked for.
+    slots: Tensor  # [instances] int32, place of each instance among those of its splat
     first_slot: Tensor  # [M + 1] int64, running total of tiles per splat

@@ -1,24 +1,338 @@
 // Which splats touch which tile, front to back.
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "../math/compositing.h"
 #include "params.h"
+#include "thread_pool.h"
 
-namespace gaborsplat {
+GABORSPLAT_BEGIN
 
-/// One entry per pair of a splat and a tile it touches, M = C * N splats.
-struct Bins {
-    std::vector<std::int32_t> splat_ids;   // [instances] into M, by (camera, tile), then by depth
-    std::vector<std::int64_t> offsets;     // [C * tiles + 1] into splat_ids
-    std::vector<std::int64_t> slots;       // [instances] first_slot[id] + 0, 1, ... for each id
-    std::vector<std::int64_t> first_slot;  // [M + 1] running total of tiles per splat
+/// Consecutive parts of `count` things, for threads to take. How many depends on `count` alone.
+class Parts {
+  public:
+    explicit Parts(std::int64_t count) : count_(count) {
+        while (count > (std::int64_t(32) << shift_)) ++shift_;
+    }
+
+    std::int64_t count() const { return (count_ + size() - 1) >> shift_; }
+
+    /// The part that holds a thing.
+    std::int64_t of(std::int64_t index) const { return index >> shift_; }
+
+    /// Calls body(part, begin, end) for every part. Parts that run at the same time lie apart:
+    /// neighbours write to the same lines of cache.
+    template <class Body>
+    void run(const Body& body) const {
+        constexpr std::int64_t kStripes = 4;
+        std::int64_t stripe = (count() + kStripes - 1) / kStripes;
+        parallel_for(kStripes * stripe, [&](std::int64_t i) {
+            std::int64_t part = i % kStripes * stripe + i / kStripes;
+            if (part < count()) body(part, part * size(), std::min(count_, (part + 1) * size()));
+        });
+    }
+
+  private:
+    std::int64_t size() const { return std::int64_t(1) << shift_; }
+
+    std::int64_t count_;
+    int shift_ = 12;
+};
+
+/// Where each part of a stable counting sort puts its first entry of every key: counts[part][key]
+/// become places from `next` on. Returns the place after the last.
+template <class Count>
+std::int64_t find_places(std::vector<Count>* counts, std::int64_t parts, std::int64_t keys,
+                         std::int64_t next = 0, std::int64_t* offsets = nullptr) {
+    for (std::int64_t key = 0; key < keys; ++key) {
+        if (offsets) offsets[key] = next;
+        for (std::int64_t part = 0; part < parts; ++part)
+            next += std::exchange(counts[part][key], static_cast<Count>(next));
+    }
+    if (offsets) offsets[keys] = next;
+    return next;
+}
+
+/// A run of tiles in one tile row that one splat touches.
+struct Span {
+    std::int32_t splat;
+    std::int32_t tile;  // first one, counted within the camera
+    std::int32_t count;
+};
+
+template <class S>
+struct DepthEntry {
+    // The depth's bits, whose order is that of the values since depths are positive.
+    std::conditional_t<sizeof(S) == 4, std::uint32_t, std::uint64_t> key;
+    std::int32_t splat;
+    std::int32_t span;  // first one of the splat in its part
+};
+
+/// Memory that one call leaves to the next on the same thread: asking the system for it takes
+/// longer than binning, and threads that do so at once wait for each other.
+template <class S>
+struct BinWorkspace {
+    std::vector<DepthEntry<S>> entries, sorted;
+    std::vector<std::vector<DepthEntry<S>>> found;  // by part of the splats, as the next
+    std::vector<std::vector<Span>> spans;
+    std::vector<std::vector<std::int32_t>> counts;  // by part of the entries, then by digit or tile
+
+    static std::unique_ptr<BinWorkspace> take() {
+        std::unique_ptr<BinWorkspace> taken = std::move(kept());
+        return taken ? std::move(taken) : std::make_unique<BinWorkspace>();
+    }
+    static void give_back(std::unique_ptr<BinWorkspace> used) { kept() = std::move(used); }
+
+  private:
+    static std::unique_ptr<BinWorkspace>& kept() {
+        static thread_local std::unique_ptr<BinWorkspace> workspace;
+        return workspace;
+    }
+};
+
+template <class T>
+T& at_least(std::vector<T>& parts, std::int64_t index) {
+    if (static_cast<std::int64_t>(parts.size()) <= index) parts.resize(index + 1);
+    return parts[index];
+}
+
+/// Radix sort by depth, of as many bits as the depths differ in.
+template <class S>
+void sort_by_depth(BinWorkspace<S>& work) {
+    constexpr int kDigit = 13;
+    constexpr std::int64_t kKeys = 1 << kDigit;
+    std::vector<DepthEntry<S>>&entries = work.entries, &sorted = work.sorted;
+    if (entries.size() < 2) return;
+    auto [low, high] = std::minmax_element(entries.begin(), entries.end(),
+                                           [](auto& a, auto& b) { return a.key < b.key; });
+    auto least = low->key, range = static_cast<decltype(low->key)>(high->key - low->key);
+    Parts parts(entries.size());
+    at_least(work.counts, parts.count() - 1);
+    sorted.resize(entries.size());
+    for (unsigned shift = 0; shift < 8 * sizeof(range) && range >> shift != 0; shift += kDigit) {
+        auto digit = [&](const DepthEntry<S>& e) {
+            return ((e.key - least) >> shift) & (kKeys - 1);
+        };
+        parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+            work.counts[part].assign(kKeys, 0);
+            for (std::int64_t i = begin; i < end; ++i) ++work.counts[part][digit(entries[i])];
+        });
+        find_places(work.counts.data(), parts.count(), kKeys);
+        parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+            std::int32_t* place = work.counts[part].data();
+            for (std::int64_t i = begin; i < end; ++i)
+                sorted[place[digit(entries[i])]++] = entries[i];
+        });
+        std::swap(entries, sorted);
+    }
+}
+
+/// The ellipse conic <= level around a mean. In double: for a needle, the determinant cancels.
+class Ellipse {
+  public:
+    Ellipse(double xx, double xy, double yy, double level) : xy_(xy), inverse_xx_(1 / xx) {
+        determinant_ = xx * yy - xy * xy;
+        bounded_ = xx > 0 && determinant_ > 0 && std::isfinite(level);
+        if (!bounded_) return;
+        double scale = level / determinant_;
+        reach_ = level * xx;
+        tallest_ = std::sqrt(scale * xx);
+        rightmost_y_ = -xy / yy * std::sqrt(scale * yy);
+    }
+
+    bool bounded() const { return bounded_; }
+
+    /// Least and largest x [px from the mean] between y = low and y = high; false when the ellipse
+    /// does not reach that band.
+    bool between(double low, double high, double& left, double& right) const {
+        low = std::max(low, -tallest_), high = std::min(high, tallest_);
+        if (!(low <= high)) return false;
+        double y = std::min(std::max(rightmost_y_, low), high);
+        right = (half_width(y) - xy_ * y) * inverse_xx_;
+        y = std::min(std::max(-rightmost_y_, low), high);
+        left = (-half_width(y) - xy_ * y) * inverse_xx_;
+        return left <= right;
+    }
+
+  private:
+    double half_width(double y) const {
+        return std::sqrt(std::max(0.0, reach_ - determinant_ * y * y));
+    }
+
+    double xy_, inverse_xx_, determinant_, reach_ = 0, tallest_ = 0, rightmost_y_ = 0;
+    bool bounded_;
+};
+
+inline int clamped(double value, int low, int high) {
+    return value < low ? low : value > high ? high : static_cast<int>(value);
+}
+
+template <class S>
+class Binner {
+  public:
+    explicit Binner(const BinParams<S>& p)
+        : p_(p),
+          across_((p.width + kTileSize - 1) / kTileSize),
+          down_((p.height + kTileSize - 1) / kTileSize) {}
+
+    Bins run() {
+        std::unique_ptr<BinWorkspace<S>> work = BinWorkspace<S>::take();
+        Bins bins;
+        std::int64_t tiles = std::int64_t(across_) * down_;
+        bins.offsets = Array1<std::int64_t>(p_.cameras * tiles + 1);
+        bins.offsets[0] = 0;
+        if (p_.slots) {
+            bins.first_slot = Array1<std::int64_t>(p_.cameras * p_.splats + 1);
+            bins.first_slot[0] = 0;
+        }
+        for (std::int64_t camera = 0; camera < p_.cameras; ++camera) add_camera(camera, *work, bins);
+        BinWorkspace<S>::give_back(std::move(work));
+        return bins;
+    }
+
+  private:
+    void add_camera(std::int64_t camera, BinWorkspace<S>& work, Bins& bins) const {
+        find_spans(camera, work, bins);
+        sort_by_depth(work);
+        Parts parts(work.entries.size());
+        std::int64_t tiles = std::int64_t(across_) * down_;
+        at_least(work.counts, parts.count());
+        parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+            work.counts[part].assign(tiles, 0);
+            std::int32_t* counts = work.counts[part].data();
+            for_spans(camera, work, begin, end, [&](const Span& span) {
+                for (int k = 0; k < span.count; ++k) ++counts[span.tile + k];
+            });
+        });
+        std::int64_t* offsets = bins.offsets.begin() + camera * tiles;
+        std::int64_t total =
+            find_places(work.counts.data(), parts.count(), tiles, offsets[0], offsets);
+        if (total > std::numeric_limits<std::int32_t>::max())
+            throw std::length_error("the splats touch more than 2^31 tiles");
+        bins.splat_ids.grow(total);
+        if (p_.slots) bins.slots.grow(total);
+        // Counting sort by tile; stable, so each tile keeps the order of depth.
+        parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+            std::int32_t* places = work.counts[part].data();
+            std::int64_t slot = 0, splat = -1;
+            for_spans(camera, work, begin, end, [&](const Span& span) {
+                if (p_.slots && span.splat != splat) slot = bins.first_slot[splat = span.splat];
+                for (int k = 0; k < span.count; ++k) {
+                    std::int64_t at = places[span.tile + k]++;
+                    bins.splat_ids[at] = span.splat;
+                    if (p_.slots) bins.slots[at] = static_cast<std::int32_t>(slot++);
+                }
+            });
+        });
+    }
+
+    /// Lists the spans of every visible splat, the splats that have any, and how many tiles are in
+    /// them. Counting and emitting read the same spans, so they cannot disagree.
+    void find_spans(std::int64_t camera, BinWorkspace<S>& work, Bins& bins) const {
+        Parts parts(p_.splats);
+        at_least(work.spans, parts.count());
+        at_least(work.found, parts.count());
+        parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+            std::vector<Span>& spans = work.spans[part];
+            std::vector<DepthEntry<S>>& found = work.found[part];
+            spans.clear();
+            found.clear();
+            for (std::int64_t i = camera * p_.splats + begin; i < camera * p_.splats + end; ++i) {
+                DepthEntry<S> entry = {{}, std::int32_t(i), std::int32_t(spans.size())};
+                std::int64_t tiles = p_.radii[2 * i] == 0 ? 0 : add_spans(entry.splat, spans);
+                if (p_.slots) bins.first_slot[i + 1] = tiles;
+                if (tiles == 0) continue;
+                std::memcpy(&entry.key, p_.depths + i, sizeof entry.key);
+                found.push_back(entry);
+            }
+            spans.push_back({-1, 0, 0});  // ends the last splat's
+        });
+        work.entries.clear();
+        for (std::int64_t part = 0; part < parts.count(); ++part)
+            work.entries.insert(work.entries.end(), work.found[part].begin(),
+                                work.found[part].end());
+        if (p_.slots) {
+            std::int64_t* first = bins.first_slot.begin() + camera * p_.splats;
+            for (std::int64_t i = 0; i < p_.splats; ++i) first[i + 1] += first[i];
+        }
+    }
+
+    /// visit(span) for all spans of the entries from `begin` to `end`.
+    template <class Visit>
+    void for_spans(std::int64_t camera, const BinWorkspace<S>& work, std::int64_t begin,
+                   std::int64_t end, const Visit& visit) const {
+        constexpr std::int64_t kAhead = 16;
+        Parts splats(p_.splats);
+        auto first = [&](std::int64_t i) {
+            const DepthEntry<S>& entry = work.entries[i];
+            return work.spans[splats.of(entry.splat - camera * p_.splats)].data() + entry.span;
+        };
+        for (std::int64_t i = begin; i < end; ++i) {
+            const Span* ahead = first(std::min(i + kAhead, end - 1));
+            __builtin_prefetch(ahead);
+            const std::int32_t splat = work.entries[i].splat;
+            for (const Span* span = first(i); span->splat == splat; ++span) visit(*span);
+        }
+    }
+
+    /// Notes the tiles of one splat; returns their number.
+    std::int64_t add_spans(std::int32_t splat, std::vector<Span>& spans) const {
+        std::int64_t tiles = 0;
+        double x = p_.means2d[2 * splat], y = p_.means2d[2 * splat + 1];
+        Range columns = box(x, p_.radii[2 * splat], across_);
+        Range rows = box(y, p_.radii[2 * splat + 1], down_);
+        const S* conic = p_.conics + 3 * splat;
+        Ellipse ellipse(conic[0], conic[1], conic[2], 2.0 * p_.cutoffs[splat]);
+        bool test = p_.tile_test && ellipse.bounded();
+        for (int row = rows.begin; row < rows.end; ++row) {
+            Range reached = test ? tiles_reached(ellipse, x, row * kTileSize + 0.5 - y) : columns;
+            if (reached.begin >= reached.end) continue;
+            spans.push_back({splat, row * across_ + reached.begin, reached.end - reached.begin});
+            tiles += reached.end - reached.begin;
+        }
+        return tiles;
+    }
+
+    struct Range {
+        int begin, end;
+    };
+
+    /// Tiles along one axis that hold a pixel within `radius` of the centre. Pixel centres are at
+    /// whole numbers here, as in Inria's code, whose rule for the last tile (`three_sigma`) leaves
+    /// out one that the radius enters by less than a pixel.
+    Range box(double centre, double radius, int tiles) const {
+        double low = centre - 0.5 - radius, high = centre - 0.5 + radius;
+        double end = p_.tile_test ? high / kTileSize + 1 : (high + kTileSize - 1) / kTileSize;
+        return {clamped(std::floor(low / kTileSize), 0, tiles), clamped(std::floor(end), 0, tiles)};
+    }
+
+    /// Tiles of one row, whose first pixel centres lie `low` below the mean at `x`, that hold a
+    /// pixel centre inside the box around the part of the ellipse in that row.
+    Range tiles_reached(const Ellipse& ellipse, double x, double low) const {
+        double left, right;
+        if (!ellipse.between(low, low + kTileSize - 1, left, right)) return {0, 0};
+        return {clamped(std::ceil((x + left + 0.5) / kTileSize) - 1, 0, across_),
+                clamped(std::floor((x + right - 0.5) / kTileSize) + 1, 0, across_)};
+    }
+
+    const BinParams<S>& p_;
+    int across_, down_;
 };
 
 /// Splats of equal depth keep the order of their indices. Throws std::bad_alloc when the lists do
-/// not fit in memory.
+/// not fit in memory, and std::length_error when they have 2^31 entries or more.
 template <class S>
-Bins bin(const BinParams<S>& params);
+Bins bin(const BinParams<S>& params) {
+    return Binner<S>(params).run();
+}
 
-}  // namespace gaborsplat
+GABORSPLAT_END

@@ -1,173 +1,27 @@
-// Front-to-back blending of one tile at a time, a row of pixels per step, and its gradient by
-// replaying the same steps in the same order.
+// Front-to-back blending, and its gradient by replaying the same steps in the same order.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
+#include <vector>
 
-#include "../math/compositing.h"
-#include "../math/linalg.h"
-#include "pack.h"
-#include "params.h"
+#include "scratch.h"
 #include "thread_pool.h"
+#include "tile.h"
 
 GABORSPLAT_BEGIN
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-/// A splat as the blend sees it.
-template <class S>
-struct Instance {
-    Vec2<S> mean;
-    Sym2<S> conic;
-    S opacity, cutoff;
-    const S* color;   // [D]
-    const S* screen;  // [F]
+/// `Count` values, or as many as asked for when Count is 0.
+template <class V, int Count>
+struct Values {
+    V data[Count];
+    explicit Values(int) : data{} {}
+    V& operator[](int i) { return data[i]; }
 };
-
-template <class S>
-Instance<S> load_instance(const BlendParams<S>& p, std::int64_t splat, int features) {
-    const S* conic = p.conics + 3 * splat;
-    return {{p.means2d[2 * splat], p.means2d[2 * splat + 1]},
-            {conic[0], conic[1], conic[2]},
-            p.opacities[splat],
-            p.cutoffs[splat],
-            p.colors + p.channels * splat,
-            p.screen + features * splat};
-}
-
-/// What one splat does to a row of pixels. Forward and backward both decide by this function, so
-/// they accept the same pixels and stop at the same splat.
-template <class Kind, class V>
-struct Contribution {
-    typename V::Mask blended;  // pixels it is blended into
-    typename V::Mask clamped;  // of these, the ones at alpha_max
-    V alpha;                   // 0 where not blended
-    V raw_alpha;               // before the clamp
-    V envelope;
-    typename Kind::template Evaluation<V> evaluation;
-};
-
-template <class S>
-struct Thresholds {
-    S alpha_min, alpha_max, transmittance_min;
-};
-
-/// `transmittance` becomes that behind the splat; `open` loses the pixels that are finished, which
-/// happens in front of the splat that would bring them to transmittance_min or below.
-template <class Kind, class V, class S>
-[[gnu::always_inline]] inline bool contribute(const Instance<S>& splat, Vec2<V> pixel,
-                                              const Thresholds<S>& limits, V& transmittance,
-                                              typename V::Mask& open, Contribution<Kind, V>& out) {
-    Vec2<V> d = {pixel.x - V(splat.mean.x), pixel.y - V(splat.mean.y)};
-    V power = envelope_power(Sym2<V>{V(splat.conic.xx), V(splat.conic.xy), V(splat.conic.yy)}, d);
-    auto near = open & (power >= V(S(0))) & (power <= V(splat.cutoff));
-    if (!any(near)) return false;
-    out.envelope = exp_(V(S(0)) - power);
-    out.evaluation = Kind::template evaluate<V>(splat.screen, pixel);
-    out.raw_alpha = V(splat.opacity) * out.envelope * out.evaluation.modulation;
-    V alpha = min_(out.raw_alpha, V(limits.alpha_max));
-    auto counts = near & (alpha >= V(limits.alpha_min));
-    V next = transmittance * (V(S(1)) - alpha);
-    auto goes_on = next > V(limits.transmittance_min);
-    out.blended = counts & goes_on;
-    open = open & (~counts | goes_on);
-    out.clamped = out.raw_alpha > V(limits.alpha_max);
-    out.alpha = select(out.blended, alpha, V(S(0)));
-    transmittance = select(out.blended, next, transmittance);
-    return any(out.blended);
-}
-
-/// One tile of one camera, and its walk over splats and rows.
-template <class Kind, class S>
-class Tile {
-  public:
-    static constexpr int kLanes = kVectorBytes / int(sizeof(S));
-    static constexpr int kRowVectors = kTileSize / kLanes;
-    using V = Pack<S, kLanes>;
-    using Mask = typename V::Mask;
-
-    Tile(const BlendParams<S>& p, std::int64_t index) : p_(p) {
-        int across = (p.width + kTileSize - 1) / kTileSize;
-        int down = (p.height + kTileSize - 1) / kTileSize;
-        camera_ = index / (across * down);
-        int in_camera = int(index % (across * down));
-        x0_ = in_camera % across * kTileSize;
-        y0_ = in_camera / across * kTileSize;
-        columns_ = std::min(kTileSize, p.width - x0_);
-        rows_ = std::min(kTileSize, p.height - y0_);
-        first_ = p.offsets[index];
-        last_ = p.offsets[index + 1];
-        limits_ = {S(p.alpha_min), S(p.alpha_max), S(p.transmittance_min)};
-        V inside(static_cast<S>(columns_));
-        for (int row = 0; row < rows_; ++row)
-            for (int j = 0; j < kRowVectors; ++j) {
-                transmittance_[row][j] = V(S(1));
-                open_[row][j] = inside > V::iota() + V(S(j * kLanes));
-            }
-    }
-
-    std::int64_t pixel(int row) const { return (camera_ * p_.height + y0_ + row) * p_.width + x0_; }
-    int rows() const { return rows_; }
-    int columns() const { return columns_; }
-    V& transmittance(int row, int j) { return transmittance_[row][j]; }
-
-    /// Calls visit(instance, slot, row, j, pixel, contribution, T before) wherever a splat is
-    /// blended, and finish(instance, slot) after each splat that reached the tile; stops once no
-    /// pixel is open.
-    template <class Visit, class Finish>
-    void walk(const Visit& visit, const Finish& finish) {
-        int first_open = 0;
-        for (std::int64_t slot = first_; slot < last_; ++slot) {
-            std::int64_t splat = p_.splat_ids[slot];
-            Instance<S> instance = load_instance(p_, splat, Kind::kScreen);
-            int begin = first_open, end = rows_;
-            if (p_.row_cut) {
-                // Row r has its pixel centres at y0 + r + 0.5.
-                S top = instance.mean.y - S(p_.radii[2 * splat + 1]) - S(y0_) - S(0.5);
-                S bottom = instance.mean.y + S(p_.radii[2 * splat + 1]) - S(y0_) - S(0.5);
-                if (top > S(begin)) begin = int(std::min(top, S(rows_)));
-                if (bottom < S(end - 1)) end = bottom < S(0) ? 0 : int(bottom) + 1;
-            }
-            for (int row = begin; row < end; ++row) visit_row(instance, slot, row, visit);
-            finish(instance, slot);
-            while (first_open < rows_ && !row_open(first_open)) ++first_open;
-            if (first_open == rows_) return;
-        }
-    }
-
-  private:
-    template <class Visit>
-    [[gnu::always_inline]] void visit_row(const Instance<S>& instance, std::int64_t slot, int row,
-                                          const Visit& visit) {
-        for (int j = 0; j < kRowVectors; ++j) {
-            Vec2<V> pixel = {V::iota() + V(S(x0_ + j * kLanes) + S(0.5)), V(S(y0_ + row) + S(0.5))};
-            V before = transmittance_[row][j];
-            Contribution<Kind, V> c;
-            if (contribute(instance, pixel, limits_, transmittance_[row][j], open_[row][j], c))
-                visit(instance, slot, row, j, pixel, c, before);
-        }
-    }
-
-    bool row_open(int row) const {
-        Mask open = open_[row][0];
-        for (int j = 1; j < kRowVectors; ++j) open |= open_[row][j];
-        return any(open);
-    }
-
-    const BlendParams<S>& p_;
-    std::int64_t camera_, first_, last_;
-    int x0_, y0_, columns_, rows_;
-    Thresholds<S> limits_;
-    V transmittance_[kTileSize][kRowVectors];
-    Mask open_[kTileSize][kRowVectors];
+template <class V>
+struct Values<V, 0> {
+    std::unique_ptr<V[]> data;
+    explicit Values(int count) : data(new V[count]()) {}
+    V& operator[](int i) { return data[i]; }
 };
 
 template <class S>
@@ -177,61 +31,75 @@ std::int64_t tile_count(const BlendParams<S>& p) {
     return p.cameras * across * down;
 }
 
-template <class Kind, class S>
-void blend_forward(const BlendParams<S>& p) {
-    parallel_for(tile_count(p), [&](std::int64_t index) {
-        using T = Tile<Kind, S>;
-        using V = typename T::V;
-        T tile(p, index);
-        int channels = p.channels;
-        std::unique_ptr<V[]> sums(new V[kTileSize * T::kRowVectors * channels]());
-        tile.walk(
-            [&](const Instance<S>& splat, std::int64_t, int row, int j, Vec2<V>,
-                const Contribution<Kind, V>& c, V before) {
-                V weight = c.alpha * before;
-                V* sum = sums.get() + (row * T::kRowVectors + j) * channels;
-                for (int k = 0; k < channels; ++k) sum[k] = sum[k] + weight * V(splat.color[k]);
-            },
-            [](const Instance<S>&, std::int64_t) {});
-        for (int row = 0; row < tile.rows(); ++row)
-            for (int x = 0; x < tile.columns(); ++x) {
-                int j = x / T::kLanes, lane = x % T::kLanes;
-                const V* sum = sums.get() + (row * T::kRowVectors + j) * channels;
-                std::int64_t pixel = tile.pixel(row) + x;
-                for (int k = 0; k < channels; ++k) p.image[pixel * channels + k] = sum[k].v[lane];
-                p.transmittance[pixel] = tile.transmittance(row, j).v[lane];
-            }
+/// Calls visit(tile) for every tile, the few heaviest ones first so that none is left for the end.
+template <class S, class Body>
+void for_tiles(const BlendParams<S>& p, const Body& body) {
+    std::int64_t count = tile_count(p);
+    std::vector<std::int32_t> order(count);
+    for (std::int64_t i = 0; i < count; ++i) order[i] = std::int32_t(i);
+    std::int64_t heavy = 4 * p.instances / std::max<std::int64_t>(count, 1);
+    auto light = std::stable_partition(order.begin(), order.end(), [&](std::int32_t tile) {
+        return p.offsets[tile + 1] - p.offsets[tile] > heavy;
     });
+    std::stable_sort(order.begin(), light, [&](std::int32_t a, std::int32_t b) {
+        return p.offsets[a + 1] - p.offsets[a] > p.offsets[b + 1] - p.offsets[b];
+    });
+    parallel_for(count, [&](std::int64_t i) { body(order[i]); });
 }
 
-/// Sums over pixels of one splat in one tile, kept per lane until the splat is done.
-template <class Kind, class V>
-struct PixelSums {
-    V power{}, power_x{}, power_y{}, power_xx{}, power_xy{}, power_yy{};  // v_power times offsets
-    V abs_x{}, abs_y{};
-    V screen[Kind::kScreen > 0 ? Kind::kScreen : 1]{};
+/// Calls visit(Channels<D>{}) with the number of channels known at compile time where it is common.
+template <int D>
+struct Channels {
+    static constexpr int kCount = D;  // 0: known at run time alone
 };
+template <class Visitor>
+void with_channels(int channels, const Visitor& visit) {
+    if (channels == 3) return visit(Channels<3>{});
+    if (channels == 4) return visit(Channels<4>{});
+    visit(Channels<0>{});
+}
 
-/// Gradient of one blended row: `v_alpha` is that of the loss to the splat's alpha.
-template <class Kind, class V, class S>
-void add_pixels(const Instance<S>& splat, Vec2<V> pixel, const Contribution<Kind, V>& c, V v_alpha,
-                bool absolute, PixelSums<Kind, V>& sums) {
-    V v_raw = select(c.blended & ~c.clamped, v_alpha, V(S(0)));
-    V v_power = V(S(0)) - v_raw * c.raw_alpha;
-    Vec2<V> d = {pixel.x - V(splat.mean.x), pixel.y - V(splat.mean.y)};
-    V px = v_power * d.x, py = v_power * d.y;
-    sums.power = sums.power + v_power;
-    sums.power_x = sums.power_x + px;
-    sums.power_y = sums.power_y + py;
-    sums.power_xx = sums.power_xx + px * d.x;
-    sums.power_xy = sums.power_xy + px * d.y;
-    sums.power_yy = sums.power_yy + py * d.y;
-    if (absolute) {
-        sums.abs_x = sums.abs_x + abs_(V(splat.conic.xx) * px + V(splat.conic.xy) * py);
-        sums.abs_y = sums.abs_y + abs_(V(splat.conic.xy) * px + V(splat.conic.yy) * py);
+template <class Kind, int D, class S>
+void blend_tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t index) {
+    using T = Tile<Kind, S, false>;
+    using Cell = typename T::Cell;
+    T tile(p, records, index);
+    const int channels = D > 0 ? D : p.channels;
+    Values<Cell, D * kCells> image(channels * kCells);  // [cells, D]
+    tile.walk([&](T& t, const typename T::Batch& batch) {
+        for (int i = 0; i < batch.items; ++i) {
+            Contribution<Cell> c = t.contribute(batch, i);
+            const S* color = batch.instances[batch.owner[i]].color;
+            for (int k = 0; k < (D > 0 ? D : channels); ++k) {
+                Cell& sum = image[batch.cell[i] * (D > 0 ? D : channels) + k];
+                sum = fma_(c.weight, Cell(color[k]), sum);
+            }
+        }
+    });
+    S lanes[kCellPixels];
+    for (int cell = 0; cell < kCells; ++cell) {
+        for (int k = 0; k < channels; ++k) {
+            image[cell * channels + k].store(lanes);
+            tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+                p.image[pixel * channels + k] = lanes[lane];
+            });
+        }
+        tile.transmittance()[cell].store(lanes);
+        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+            p.transmittance[pixel] = lanes[lane];
+        });
     }
-    Kind::template evaluate_vjp<V>(splat.screen, pixel, c.evaluation,
-                                   v_raw * V(splat.opacity) * c.envelope, sums.screen);
+}
+
+template <class Kind, class S>
+void blend_forward(const BlendParams<S>& p) {
+    Scratch<Record<S>> records(p.splats);
+    fill_records(p, records.data());
+    with_channels(p.channels, [&](auto channels) {
+        for_tiles(p, [&](std::int64_t index) {
+            blend_tile<Kind, decltype(channels)::kCount>(p, records.data(), index);
+        });
+    });
 }
 
 /// Gradient numbers of one splat in one tile, in the order they lie in the instance buffer.
@@ -241,75 +109,155 @@ struct InstanceGradient {
     static constexpr int kColor = kScreen + Kind::kScreen;  // then D channels
 };
 
-template <class Kind, class V, class S>
-void store_sums(const Instance<S>& splat, const PixelSums<Kind, V>& sums, S* out) {
-    using At = InstanceGradient<Kind>;
-    S x = sum(sums.power_x), y = sum(sums.power_y);
-    out[At::kMean] = -(splat.conic.xx * x + splat.conic.xy * y);
-    out[At::kMean + 1] = -(splat.conic.xy * x + splat.conic.yy * y);
-    out[At::kAbs] = sum(sums.abs_x);
-    out[At::kAbs + 1] = sum(sums.abs_y);
-    out[At::kConic] = S(0.5) * sum(sums.power_xx);
-    out[At::kConic + 1] = sum(sums.power_xy);
-    out[At::kConic + 2] = S(0.5) * sum(sums.power_yy);
-    out[At::kOpacity] = -sum(sums.power) / splat.opacity;
-    for (int f = 0; f < Kind::kScreen; ++f) out[At::kScreen + f] = sum(sums.screen[f]);
-}
-
-/// Replays one tile and writes the gradient of each of its instances to that instance's own slot.
-/// With g the gradient of a pixel's colour, walking front to back,
+/// Finds the gradient of each splat in one tile and writes it to that instance's own slot. With g
+/// the gradient of a pixel's colour, walking front to back,
 ///   dL/dalpha_i = T_i c_i.g - behind_i / (1 - alpha_i),
 /// where behind_i is what all later splats and the background add to the loss.
-template <class Kind, class S>
-void blend_tile_backward(const BlendParams<S>& p, const BlendGradients<S>& g, std::int64_t index,
-                         S* instances, int width) {
-    using T = Tile<Kind, S>;
-    using V = typename T::V;
-    T tile(p, index);
-    int channels = p.channels;
-    constexpr int kVectors = kTileSize * T::kRowVectors;
-    std::unique_ptr<V[]> v_image(new V[kVectors * channels]());
-    std::unique_ptr<V[]> v_color(new V[channels]());
-    V behind[kVectors] = {};
-    for (int row = 0; row < tile.rows(); ++row)
-        for (int x = 0; x < tile.columns(); ++x) {
-            int at = row * T::kRowVectors + x / T::kLanes, lane = x % T::kLanes;
-            std::int64_t pixel = tile.pixel(row) + x;
-            S total = p.transmittance[pixel] * g.v_transmittance[pixel];
-            for (int k = 0; k < channels; ++k) {
-                S v = g.v_image[pixel * channels + k];
-                v_image[at * channels + k].v[lane] = v;
-                total += v * p.image[pixel * channels + k];
-            }
-            behind[at].v[lane] = total;
-        }
+template <class Kind, int D, class S>
+class TileBackward {
+  public:
+    using T = Tile<Kind, S, true>;
+    using Cell = typename T::Cell;
+    using Batch = typename T::Batch;
+    using At = InstanceGradient<Kind>;
 
-    PixelSums<Kind, V> sums;
-    tile.walk(
-        [&](const Instance<S>& splat, std::int64_t, int row, int j, Vec2<V> pixel,
-            const Contribution<Kind, V>& c, V before) {
-            int at = row * T::kRowVectors + j;
-            V weight = c.alpha * before;
-            V shade(S(0));  // c_i . g
-            for (int k = 0; k < channels; ++k) {
-                V v = v_image[at * channels + k];
-                shade = shade + V(splat.color[k]) * v;
-                v_color[k] = v_color[k] + weight * v;
-            }
-            behind[at] = behind[at] - weight * shade;
-            V v_alpha = before * shade - behind[at] / (V(S(1)) - c.alpha);
-            add_pixels(splat, pixel, c, v_alpha, g.v_means2d_abs != nullptr, sums);
-        },
-        [&](const Instance<S>& splat, std::int64_t slot) {
-            S* out = instances + g.slots[slot] * width;
-            store_sums(splat, sums, out);
-            for (int k = 0; k < channels; ++k) {
-                out[InstanceGradient<Kind>::kColor + k] = sum(v_color[k]);
-                v_color[k] = V(S(0));
-            }
-            sums = PixelSums<Kind, V>();
+    TileBackward(const BlendParams<S>& p, const BlendGradients<S>& g, S* instances)
+        : p_(p),
+          g_(g),
+          instances_(instances),
+          width_(At::kColor + p.channels),
+          v_image_(p.channels * kCells),
+          v_color_(p.channels) {}
+
+    void run(T& tile) {
+        for (int cell = 0; cell < kCells; ++cell) load_cell(tile, cell);
+        std::int64_t end = tile.walk([&](T& t, const Batch& batch) {
+            for (int i = 0; i < batch.splats; ++i) blend_splat(t, batch, i);
         });
-}
+        for (std::int64_t slot = end; slot < tile.last(); ++slot) clear(slot);
+    }
+
+  private:
+    /// Sums over pixels of one splat, kept per lane until the splat is done. Of the gradient to the
+    /// logarithm of alpha: itself, then times the offset x, y, xx, xy, yy; then the kind's own,
+    /// then the colour's.
+    static constexpr int kKind = 6, kColor = kKind + Kind::kSums;
+    static constexpr int kSums = (kColor + D + 3) / 4 * 4;
+    struct Sums {
+        Cell of[kSums];
+    };
+
+    int channels() const { return D > 0 ? D : p_.channels; }
+    S* instance(std::int64_t slot) { return instances_ + g_.slots[slot] * width_; }
+    void clear(std::int64_t slot) { std::fill_n(instance(slot), width_, S(0)); }
+
+    void load_cell(const T& tile, int cell) {
+        S total[kCellPixels] = {};
+        for (int k = 0; k < channels(); ++k) {
+            S v[kCellPixels] = {};
+            tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+                v[lane] = g_.v_image[pixel * channels() + k];
+                total[lane] += v[lane] * p_.image[pixel * channels() + k];
+            });
+            v_image_[cell * channels() + k] = Cell::load(v);
+        }
+        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+            total[lane] += p_.transmittance[pixel] * g_.v_transmittance[pixel];
+        });
+        behind_[cell] = Cell::load(total);
+    }
+
+    void blend_splat(T& tile, const Batch& batch, int i) {
+        int begin = batch.first_item[i], end = batch.first_item[i + 1];
+        if (begin == end) return clear(batch.first_slot + i);
+        const Instance<S>& splat = batch.instances[i];
+        Sums sums = {};
+        for (int item = begin; item < end; ++item) {
+            Contribution<Cell> c = tile.contribute(batch, item);
+            Vec2<Cell> d = tile.offsets(*splat.record, batch.cell[item]);
+            add(sums, splat, batch, item, c, d);
+        }
+        store(sums, splat, batch.first_slot + i);
+    }
+
+    [[gnu::always_inline]] void add(Sums& sums, const Instance<S>& splat, const Batch& batch,
+                                    int item, const Contribution<Cell>& c, Vec2<Cell> d) {
+        int cell = batch.cell[item];
+        Cell zero(S(0)), shade = zero;  // c_i . g
+        for (int k = 0; k < channels(); ++k) {
+            Cell v = v_image_[cell * channels() + k];
+            shade = fma_(Cell(splat.color[k]), v, shade);
+            Cell& sum = D > 0 ? sums.of[kColor + k] : v_color_[k];
+            sum = fma_(c.weight, v, sum);
+        }
+        Cell behind = fma_(-c.weight, shade, behind_[cell]);
+        behind_[cell] = behind;
+        // before / next is 1 / (1 - alpha) where the splat is blended.
+        Cell v_alpha = c.before * (shade - behind / c.next);
+        auto free = c.blended & (c.raw_alpha <= Cell(S(p_.alpha_max)));
+        Cell v_log = select(free, v_alpha * c.raw_alpha, zero);
+        Cell px = v_log * d.x, py = v_log * d.y;
+        sums.of[0] = sums.of[0] + v_log;
+        sums.of[1] = sums.of[1] + px;
+        sums.of[2] = sums.of[2] + py;
+        sums.of[3] = fma_(px, d.x, sums.of[3]);
+        sums.of[4] = fma_(px, d.y, sums.of[4]);
+        sums.of[5] = fma_(py, d.y, sums.of[5]);
+        if constexpr (Kind::kWaves > 0) {
+            Cell g = select(free, v_alpha * batch.envelope[item], zero);
+            Kind::add_vjp(T::waves(batch, item), batch.turns[batch.owner[item]], d, g,
+                          sums.of + kKind);
+        }
+        if (g_.v_means2d_abs) add_absolute(splat, px, py);
+    }
+
+    void store(const Sums& sums, const Instance<S>& splat, std::int64_t slot) {
+        S* out = instance(slot);
+        S total[kSums];
+#pragma GCC unroll 8
+        for (int i = 0; i < kSums; i += 4) sum4(sums.of + i, total + i);
+        Sym2<S> q = conic(splat.record->log_alpha);
+        out[At::kMean] = q.xx * total[1] + q.xy * total[2];
+        out[At::kMean + 1] = q.xy * total[1] + q.yy * total[2];
+        out[At::kAbs] = out[At::kAbs + 1] = S(0);
+        if (g_.v_means2d_abs) take_absolute(out + At::kAbs);
+        out[At::kConic] = S(-0.5) * total[3];
+        out[At::kConic + 1] = -total[4];
+        out[At::kConic + 2] = S(-0.5) * total[5];
+        out[At::kOpacity] = total[0] / p_.opacities[splat.splat];
+        Kind::screen_vjp(splat.screen, splat.record->mean, total + kKind, out + At::kScreen);
+        for (int k = 0; k < channels(); ++k) {
+            if constexpr (D > 0) {
+                out[At::kColor + k] = total[kColor + k];
+            } else {
+                out[At::kColor + k] = sum(v_color_[k]);
+                v_color_[k] = Cell(S(0));
+            }
+        }
+    }
+
+    [[gnu::noinline]] void add_absolute(const Instance<S>& splat, Cell px, Cell py) {
+        Sym2<S> q = conic(splat.record->log_alpha);
+        Cell xx(q.xx), xy(q.xy), yy(q.yy);
+        absolute_[0] = absolute_[0] + abs_(xx * px + xy * py);
+        absolute_[1] = absolute_[1] + abs_(xy * px + yy * py);
+    }
+    void take_absolute(S* out) {
+        for (int i = 0; i < 2; ++i) {
+            out[i] = sum(absolute_[i]);
+            absolute_[i] = Cell(S(0));
+        }
+    }
+
+    const BlendParams<S>& p_;
+    const BlendGradients<S>& g_;
+    S* instances_;
+    int width_;
+    Values<Cell, D * kCells> v_image_;  // [cells, D]
+    Values<Cell, D> v_color_;           // where D is not known at compile time
+    Cell behind_[kCells] = {};
+    Cell absolute_[2] = {};
+};
 
 /// Adds up the instances of each splat in the order they were emitted: the same sum, to the bit,
 /// for any number of threads.
@@ -318,9 +266,9 @@ void sum_instances(const BlendParams<S>& p, const BlendGradients<S>& g, const S*
                    int width) {
     using At = InstanceGradient<Kind>;
     constexpr std::int64_t kSplats = 1024;  // a thread takes at a time
-    parallel_for((g.splats + kSplats - 1) / kSplats, [&](std::int64_t block) {
+    parallel_for((p.splats + kSplats - 1) / kSplats, [&](std::int64_t block) {
         std::unique_ptr<S[]> total(new S[width]);
-        std::int64_t end = std::min(g.splats, (block + 1) * kSplats);
+        std::int64_t end = std::min(p.splats, (block + 1) * kSplats);
         for (std::int64_t i = block * kSplats; i < end; ++i) {
             std::fill_n(total.get(), width, S(0));
             for (std::int64_t slot = g.first_slot[i]; slot < g.first_slot[i + 1]; ++slot)
@@ -339,12 +287,16 @@ void sum_instances(const BlendParams<S>& p, const BlendGradients<S>& g, const S*
 template <class Kind, class S>
 void blend_backward(const BlendParams<S>& p, const BlendGradients<S>& g) {
     int width = InstanceGradient<Kind>::kColor + p.channels;
-    // Zeroed: a tile that closes early leaves the slots of its remaining splats untouched.
-    std::unique_ptr<S[]> instances(new S[p.instances * width]());
-    parallel_for(tile_count(p), [&](std::int64_t index) {
-        blend_tile_backward<Kind>(p, g, index, instances.get(), width);
+    Scratch<S> instances(p.instances * width);
+    Scratch<Record<S>> records(p.splats);
+    fill_records(p, records.data());
+    with_channels(p.channels, [&](auto channels) {
+        for_tiles(p, [&](std::int64_t index) {
+            Tile<Kind, S, true> tile(p, records.data(), index);
+            TileBackward<Kind, decltype(channels)::kCount, S>(p, g, instances.data()).run(tile);
+        });
     });
-    sum_instances<Kind>(p, g, instances.get(), width);
+    sum_instances<Kind>(p, g, instances.data(), width);
 }
 
 GABORSPLAT_END

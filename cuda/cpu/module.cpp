@@ -11,7 +11,6 @@
 #include "../math/compositing.h"
 #include "../math/harmonics.h"
 #include "../primitives/kinds.h"
-#include "bin.h"
 #include "passes.h"
 #include "thread_pool.h"
 
@@ -175,17 +174,18 @@ void shade_backward(const std::vector<Array<const S>>& in, int degree,
     passes_for<S>().shade_backward(p, g);
 }
 
-/// A NumPy array that owns the vector's memory.
+/// A NumPy array that owns the memory.
 template <class T>
-nb::object owned(std::vector<T>&& values) {
-    auto* moved = new std::vector<T>(std::move(values));
-    nb::capsule owner(moved, [](void* p) noexcept { delete static_cast<std::vector<T>*>(p); });
-    return nb::cast(nb::ndarray<nb::numpy, T>(moved->data(), {moved->size()}, owner));
+nb::object owned(Array1<T>&& values) {
+    std::size_t size = values.size;
+    T* memory = values.data.release();
+    nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return nb::cast(nb::ndarray<nb::numpy, T>(memory, {size}, owner));
 }
 
 template <class S>
 nb::tuple bin_to_tiles(const std::vector<Array<const S>>& in, const Array<std::int32_t>& radii,
-                       int cameras, int width, int height, bool tile_test) {
+                       int cameras, int width, int height, bool tile_test, bool slots) {
     if (in.size() != 4) throw std::invalid_argument("binning takes 4 input arrays");
     BinParams<S> p;
     std::int64_t m = in[1].size();
@@ -193,6 +193,7 @@ nb::tuple bin_to_tiles(const std::vector<Array<const S>>& in, const Array<std::i
     p.splats = cameras ? m / cameras : 0;
     p.width = width, p.height = height;
     p.tile_test = tile_test;
+    p.slots = slots;
     p.radii = data(radii, 2 * m, "radii");
     p.means2d = data(in[0], 2 * m, "means2d");
     p.depths = data(in[1], m, "depths");
@@ -201,7 +202,7 @@ nb::tuple bin_to_tiles(const std::vector<Array<const S>>& in, const Array<std::i
     Bins bins;
     {
         nb::gil_scoped_release release;
-        bins = bin(p);
+        bins = passes_for<S>().bin(p);
     }
     return nb::make_tuple(owned(std::move(bins.splat_ids)), owned(std::move(bins.offsets)),
                           owned(std::move(bins.slots)), owned(std::move(bins.first_slot)));
@@ -210,28 +211,25 @@ nb::tuple bin_to_tiles(const std::vector<Array<const S>>& in, const Array<std::i
 struct BlendOptions {
     int waves, cameras, width, height;
     double alpha_min, alpha_max, transmittance_min;
-    bool row_cut;
 };
 
 template <class S>
 BlendParams<S> blend_params(const std::vector<Array<const S>>& in, const BlendOptions& o,
-                            const Array<std::int32_t>& radii, const Array<std::int32_t>& ids,
-                            const Array<std::int64_t>& offsets, const Array<S>& image,
-                            const Array<S>& transmittance) {
+                            const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
+                            const Array<S>& image, const Array<S>& transmittance) {
     if (in.size() != 6) throw std::invalid_argument("blending takes 6 input arrays");
     BlendParams<S> p;
     std::int64_t m = in[2].size(), pixels = std::int64_t(o.cameras) * o.width * o.height;
     std::int64_t tiles = std::int64_t((o.width + kTileSize - 1) / kTileSize) *
                          ((o.height + kTileSize - 1) / kTileSize);
     p.cameras = o.cameras;
+    p.splats = m;
     p.instances = ids.size();
     p.waves = o.waves;
     p.channels = pixels ? static_cast<int>(image.size() / pixels) : 0;
     p.width = o.width, p.height = o.height;
     p.alpha_min = o.alpha_min, p.alpha_max = o.alpha_max;
     p.transmittance_min = o.transmittance_min;
-    p.row_cut = o.row_cut;
-    p.radii = data(radii, 2 * m, "radii");
     p.means2d = data(in[0], 2 * m, "means2d");
     p.conics = data(in[1], 3 * m, "conics");
     p.opacities = data(in[2], m, "opacities");
@@ -247,29 +245,26 @@ BlendParams<S> blend_params(const std::vector<Array<const S>>& in, const BlendOp
 
 template <class S>
 void blend(const std::vector<Array<const S>>& in, const BlendOptions& options,
-           const Array<std::int32_t>& radii, const Array<std::int32_t>& ids,
-           const Array<std::int64_t>& offsets, const Array<S>& image,
-           const Array<S>& transmittance) {
-    BlendParams<S> p = blend_params(in, options, radii, ids, offsets, image, transmittance);
+           const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
+           const Array<S>& image, const Array<S>& transmittance) {
+    BlendParams<S> p = blend_params(in, options, ids, offsets, image, transmittance);
     nb::gil_scoped_release release;
     passes_for<S>().blend(p);
 }
 
 template <class S>
 void blend_backward(const std::vector<Array<const S>>& in, const BlendOptions& options,
-                    const Array<std::int32_t>& radii, const Array<std::int32_t>& ids,
-                    const Array<std::int64_t>& offsets, const Array<S>& image,
-                    const Array<S>& transmittance, const std::vector<Array<const S>>& v_out,
-                    const Array<std::int64_t>& slots, const Array<std::int64_t>& first_slot,
+                    const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
+                    const Array<S>& image, const Array<S>& transmittance, const std::vector<Array<const S>>& v_out,
+                    const Array<std::int32_t>& slots, const Array<std::int64_t>& first_slot,
                     const std::vector<Array<S>>& v_in) {
-    BlendParams<S> p = blend_params(in, options, radii, ids, offsets, image, transmittance);
+    BlendParams<S> p = blend_params(in, options, ids, offsets, image, transmittance);
     if (v_out.size() != 2 || v_in.size() < 5)
         throw std::invalid_argument("blending backward takes 2 gradients and fills 5 or 6");
     std::int64_t m = in[2].size(), pixels = p.cameras * p.width * p.height;
     BlendGradients<S> g;
     g.v_image = data(v_out[0], p.channels * pixels, "v_image");
     g.v_transmittance = data(v_out[1], pixels, "v_transmittance");
-    g.splats = m;
     g.slots = data(slots, p.instances, "slots");
     g.first_slot = data(first_slot, m + 1, "first slots");
     g.v_means2d = data(v_in[0], 2 * m, "v_means2d");
@@ -325,13 +320,13 @@ NB_MODULE(_native, m) {
         .def(
             "__init__",
             [](BlendOptions* self, int waves, int cameras, int width, int height, double alpha_min,
-               double alpha_max, double transmittance_min, bool row_cut) {
-                new (self) BlendOptions{waves,     cameras,           width,  height, alpha_min,
-                                        alpha_max, transmittance_min, row_cut};
+               double alpha_max, double transmittance_min) {
+                new (self) BlendOptions{waves,     cameras,   width,            height,
+                                        alpha_min, alpha_max, transmittance_min};
             },
             nb::kw_only(), nb::arg("waves"), nb::arg("cameras"), nb::arg("width"),
             nb::arg("height"), nb::arg("alpha_min"), nb::arg("alpha_max"),
-            nb::arg("transmittance_min"), nb::arg("row_cut"));
+            nb::arg("transmittance_min"));
     bind_passes<float>(m);
     bind_passes<double>(m);
     m.def("threads", &threads, "Threads that work on one pass.");

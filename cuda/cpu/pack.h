@@ -1,37 +1,68 @@
 // N numbers computed at once, on the compiler's vector extensions (GCC, Clang): the same source
-// becomes AVX-512, AVX2, NEON or SSE2 by compiler flags alone.
+// becomes AVX-512, AVX2, NEON or SSE2 by compiler flags. Intrinsics stand only where a compiler
+// does not find the instruction by itself.
 #pragma once
 
 #include <cstdint>
 
 #if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 #include "../math/scalar.h"
 
 GABORSPLAT_BEGIN
 
+/// Numbers that the instruction set computes at once.
+#if defined(__AVX512F__)
+constexpr int kFloatLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kFloatLanes = 8;
+#else
+constexpr int kFloatLanes = 4;
+#endif
+// Double is there for accuracy, not for speed.
+template <class T>
+constexpr int kLanes = sizeof(T) == 4 ? kFloatLanes : 4;
+
 // Spelled out: GCC drops a vector_size that depends on a template parameter when it resolves
 // overloads.
-template <class T, int Bytes>
+template <class T, int N>
 struct VectorTypes;
-#define GABORSPLAT_VECTOR(T, Bits, Bytes)                      \
-    template <>                                                \
-    struct VectorTypes<T, Bytes> {                             \
-        typedef T Vector __attribute__((vector_size(Bytes)));  \
-        typedef Bits Mask __attribute__((vector_size(Bytes))); \
+#define GABORSPLAT_VECTOR(T, Integer, N)                                  \
+    template <>                                                           \
+    struct VectorTypes<T, N> {                                            \
+        typedef T Vector __attribute__((vector_size(sizeof(T) * N)));     \
+        typedef Integer Bits __attribute__((vector_size(sizeof(T) * N))); \
     };
+GABORSPLAT_VECTOR(float, std::int32_t, 4)
+GABORSPLAT_VECTOR(float, std::int32_t, 8)
 GABORSPLAT_VECTOR(float, std::int32_t, 16)
-GABORSPLAT_VECTOR(float, std::int32_t, 32)
-GABORSPLAT_VECTOR(float, std::int32_t, 64)
-GABORSPLAT_VECTOR(double, std::int64_t, 16)
+GABORSPLAT_VECTOR(double, std::int64_t, 4)
 #undef GABORSPLAT_VECTOR
 
+/// One truth value a lane. A mask or pack of more lanes than the machine has is split in two, and
+/// every operation is done on both halves before the next one: a processor that waits for the
+/// result of one half computes the other.
+template <class T, int N, bool Split = (N > kLanes<T>)>
+struct Mask {
+    static constexpr bool kSplit = false;
+    typename VectorTypes<T, N>::Bits v;  // all ones or all zeros
+};
 template <class T, int N>
+struct Mask<T, N, true> {
+    static constexpr bool kSplit = true;
+    Mask<T, N / 2> low, high;
+};
+
+template <class T, int N, bool Split = (N > kLanes<T>)>
 struct Pack {
-    using Vector = typename VectorTypes<T, int(sizeof(T)) * N>::Vector;
-    using Mask = typename VectorTypes<T, int(sizeof(T)) * N>::Mask;
+    using Vector = typename VectorTypes<T, N>::Vector;
+    using Bits = typename VectorTypes<T, N>::Bits;
+    using Mask = gaborsplat::Mask<T, N>;
+    static constexpr bool kSplit = false;
 
     Vector v;
 
@@ -39,76 +70,216 @@ struct Pack {
     explicit Pack(T x) { v = x - Vector{}; }
     Pack(Vector x) : v(x) {}
 
-    void store(T* p) const { __builtin_memcpy(p, &v, sizeof(v)); }
-    /// 0, 1, 2, ...
-    static Pack iota() {
+    static Pack load(const T* p) {
         Pack x;
-        for (int i = 0; i < N; ++i) x.v[i] = T(i);
+        __builtin_memcpy(&x.v, p, sizeof(x.v));
         return x;
+    }
+    void store(T* p) const { __builtin_memcpy(p, &v, sizeof(v)); }
+};
+template <class T, int N>
+struct Pack<T, N, true> {
+    using Half = Pack<T, N / 2>;
+    using Mask = gaborsplat::Mask<T, N>;
+    static constexpr bool kSplit = true;
+
+    Half low, high;
+
+    Pack() = default;
+    explicit Pack(T x) : low(x), high(x) {}
+    Pack(Half a, Half b) : low(a), high(b) {}
+
+    static Pack load(const T* p) { return {Half::load(p), Half::load(p + N / 2)}; }
+    void store(T* p) const {
+        low.store(p);
+        high.store(p + N / 2);
     }
 };
 
+#define GABORSPLAT_BINARY(Result, name, expression)                                     \
+    template <class T, int N>                                                           \
+    [[gnu::always_inline]] inline Result<T, N> name(Pack<T, N> a, Pack<T, N> b) {       \
+        if constexpr (Pack<T, N>::kSplit)                                               \
+            return {name(a.low, b.low), name(a.high, b.high)};                          \
+        else                                                                            \
+            return {expression};                                                        \
+    }
+GABORSPLAT_BINARY(Pack, operator+, a.v + b.v)
+GABORSPLAT_BINARY(Pack, operator-, a.v - b.v)
+GABORSPLAT_BINARY(Pack, operator*, a.v * b.v)
+GABORSPLAT_BINARY(Pack, operator/, a.v / b.v)
+GABORSPLAT_BINARY(Mask, operator>, a.v > b.v)
+GABORSPLAT_BINARY(Mask, operator>=, a.v >= b.v)
+GABORSPLAT_BINARY(Pack, min_, a.v < b.v ? a.v : b.v)
+GABORSPLAT_BINARY(Pack, max_, a.v > b.v ? a.v : b.v)
+#undef GABORSPLAT_BINARY
+
 template <class T, int N>
-inline Pack<T, N> operator+(Pack<T, N> a, Pack<T, N> b) {
-    return a.v + b.v;
+inline Mask<T, N> operator<(Pack<T, N> a, Pack<T, N> b) {
+    return b > a;
 }
 template <class T, int N>
-inline Pack<T, N> operator-(Pack<T, N> a, Pack<T, N> b) {
-    return a.v - b.v;
+inline Mask<T, N> operator<=(Pack<T, N> a, Pack<T, N> b) {
+    return b >= a;
 }
 template <class T, int N>
-inline Pack<T, N> operator*(Pack<T, N> a, Pack<T, N> b) {
-    return a.v * b.v;
+inline Pack<T, N> operator-(Pack<T, N> a) {
+    if constexpr (Pack<T, N>::kSplit)
+        return {-a.low, -a.high};
+    else
+        return -a.v;
 }
 template <class T, int N>
-inline Pack<T, N> operator/(Pack<T, N> a, Pack<T, N> b) {
-    return a.v / b.v;
+inline Mask<T, N> operator&(Mask<T, N> a, Mask<T, N> b) {
+    if constexpr (Mask<T, N>::kSplit)
+        return {a.low & b.low, a.high & b.high};
+    else
+        return {a.v & b.v};
 }
 template <class T, int N>
-inline typename Pack<T, N>::Mask operator>(Pack<T, N> a, Pack<T, N> b) {
-    return a.v > b.v;
+inline Mask<T, N> operator|(Mask<T, N> a, Mask<T, N> b) {
+    if constexpr (Mask<T, N>::kSplit)
+        return {a.low | b.low, a.high | b.high};
+    else
+        return {a.v | b.v};
 }
 template <class T, int N>
-inline typename Pack<T, N>::Mask operator>=(Pack<T, N> a, Pack<T, N> b) {
-    return a.v >= b.v;
+inline Mask<T, N> operator~(Mask<T, N> a) {
+    if constexpr (Mask<T, N>::kSplit)
+        return {~a.low, ~a.high};
+    else
+        return {~a.v};
 }
 template <class T, int N>
-inline typename Pack<T, N>::Mask operator<=(Pack<T, N> a, Pack<T, N> b) {
-    return a.v <= b.v;
+[[gnu::always_inline]] inline Pack<T, N> select(Mask<T, N> where, Pack<T, N> yes, Pack<T, N> no) {
+    if constexpr (Pack<T, N>::kSplit)
+        return {select(where.low, yes.low, no.low), select(where.high, yes.high, no.high)};
+    else
+        return where.v ? yes.v : no.v;
 }
 template <class T, int N>
-inline Pack<T, N> select(typename Pack<T, N>::Mask where, Pack<T, N> yes, Pack<T, N> no) {
-    return where ? yes.v : no.v;
-}
-template <class T, int N>
-inline Pack<T, N> min_(Pack<T, N> x, Pack<T, N> bound) {
-    return x.v < bound.v ? x.v : bound.v;
-}
-template <class T, int N>
-inline Pack<T, N> max_(Pack<T, N> x, Pack<T, N> bound) {
-    return x.v > bound.v ? x.v : bound.v;
+[[gnu::always_inline]] inline Pack<T, N> fma_(Pack<T, N> a, Pack<T, N> b, Pack<T, N> c) {
+    if constexpr (Pack<T, N>::kSplit)
+        return {fma_(a.low, b.low, c.low), fma_(a.high, b.high, c.high)};
+    else
+        return a.v * b.v + c.v;
 }
 template <class T, int N>
 inline Pack<T, N> abs_(Pack<T, N> x) {
-    return x.v < T(0) ? -x.v : x.v;
+    return max_(x, -x);
+}
+template <class T, int N>
+inline Pack<T, N> sqrt_(Pack<T, N> x) {
+    if constexpr (Pack<T, N>::kSplit) {
+        return {sqrt_(x.low), sqrt_(x.high)};
+    } else {
+        for (int i = 0; i < N; ++i) x.v[i] = sqrt_(T(x.v[i]));
+        return x;
+    }
+}
+/// Bit i is lane i.
+template <class T, int N>
+inline unsigned bits(Mask<T, N> mask) {
+    unsigned out = 0;
+    if constexpr (Mask<T, N>::kSplit)
+        out = bits(mask.low) | bits(mask.high) << (N / 2);
+    else
+        for (int i = 0; i < N; ++i) out |= unsigned(mask.v[i] & 1) << i;
+    return out;
 }
 
-/// Whether any lane of a mask is set.
-template <class M>
-inline bool any(M mask) {
-#if defined(__AVX512DQ__)
-    if constexpr (sizeof(M) == 64) return _mm512_test_epi64_mask((__m512i)mask, (__m512i)mask) != 0;
+// Where the compiler needs to be told. GCC computes with AVX-512 masks in general registers
+// otherwise, and takes min and max apart.
+#if defined(__SSE2__)
+inline Pack<float, 4> min_(Pack<float, 4> a, Pack<float, 4> b) { return _mm_min_ps(a.v, b.v); }
+inline Pack<float, 4> max_(Pack<float, 4> a, Pack<float, 4> b) { return _mm_max_ps(a.v, b.v); }
+inline Pack<float, 4> sqrt_(Pack<float, 4> x) { return _mm_sqrt_ps(x.v); }
+inline unsigned bits(Mask<float, 4> mask) { return _mm_movemask_ps((__m128)mask.v); }
+#elif defined(__ARM_NEON)
+inline Pack<float, 4> fma_(Pack<float, 4> a, Pack<float, 4> b, Pack<float, 4> c) {
+    return vfmaq_f32(c.v, a.v, b.v);
+}
+inline Pack<float, 4> sqrt_(Pack<float, 4> x) { return vsqrtq_f32(x.v); }
 #endif
 #if defined(__AVX2__)
-    if constexpr (sizeof(M) == 32) return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
-#endif
-#if defined(__SSE2__)
-    if constexpr (sizeof(M) == 16) return _mm_movemask_epi8((__m128i)mask) != 0;
-#endif
-    auto all = mask[0];
-    for (unsigned i = 1; i < sizeof(M) / sizeof(mask[0]); ++i) all |= mask[i];
-    return all != 0;
+inline Pack<float, 8> min_(Pack<float, 8> a, Pack<float, 8> b) { return _mm256_min_ps(a.v, b.v); }
+inline Pack<float, 8> max_(Pack<float, 8> a, Pack<float, 8> b) { return _mm256_max_ps(a.v, b.v); }
+inline Pack<float, 8> fma_(Pack<float, 8> a, Pack<float, 8> b, Pack<float, 8> c) {
+    return _mm256_fmadd_ps(a.v, b.v, c.v);
 }
+inline Pack<float, 8> sqrt_(Pack<float, 8> x) { return _mm256_sqrt_ps(x.v); }
+inline unsigned bits(Mask<float, 8> mask) { return _mm256_movemask_ps((__m256)mask.v); }
+#endif
+#if defined(__AVX512F__)
+template <>
+struct Mask<float, 16, false> {
+    static constexpr bool kSplit = false;
+    __mmask16 v;
+};
+using Mask16 = Mask<float, 16>;
+using Pack16 = Pack<float, 16>;
+inline Mask16 operator&(Mask16 a, Mask16 b) { return {_kand_mask16(a.v, b.v)}; }
+inline Mask16 operator|(Mask16 a, Mask16 b) { return {_kor_mask16(a.v, b.v)}; }
+inline Mask16 operator~(Mask16 a) { return {_knot_mask16(a.v)}; }
+inline unsigned bits(Mask16 mask) { return mask.v; }
+inline Mask16 operator>(Pack16 a, Pack16 b) {
+    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)};
+}
+inline Mask16 operator>=(Pack16 a, Pack16 b) {
+    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)};
+}
+inline Pack16 select(Mask16 where, Pack16 yes, Pack16 no) {
+    return _mm512_mask_blend_ps(where.v, no.v, yes.v);
+}
+inline Pack16 min_(Pack16 a, Pack16 b) { return _mm512_min_ps(a.v, b.v); }
+inline Pack16 max_(Pack16 a, Pack16 b) { return _mm512_max_ps(a.v, b.v); }
+inline Pack16 fma_(Pack16 a, Pack16 b, Pack16 c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+inline Pack16 sqrt_(Pack16 x) { return _mm512_sqrt_ps(x.v); }
+#endif
+
+template <class T, int N>
+inline bool any(Mask<T, N> mask) {
+    return bits(mask) != 0;
+}
+#if defined(__AVX512F__)
+inline bool any(Mask16 mask) { return !_kortestz_mask16_u8(mask.v, mask.v); }
+#endif
+
+/// `open` without the lanes of `counts`, but with those of `blended`, a part of `counts`, which is
+/// a part of `open`.
+template <class T, int N>
+inline Mask<T, N> without(Mask<T, N> open, Mask<T, N> counts, Mask<T, N> blended) {
+    return open & (~counts | blended);
+}
+#if defined(__AVX512F__)
+inline Mask16 without(Mask16 open, Mask16 counts, Mask16 blended) {
+    return {_kxor_mask16(_kxor_mask16(open.v, counts.v), blended.v)};
+}
+#endif
+
+/// Writes the lanes that `chosen` has a bit for, in order, to out[0], out[1], ...; what follows
+/// them, up to out[N - 1], is overwritten.
+template <class T, int N>
+inline void compress(unsigned chosen, Pack<T, N> x, T* out) {
+    T lanes[N];
+    x.store(lanes);
+    for (; chosen != 0; chosen &= chosen - 1) *out++ = lanes[__builtin_ctz(chosen)];
+}
+/// The same for the lanes' numbers 0, 1, ...
+template <class T, int N>
+inline void compress_numbers(unsigned chosen, std::int32_t* out) {
+    for (; chosen != 0; chosen &= chosen - 1) *out++ = __builtin_ctz(chosen);
+}
+#if defined(__AVX512F__)
+inline void compress(unsigned chosen, Pack16 x, float* out) {
+    _mm512_storeu_ps(out, _mm512_maskz_compress_ps(__mmask16(chosen), x.v));
+}
+template <>
+inline void compress_numbers<float, 16>(unsigned chosen, std::int32_t* out) {
+    __m512i all = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi32(__mmask16(chosen), all));
+}
+#endif
 
 /// Sum of all lanes, halving: the order depends on N alone.
 template <class T, int N>
@@ -119,76 +290,140 @@ inline T sum(Pack<T, N> x) {
         for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
     return lanes[0];
 }
+/// out[i] = sum of x[i], for four packs.
+template <class T, int N>
+inline void sum4(const Pack<T, N>* x, T* out) {
+    if constexpr (Pack<T, N>::kSplit) {
+        Pack<T, N / 2> folded[4];
+        for (int i = 0; i < 4; ++i) folded[i] = x[i].low + x[i].high;
+        sum4(folded, out);
+    } else {
+        for (int i = 0; i < 4; ++i) out[i] = sum(x[i]);
+    }
+}
+#if defined(__SSE2__)
+inline void sum4(const Pack<float, 4>* x, float* out) {
+    __m128 a = x[0].v, b = x[1].v, c = x[2].v, d = x[3].v;
+    _MM_TRANSPOSE4_PS(a, b, c, d);
+    _mm_storeu_ps(out, (a + c) + (b + d));
+}
+#endif
+#if defined(__AVX2__)
+inline void sum4(const Pack<float, 8>* x, float* out) {
+    __m256 ab = _mm256_unpacklo_ps(x[0].v, x[1].v) + _mm256_unpackhi_ps(x[0].v, x[1].v);
+    __m256 cd = _mm256_unpacklo_ps(x[2].v, x[3].v) + _mm256_unpackhi_ps(x[2].v, x[3].v);
+    __m256 all = _mm256_shuffle_ps(ab, cd, 0x44) + _mm256_shuffle_ps(ab, cd, 0xEE);
+    _mm_storeu_ps(out, _mm256_castps256_ps128(all) + _mm256_extractf128_ps(all, 1));
+}
+#endif
+#if defined(__AVX512F__)
+inline void sum4(const Pack16* x, float* out) {
+    __m512 ab = _mm512_unpacklo_ps(x[0].v, x[1].v) + _mm512_unpackhi_ps(x[0].v, x[1].v);
+    __m512 cd = _mm512_unpacklo_ps(x[2].v, x[3].v) + _mm512_unpackhi_ps(x[2].v, x[3].v);
+    __m512 all = _mm512_shuffle_ps(ab, cd, 0x44) + _mm512_shuffle_ps(ab, cd, 0xEE);
+    __m256 half = _mm512_castps512_ps256(all) + _mm512_extractf32x8_ps(all, 1);
+    _mm_storeu_ps(out, _mm256_castps256_ps128(half) + _mm256_extractf128_ps(half, 1));
+}
+#endif
 
-/// Nearest whole number, exact for |x| < 2^22: adding 1.5 * 2^23 leaves no bits for the fraction.
+/// 1.5 * 2^23: adding it to |x| < 2^22 leaves no bits for the fraction, so that taking it off again
+/// gives the nearest whole number, and the lowest bits of the sum are that number.
+constexpr float kRounder = 12582912.0f;
+
 template <int N>
 inline Pack<float, N> nearest(Pack<float, N> x) {
-    Pack<float, N> shift(12582912.0f);
-    return (x + shift) - shift;
+    return (x + Pack<float, N>(kRounder)) - Pack<float, N>(kRounder);
 }
 
-/// exp(x) for x <= 0: Taylor of degree 6 on |r| <= ln(2) / 2, relative error under 2e-7. Below
-/// -87 it stays at exp(-87).
+/// c[0] + c[1] x + ... + c[M - 1] x^(M - 1).
+template <class P, int M>
+inline P polynomial(P x, const float (&c)[M]) {
+    P value(c[M - 1]);
+    for (int i = M - 2; i >= 0; --i) value = fma_(value, x, P(c[i]));
+    return value;
+}
+
+/// x times 2 to the whole number in the lowest bits of `exponent`.
+template <int N>
+[[gnu::always_inline]] inline Pack<float, N> raised(Pack<float, N> x, Pack<float, N> exponent) {
+    if constexpr (Pack<float, N>::kSplit) {
+        return {raised(x.low, exponent.low), raised(x.high, exponent.high)};
+    } else {
+        using Bits = typename Pack<float, N>::Bits;
+        return (typename Pack<float, N>::Vector)((Bits)x.v + ((Bits)exponent.v << 23));
+    }
+}
+
+/// 2^x. Least largest error for a polynomial of degree 5 on half a unit around whole x, which is
+/// exact at 0: relative error under 2e-7. Below -126 it stays at 2^-126.
+template <int N>
+inline Pack<float, N> exp2_(Pack<float, N> x) {
+    using P = Pack<float, N>;
+    x = max_(x, P(-126.0f));
+    P shifted = x + P(kRounder);
+    P fraction = x - (shifted - P(kRounder));
+    constexpr float kTerms[] = {1.0f,          0.693146978f,   0.240222421f,
+                                0.0555073374f, 0.00967151266f, 0.00132647269f};
+    return raised(polynomial(fraction, kTerms), shifted);
+}
+
+/// Natural logarithm of a positive, normal x: exponent, and the series of artanh on a mantissa
+/// between sqrt(1/2) and sqrt(2); error under 3e-7 of max(1, |log x|).
+template <int N>
+inline Pack<float, N> log_(Pack<float, N> x) {
+    using P = Pack<float, N>;
+    using Bits = typename P::Bits;
+    Bits offset = (Bits)x.v - 0x3F3504F3;  // sqrt(1/2)
+    Bits exponent = offset >> 23;
+    P m((typename P::Vector)((Bits)x.v - (exponent << 23)));
+    P n(__builtin_convertvector(exponent, typename P::Vector));
+    P t = (m - P(1.0f)) / (m + P(1.0f));
+    constexpr float kTerms[] = {2.0f, 2.0f / 3, 2.0f / 5, 2.0f / 7, 2.0f / 9};
+    return fma_(n, P(0.693147181f), t * polynomial(t * t, kTerms));
+}
+
+/// exp(x), relative error under 1e-6 for |x| <= 87.
 template <int N>
 inline Pack<float, N> exp_(Pack<float, N> x) {
-    using P = Pack<float, N>;
-    x = max_(x, P(-87.0f));
-    P n = nearest(x * P(1.44269504f));
-    P r = (x - n * P(0.693359375f)) - n * P(-2.12194440e-4f);  // ln 2 in two parts
-    P p = P(1.0f / 720.0f);
-    p = p * r + P(1.0f / 120.0f);
-    p = p * r + P(1.0f / 24.0f);
-    p = p * r + P(1.0f / 6.0f);
-    p = p * r + P(0.5f);
-    p = p * r + P(1.0f);
-    p = p * r + P(1.0f);
-    using Mask = typename P::Mask;
-    Mask exponent = __builtin_convertvector(n.v, Mask) << 23;
-    return (typename P::Vector)((Mask)p.v + exponent);
+    return exp2_(x * Pack<float, N>(1.44269504f));
 }
 
-/// Cosine and sine of `turns` full turns: quadrant by rounding, then Taylor on |x| <= pi / 4,
-/// absolute error under 1e-7. Not-a-number and beyond 2^22 turns give some finite angle.
+/// Cosine and sine of `turns` full turns, by those of half the angle: polynomials of least largest
+/// error for sine and cosine of pi r, |r| <= 1/2. Absolute error under 5e-7. Not-a-number and
+/// beyond 2^22 turns give some finite angle.
 template <int N>
 inline CosSin<Pack<float, N>> cos_sin_turns(Pack<float, N> turns) {
     using P = Pack<float, N>;
-    using Mask = typename P::Mask;
     P r = max_(min_(turns - nearest(turns), P(0.5f)), P(-0.5f));
-    P quadrant = nearest(r * P(4.0f));
-    P x = (r - quadrant * P(0.25f)) * P(6.28318531f);
-    P x2 = x * x;
-    P s = P(1.0f / 362880.0f);
-    s = s * x2 - P(1.0f / 5040.0f);
-    s = s * x2 + P(1.0f / 120.0f);
-    s = s * x2 - P(1.0f / 6.0f);
-    s = s * x2 * x + x;
-    P c = P(1.0f / 40320.0f);
-    c = c * x2 - P(1.0f / 720.0f);
-    c = c * x2 + P(1.0f / 24.0f);
-    c = c * x2 - P(0.5f);
-    c = c * x2 + P(1.0f);
-    Mask q = __builtin_convertvector(quadrant.v, Mask) & 3;
-    Mask odd = (q & 1) != 0;
-    P cosine = select(odd, s, c), sine = select(odd, c, s);
-    Mask cosine_sign = ((q + 1) & 2) << 30, sine_sign = (q & 2) << 30;
-    return {P((typename P::Vector)((Mask)cosine.v ^ cosine_sign)),
-            P((typename P::Vector)((Mask)sine.v ^ sine_sign))};
+    P r2 = r * r;
+    constexpr float kSine[] = {3.14159258f, -5.1677069f, 2.55003164f, -0.598046451f, 0.077222249f};
+    constexpr float kCosine[] = {1.0f, -4.93479552f, 4.05845134f, -1.33209386f, 0.220080652f};
+    P s = r * polynomial(r2, kSine), c = polynomial(r2, kCosine);
+    return {fma_(c, c, -(s * s)), P(2.0f) * s * c};
 }
 
-template <int N>
-inline Pack<double, N> exp_(Pack<double, N> x) {
-    for (int i = 0; i < N; ++i) x.v[i] = exp_(x.v[i]);
-    return x;
-}
+#define GABORSPLAT_BY_LANES(name)                                 \
+    template <int N>                                              \
+    inline Pack<double, N> name(Pack<double, N> x) {              \
+        if constexpr (Pack<double, N>::kSplit)                    \
+            return {name(x.low), name(x.high)};                   \
+        else                                                      \
+            for (int i = 0; i < N; ++i) x.v[i] = name(double(x.v[i])); \
+        return x;                                                 \
+    }
+GABORSPLAT_BY_LANES(exp2_)
+GABORSPLAT_BY_LANES(exp_)
+GABORSPLAT_BY_LANES(log_)
+#undef GABORSPLAT_BY_LANES
 template <int N>
 inline CosSin<Pack<double, N>> cos_sin_turns(Pack<double, N> turns) {
-    CosSin<Pack<double, N>> out;
+    double in[N], cosine[N], sine[N];
+    turns.store(in);
     for (int i = 0; i < N; ++i) {
-        CosSin<double> one = cos_sin_turns(double(turns.v[i]));
-        out.cosine.v[i] = one.cosine;
-        out.sine.v[i] = one.sine;
+        CosSin<double> one = cos_sin_turns(in[i]);
+        cosine[i] = one.cosine, sine[i] = one.sine;
     }
-    return out;
+    return {Pack<double, N>::load(cosine), Pack<double, N>::load(sine)};
 }
 
 GABORSPLAT_END

@@ -2,7 +2,10 @@
 // D colour channels, F = Kind::kScreen; row-major, contiguous.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 namespace gaborsplat {
 
@@ -71,6 +74,7 @@ struct BinParams {
     std::int64_t cameras, splats;
     int width, height;          // [px]
     bool tile_test;             // test tiles against the ellipse, not just its box
+    bool slots;                 // find those too, for the gradient
     const std::int32_t* radii;  // [C, N, 2]
     const S* means2d;           // [C, N, 2]
     const S* depths;            // [C, N]
@@ -78,14 +82,40 @@ struct BinParams {
     const S* cutoffs;           // [C, N]
 };
 
+/// An array without the zeros that std::vector would write first.
+template <class T>
+struct Array1 {
+    std::unique_ptr<T[]> data;
+    std::int64_t size = 0;
+
+    Array1() = default;
+    explicit Array1(std::int64_t count) : data(new T[count]), size(count) {}
+    /// Makes it longer, keeping what it holds.
+    void grow(std::int64_t count) {
+        Array1 longer(count);
+        std::copy_n(data.get(), size, longer.data.get());
+        *this = std::move(longer);
+    }
+    T& operator[](std::int64_t i) { return data[i]; }
+    T* begin() { return data.get(); }
+    T* end() { return data.get() + size; }
+};
+
+/// One entry per pair of a splat and a tile it touches, M = C * N splats.
+struct Bins {
+    Array1<std::int32_t> splat_ids;  // [instances] into M, by (camera, tile), then by depth
+    Array1<std::int64_t> offsets;    // [C * tiles + 1] into splat_ids
+    // For the gradient alone; empty otherwise.
+    Array1<std::int32_t> slots;       // [instances] first_slot[id] + 0, 1, ... for each id
+    Array1<std::int64_t> first_slot;  // [M + 1] running total of tiles per splat
+};
+
 template <class S>
 struct BlendParams {
-    std::int64_t cameras, instances;
+    std::int64_t cameras, splats, instances;  // M splats: C * N, or those that were packed
     int waves, channels;
     int width, height;  // [px]
     double alpha_min, alpha_max, transmittance_min;
-    bool row_cut;                   // rows beyond a splat's radius hold nothing of it
-    const std::int32_t* radii;      // [M, 2], M = C * N or the number of packed splats
     const S* means2d;               // [M, 2]
     const S* conics;                // [M, 3]
     const S* opacities;             // [M]
@@ -102,8 +132,7 @@ template <class S>
 struct BlendGradients {
     const S* v_image;                // [C, height, width, D]
     const S* v_transmittance;        // [C, height, width]
-    std::int64_t splats;             // M
-    const std::int64_t* slots;       // [instances] place of each sorted instance in emission order
+    const std::int32_t* slots;       // [instances] place of each sorted instance in emission order
     const std::int64_t* first_slot;  // [M + 1] emission slots of each splat
     S* v_means2d;                    // [M, 2] of the envelope alone
     S* v_means2d_abs;                // [M, 2] sum over pixels of |gradient|, or null

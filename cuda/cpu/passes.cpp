@@ -2,6 +2,7 @@
 #include "passes.h"
 
 #include "../primitives/kinds.h"
+#include "bin.h"
 #include "blend.h"
 #include "project.h"
 
@@ -18,6 +19,7 @@ constexpr Passes<S> passes() {
         },
         shade_forward<S>,
         shade_backward<S>,
+        bin<S>,
         [](const BlendParams<S>& p) {
             with_kind(p.waves, [&](auto kind) { blend_forward<decltype(kind)>(p); });
         },

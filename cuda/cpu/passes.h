@@ -12,6 +12,7 @@ struct Passes {
     void (*project_backward)(const ProjectParams<S>&, const ProjectGradients<S>&);
     void (*shade)(const ShadeParams<S>&);
     void (*shade_backward)(const ShadeParams<S>&, const ShadeGradients<S>&);
+    Bins (*bin)(const BinParams<S>&);
     void (*blend)(const BlendParams<S>&);
     void (*blend_backward)(const BlendParams<S>&, const BlendGradients<S>&);
 };

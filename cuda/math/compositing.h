@@ -14,10 +14,39 @@ constexpr double kAlphaMax = 0.99;
 constexpr double kTransmittanceMin = 1e-4;
 constexpr int kTileSize = 16;  // [px]
 
-/// Half the squared Mahalanobis distance at the offset d [px]: -log of the envelope.
+/// log2 of opacity times envelope, peak + xx x^2 + xy x y + yy y^2 at the offset (x, y) [px] from
+/// the mean: powers of two are what machines are good at.
 template <class S>
-HD S envelope_power(Sym2<S> conic, Vec2<S> d) {
-    return S(0.5) * (conic.xx * d.x * d.x + conic.yy * d.y * d.y) + conic.xy * d.x * d.y;
+struct LogAlpha {
+    S peak, xx, xy, yy;
+};
+template <class S>
+HD LogAlpha<S> log_alpha(Sym2<S> conic, S opacity) {
+    constexpr S kLog2E = S(1.4426950408889634);
+    return {kLog2E * log_(opacity), S(-0.5) * kLog2E * conic.xx, -kLog2E * conic.xy,
+            S(-0.5) * kLog2E * conic.yy};
+}
+template <class S>
+HD Sym2<S> conic(const LogAlpha<S>& f) {
+    constexpr S kLn2 = S(0.6931471805599453);
+    return {S(-2) * kLn2 * f.xx, -kLn2 * f.xy, S(-2) * kLn2 * f.yy};
+}
+template <class V, class S>
+HD V quadratic(const LogAlpha<S>& f, Vec2<V> d) {
+    return fma_(d.x, fma_(V(f.xx), d.x, V(f.xy) * d.y), V(f.yy) * d.y * d.y);
+}
+
+/// The same about another point than the mean: at a step from there it is
+/// value + slope.step + quadratic(step).
+template <class V>
+struct Expansion {
+    V value;
+    Vec2<V> slope;
+};
+template <class V, class S>
+HD Expansion<V> expand(const LogAlpha<S>& f, Vec2<V> d) {
+    V x = fma_(V(S(2) * f.xx), d.x, V(f.xy) * d.y), y = fma_(V(S(2) * f.yy), d.y, V(f.xy) * d.x);
+    return {fma_(V(S(0.5)), fma_(x, d.x, y * d.y), V(f.peak)), {x, y}};
 }
 
 /// Envelope power beyond which opacity * peak * exp(-power) is under alpha_min. The margin covers

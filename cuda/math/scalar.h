@@ -39,6 +39,19 @@ HD float log_(float x) { return ::logf(x); }
 HD double log_(double x) { return ::log(x); }
 HD float abs_(float x) { return ::fabsf(x); }
 HD double abs_(double x) { return ::fabs(x); }
+HD float exp2_(float x) { return ::exp2f(x); }
+HD double exp2_(double x) { return ::exp2(x); }
+/// a b + c, rounded once where the machine has an instruction for it.
+#if defined(__FMA__) || defined(__CUDACC__)
+HD float fma_(float a, float b, float c) { return ::fmaf(a, b, c); }
+#else
+HD float fma_(float a, float b, float c) { return a * b + c; }
+#endif
+HD double fma_(double a, double b, double c) { return a * b + c; }
+
+HD float select(bool where, float yes, float no) { return where ? yes : no; }
+HD double select(bool where, double yes, double no) { return where ? yes : no; }
+HD bool any(bool mask) { return mask; }
 
 /// The second operand where the comparison fails, so `min_(NaN, bound)` is the bound.
 template <class S>

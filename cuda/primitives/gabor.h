@@ -106,43 +106,96 @@ struct Gabor {
         return bound;
     }
 
+    /// Per wave: its value A cos + B sin at some point and the derivative of that by the phase
+    /// [1/rad]; and, when the gradient is wanted too, the cosine and sine of the phase itself.
     template <class V>
-    struct Evaluation {
-        V modulation;
-        CosSin<V> waves[K];
+    struct Waves {
+        V numbers[4 * K];
+
+        HD V value(int k) const { return numbers[2 * k]; }
+        HD V slope(int k) const { return numbers[2 * k + 1]; }
+        HD V cosine(int k) const { return numbers[2 * K + 2 * k]; }
+        HD V sine(int k) const { return numbers[2 * K + 2 * k + 1]; }
+    };
+    static constexpr int kWaveNumbers = 2 * K;  // first of `numbers`, enough for `modulation`
+
+    template <class V, class S>
+    HD static Waves<V> waves_at(const S* screen, Vec2<V> p) {
+        Vec2<V> d = {p.x - V(screen[0]), p.y - V(screen[1])};
+        Waves<V> out;
+        for (int k = 0; k < K; ++k) {
+            Wave<S> w = wave(screen, k);
+            CosSin<V> c = cos_sin_turns(fma_(V(w.frequency.x), d.x, V(w.frequency.y) * d.y));
+            out.numbers[2 * k] = fma_(V(w.cosine), c.cosine, V(w.sine) * c.sine);
+            out.numbers[2 * k + 1] = fma_(V(w.sine), c.cosine, -(V(w.cosine) * c.sine));
+            out.numbers[2 * K + 2 * k] = c.cosine;
+            out.numbers[2 * K + 2 * k + 1] = c.sine;
+        }
+        return out;
+    }
+
+    template <class V>
+    struct Turns {
+        CosSin<V> of[K];
     };
 
     template <class V, class S>
-    HD static Evaluation<V> evaluate(const S* screen, Vec2<V> p) {
-        Vec2<V> d = {p.x - V(screen[0]), p.y - V(screen[1])};
-        Evaluation<V> e;
-        e.modulation = V(screen[2]);
+    HD static Turns<V> turns(const S* screen, Vec2<V> step) {
+        Turns<V> out;
         for (int k = 0; k < K; ++k) {
-            Wave<S> w = wave(screen, k);
-            e.waves[k] = cos_sin_turns(V(w.frequency.x) * d.x + V(w.frequency.y) * d.y);
-            e.modulation =
-                e.modulation + V(w.cosine) * e.waves[k].cosine + V(w.sine) * e.waves[k].sine;
+            Vec2<S> f = wave(screen, k).frequency;
+            out.of[k] = cos_sin_turns(fma_(V(f.x), step.x, V(f.y) * step.y));
         }
-        return e;
+        return out;
+    }
+
+    template <class V, class S>
+    HD static V modulation(const S* screen, const Waves<V>& waves, const Turns<V>& turns) {
+        V m(screen[2]);
+        for (int k = 0; k < K; ++k)
+            m = fma_(waves.value(k), turns.of[k].cosine,
+                     fma_(waves.slope(k), turns.of[k].sine, m));
+        return m;
+    }
+
+    // Sum of the modulation's gradient g; then per wave: g times the cosine and the sine of the
+    // phase, and g times the wave's slope times the offset from the mean.
+    static constexpr int kSums = 1 + 4 * K;
+
+    template <class V>
+    HD static void add_vjp(const Waves<V>& waves, const Turns<V>& turns, Vec2<V> d, V g, V* sums) {
+        sums[0] = sums[0] + g;
+        for (int k = 0; k < K; ++k) {
+            V* s = sums + 1 + 4 * k;
+            CosSin<V> t = turns.of[k];
+            V cosine = fma_(waves.cosine(k), t.cosine, -(waves.sine(k) * t.sine));
+            V sine = fma_(waves.sine(k), t.cosine, waves.cosine(k) * t.sine);
+            V w = g * fma_(waves.slope(k), t.cosine, -(waves.value(k) * t.sine));
+            s[0] = fma_(g, cosine, s[0]);
+            s[1] = fma_(g, sine, s[1]);
+            s[2] = fma_(w, d.x, s[2]);
+            s[3] = fma_(w, d.y, s[3]);
+        }
     }
 
     /// docs/mathematics.md, 4.
-    template <class V, class S>
-    HD static void evaluate_vjp(const S* screen, Vec2<V> p, const Evaluation<V>& e, V v_modulation,
-                                V* v_screen) {
-        Vec2<V> d = {p.x - V(screen[0]), p.y - V(screen[1])};
-        v_screen[2] = v_screen[2] + v_modulation;
+    template <class S>
+    HD static void screen_vjp(const S* screen, Vec2<S> mean, const S* sums, S* v_screen) {
+        constexpr S kTurn = S(6.283185307179586);
+        Vec2<S> shift = {mean.x - screen[0], mean.y - screen[1]};
+        v_screen[0] = v_screen[1] = S(0);
+        v_screen[2] = sums[0];
         for (int k = 0; k < K; ++k) {
+            const S* s = sums + 1 + 4 * k;
             Wave<S> w = wave(screen, k);
-            V* v = v_screen + kFirstWave + 4 * k;
-            V v_turns = V(S(6.283185307179586)) * v_modulation *
-                        (V(w.sine) * e.waves[k].cosine - V(w.cosine) * e.waves[k].sine);
-            v[0] = v[0] + v_turns * d.x;
-            v[1] = v[1] + v_turns * d.y;
-            v[2] = v[2] + v_modulation * e.waves[k].cosine;
-            v[3] = v[3] + v_modulation * e.waves[k].sine;
-            v_screen[0] = v_screen[0] - V(w.frequency.x) * v_turns;
-            v_screen[1] = v_screen[1] - V(w.frequency.y) * v_turns;
+            S v_turns = kTurn * (w.sine * s[0] - w.cosine * s[1]);
+            S* v = v_screen + kFirstWave + 4 * k;
+            v[0] = kTurn * s[2] + v_turns * shift.x;
+            v[1] = kTurn * s[3] + v_turns * shift.y;
+            v[2] = s[0];
+            v[3] = s[1];
+            v_screen[0] -= w.frequency.x * v_turns;
+            v_screen[1] -= w.frequency.y * v_turns;
         }
     }
 };

@@ -9,11 +9,6 @@ struct Gaussian {
     static constexpr int kWaves = 0;
     static constexpr int kScreen = 0;
 
-    template <class V>
-    struct Evaluation {
-        V modulation;
-    };
-
     template <class S>
     HD static void to_screen(WaveParameters<S>, const Footprint<S>&, Vec2<S>, S*) {}
 
@@ -28,13 +23,31 @@ struct Gaussian {
         return S(1);
     }
 
-    template <class V, class S>
-    HD static Evaluation<V> evaluate(const S*, Vec2<V>) {
-        return {V(S(1))};
-    }
+    template <class V>
+    struct Waves {};
+    static constexpr int kWaveNumbers = 0;
+    template <class V>
+    struct Turns {};
 
     template <class V, class S>
-    HD static void evaluate_vjp(const S*, Vec2<V>, const Evaluation<V>&, V, V*) {}
+    HD static Waves<V> waves_at(const S*, Vec2<V>) {
+        return {};
+    }
+    template <class V, class S>
+    HD static Turns<V> turns(const S*, Vec2<V>) {
+        return {};
+    }
+    template <class V, class S>
+    HD static V modulation(const S*, const Waves<V>&, const Turns<V>&) {
+        return V(S(1));
+    }
+
+    static constexpr int kSums = 0;
+
+    template <class V>
+    HD static void add_vjp(const Waves<V>&, const Turns<V>&, Vec2<V>, V, V*) {}
+    template <class S>
+    HD static void screen_vjp(const S*, Vec2<S>, const S*, S*) {}
 };
 
 GABORSPLAT_END

@@ -9,10 +9,20 @@
 //                              parameters in the splat's frame -> `screen`, for one camera
 //   to_screen_vjp(world, footprint, v_screen, v_world) -> ScreenGradient
 //   peak(screen)               an upper bound of |modulation|, so that culling stays exact
-//   evaluate<V>(screen, p) -> Evaluation<V>
-//                              the modulation at pixel p, and what its gradient reuses
-//   evaluate_vjp<V>(screen, p, evaluation, v_modulation, v_screen)
-//                              adds the gradient to v_screen[kScreen]
+// A blend visits pixels in small cells, and finds the modulation of a pixel from that at its cell's
+// corner and from its place in the cell: waves turn by the sum of two angles.
+//   Waves<V>, waves_at(screen, p)
+//                              what `modulation` needs to know of the point p: its first
+//                              kWaveNumbers numbers; and after them as many for `add_vjp`
+//   Turns<V>, turns(screen, step)
+//                              and of a step away from it
+//   modulation(screen, waves, turns)
+//                              the factor at p + step
+// Its gradient is summed over pixels by kSums numbers:
+//   add_vjp(waves, turns, d, g, sums)
+//                              adds a pixel at the offset d from the mean, of gradient g
+//   screen_vjp(screen, mean, sums, v_screen)
+//                              v_screen[kScreen] from the sums
 //
 // A modulation is 1 where the kind has nothing to say. Today it multiplies alpha; envelope and
 // modulation reach the blend as two numbers, so that a kind may modulate colour instead.
