@@ -77,15 +77,16 @@ def project_backward(
     """Gradients of Geometry's fields and viewmats; `v_outputs` are those of means2d, depths,
     conics, opacities and screen."""
     waves = inputs[4].shape[1]
-    v_inputs = [torch.zeros_like(tensor) for tensor in inputs[:7]]
+    v_inputs = [torch.empty_like(tensor) for tensor in inputs[:7]]
     options = _project_options(size, settings, radius_clip=0.0)  # culling is in `radii` already
     _native.project_backward(list(inputs), waves, options, radii, list(v_outputs), v_inputs)
     return v_inputs
 
 
 def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
-    """Colours [C, N, 3] of (means [N, 3], camera positions [C, 3], sh [N, B, 3])."""
-    means, positions, _ = inputs
+    """Colours [C, N, 3] of (means [N, 3], camera positions [C, 3], sh [N, B, 3]); the last may be
+    two, its first band and the others."""
+    means, positions = inputs[:2]
     colors = means.new_empty(positions.shape[0], means.shape[0], 3)
     _native.shade(list(inputs), degree, radii, colors)
     return colors
@@ -94,8 +95,8 @@ def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
 def shade_backward(
     inputs: Sequence[Tensor], degree: int, radii: Tensor, colors: Tensor, v_colors: Tensor
 ) -> list[Tensor]:
-    """Gradients of the three inputs of `shade`."""
-    v_inputs = [torch.zeros_like(tensor) for tensor in inputs]
+    """Gradients of the inputs of `shade`."""
+    v_inputs = [torch.empty_like(tensor) for tensor in inputs]
     _native.shade_backward(list(inputs), degree, radii, colors, v_colors, v_inputs)
     return v_inputs
 
@@ -168,3 +169,17 @@ def blend_backward(
         v_inputs,
     )
     return v_inputs
+
+
+def photometric_loss(
+    image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
+) -> tuple[float, float, float]:
+    """Means of L1, SSIM and the squared error over the valid pixels of an image [H, W, 3].
+
+    `target` is of the image's type or uint8, `mask` [H, W] uint8. Fills `gradient` with that of
+    (1 - w) L1 + w (1 - SSIM), unless it is empty. SSIM is 0 where its weight is."""
+    if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
+        shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
+    valid = image.new_empty(0, dtype=torch.uint8) if mask is None else mask
+    return _native.photometric_loss(image, target, valid, image.shape[1], ssim_weight, gradient)

@@ -3,10 +3,13 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
 #include <string>
+#include <tuple>
+#include <type_traits>
 
 #include "../math/compositing.h"
 #include "../math/harmonics.h"
@@ -131,21 +134,28 @@ void project_backward(const std::vector<Array<const S>>& in, int waves,
     passes_for<S>().project_backward(p, g);
 }
 
+/// Harmonics come as one array [N, bands, 3], or as [N, 1, 3] and [N, bands - 1, 3].
 template <class S>
 ShadeParams<S> shade_params(const std::vector<Array<const S>>& in, int degree,
                             const Array<std::int32_t>& radii, const Array<S>& colors) {
-    if (in.size() != 3) throw std::invalid_argument("shading takes 3 input arrays");
+    if (in.size() != 3 && in.size() != 4)
+        throw std::invalid_argument("shading takes 3 or 4 input arrays");
     ShadeParams<S> p;
     std::int64_t n = p.splats = in[0].size() / 3;
     std::int64_t c = p.cameras = in[1].size() / 3;
-    p.bands = n ? static_cast<int>(in[2].size() / (3 * n)) : 16;
+    bool apart = in.size() == 4;
+    std::int64_t numbers = in[2].size() + (apart ? in[3].size() : 0);
+    p.bands = n ? static_cast<int>(numbers / (3 * n)) : 16;
     p.degree = degree;
     if (degree < 0 || degree > 3 || (degree + 1) * (degree + 1) > p.bands)
         throw std::invalid_argument("SH degree " + std::to_string(degree) + " needs more than " +
                                     std::to_string(p.bands) + " coefficients");
     p.means = data(in[0], 3 * n, "means");
     p.positions = data(in[1], 3 * c, "camera positions");
-    p.sh = data(in[2], 3 * n * p.bands, "sh");
+    p.sh0_width = apart ? 3 : 3 * p.bands;
+    p.rest_width = apart ? 3 * (p.bands - 1) : 3 * p.bands;
+    p.sh0 = data(in[2], n * p.sh0_width, "sh");
+    p.sh_rest = apart ? data(in[3], n * p.rest_width, "sh of degree 1 and up") : p.sh0 + 3;
     p.radii = data(radii, 2 * c * n, "radii");
     p.colors = data(colors, 3 * c * n, "colors");
     return p;
@@ -164,12 +174,16 @@ void shade_backward(const std::vector<Array<const S>>& in, int degree,
                     const Array<std::int32_t>& radii, const Array<S>& colors,
                     const Array<const S>& v_colors, const std::vector<Array<S>>& v_in) {
     ShadeParams<S> p = shade_params(in, degree, radii, colors);
-    if (v_in.size() != 3) throw std::invalid_argument("shading backward fills 3 arrays");
+    if (v_in.size() != in.size())
+        throw std::invalid_argument("shading backward fills a gradient for every input");
     ShadeGradients<S> g;
     g.v_colors = data(v_colors, 3 * p.cameras * p.splats, "v_colors");
     g.v_means = data(v_in[0], 3 * p.splats, "v_means");
     g.v_positions = data(v_in[1], 3 * p.cameras, "v_positions");
-    g.v_sh = data(v_in[2], 3 * p.splats * p.bands, "v_sh");
+    g.v_sh0 = data(v_in[2], p.splats * p.sh0_width, "v_sh");
+    g.v_sh_rest = in.size() == 4
+                      ? data(v_in[3], p.splats * p.rest_width, "v_sh of degree 1 and up")
+                      : g.v_sh0 + 3;
     nb::gil_scoped_release release;
     passes_for<S>().shade_backward(p, g);
 }
@@ -277,6 +291,35 @@ void blend_backward(const std::vector<Array<const S>>& in, const BlendOptions& o
     passes_for<S>().blend_backward(p, g);
 }
 
+/// `photo` is of the image's type or bytes; `mask` and `gradient` may be empty.
+template <class S, class Photo>
+std::tuple<double, double, double> photometric_loss(const Array<const S>& image,
+                                                    const Array<const Photo>& photo,
+                                                    const Array<const std::uint8_t>& mask,
+                                                    int width, double ssim_weight,
+                                                    const Array<S>& gradient) {
+    LossParams<S> p = {};
+    std::int64_t numbers = image.size();
+    p.width = width;
+    p.height = width > 0 ? static_cast<int>(numbers / (3 * std::int64_t(width))) : 0;
+    std::int64_t pixels = std::int64_t(p.width) * p.height;
+    p.ssim_weight = ssim_weight;
+    p.image = data(image, 3 * pixels, "image");
+    const Photo* photos = data(photo, 3 * pixels, "photo");
+    if constexpr (std::is_same_v<Photo, S>)
+        p.photo = photos;
+    else
+        p.photo_bytes = photos;
+    if (mask.size() != 0) p.mask = data(mask, pixels, "mask");
+    if (gradient.size() != 0) p.gradient = data(gradient, 3 * pixels, "gradient");
+    LossResult r;
+    {
+        nb::gil_scoped_release release;
+        r = passes_for<S>().photometric_loss(p);
+    }
+    return {r.l1, r.similarity, r.squares};
+}
+
 template <class>
 auto unconverted() {
     return nb::arg().noconvert();
@@ -297,6 +340,8 @@ void bind_passes(nb::module_& m) {
     bind_pass(m, "bin_to_tiles", &bin_to_tiles<S>);
     bind_pass(m, "blend", &blend<S>);
     bind_pass(m, "blend_backward", &blend_backward<S>);
+    bind_pass(m, "photometric_loss", &photometric_loss<S, S>);
+    bind_pass(m, "photometric_loss", &photometric_loss<S, std::uint8_t>);
 }
 
 }  // namespace

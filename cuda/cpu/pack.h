@@ -62,6 +62,7 @@ struct Pack {
     using Vector = typename VectorTypes<T, N>::Vector;
     using Bits = typename VectorTypes<T, N>::Bits;
     using Mask = gaborsplat::Mask<T, N>;
+    static constexpr int kSize = N;
     static constexpr bool kSplit = false;
 
     Vector v;
@@ -81,6 +82,7 @@ template <class T, int N>
 struct Pack<T, N, true> {
     using Half = Pack<T, N / 2>;
     using Mask = gaborsplat::Mask<T, N>;
+    static constexpr int kSize = N;
     static constexpr bool kSplit = true;
 
     Half low, high;
@@ -110,10 +112,15 @@ GABORSPLAT_BINARY(Pack, operator*, a.v * b.v)
 GABORSPLAT_BINARY(Pack, operator/, a.v / b.v)
 GABORSPLAT_BINARY(Mask, operator>, a.v > b.v)
 GABORSPLAT_BINARY(Mask, operator>=, a.v >= b.v)
+GABORSPLAT_BINARY(Mask, operator==, a.v == b.v)
 GABORSPLAT_BINARY(Pack, min_, a.v < b.v ? a.v : b.v)
 GABORSPLAT_BINARY(Pack, max_, a.v > b.v ? a.v : b.v)
 #undef GABORSPLAT_BINARY
 
+template <class T, int N>
+inline Pack<T, N>& operator+=(Pack<T, N>& a, Pack<T, N> b) {
+    return a = a + b;
+}
 template <class T, int N>
 inline Mask<T, N> operator<(Pack<T, N> a, Pack<T, N> b) {
     return b > a;
@@ -228,6 +235,9 @@ inline Mask16 operator>(Pack16 a, Pack16 b) {
 inline Mask16 operator>=(Pack16 a, Pack16 b) {
     return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)};
 }
+inline Mask16 operator==(Pack16 a, Pack16 b) {
+    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)};
+}
 inline Pack16 select(Mask16 where, Pack16 yes, Pack16 no) {
     return _mm512_mask_blend_ps(where.v, no.v, yes.v);
 }
@@ -335,6 +345,33 @@ inline Pack<float, N> nearest(Pack<float, N> x) {
     return (x + Pack<float, N>(kRounder)) - Pack<float, N>(kRounder);
 }
 
+/// Exact for |x| < 2^22 in float.
+template <int N>
+inline Pack<float, N> ceil_(Pack<float, N> x) {
+    Pack<float, N> whole = nearest(x);
+    return whole + select(x > whole, Pack<float, N>(1.0f), Pack<float, N>(0.0f));
+}
+
+/// p[index[0]], p[index[1]], ...
+template <class T, int N>
+inline Pack<T, N> gather(const T* p, const std::int32_t* index) {
+    T lanes[N];
+    for (int i = 0; i < N; ++i) lanes[i] = p[index[i]];
+    return Pack<T, N>::load(lanes);
+}
+#if defined(__AVX2__)
+template <>
+inline Pack<float, 8> gather(const float* p, const std::int32_t* index) {
+    return _mm256_i32gather_ps(p, _mm256_loadu_si256((const __m256i*)index), 4);
+}
+#endif
+#if defined(__AVX512F__)
+template <>
+inline Pack16 gather(const float* p, const std::int32_t* index) {
+    return _mm512_i32gather_ps(_mm512_loadu_si512(index), p, 4);
+}
+#endif
+
 /// c[0] + c[1] x + ... + c[M - 1] x^(M - 1).
 template <class P, int M>
 inline P polynomial(P x, const float (&c)[M]) {
@@ -414,6 +451,7 @@ inline CosSin<Pack<float, N>> cos_sin_turns(Pack<float, N> turns) {
 GABORSPLAT_BY_LANES(exp2_)
 GABORSPLAT_BY_LANES(exp_)
 GABORSPLAT_BY_LANES(log_)
+GABORSPLAT_BY_LANES(ceil_)
 #undef GABORSPLAT_BY_LANES
 template <int N>
 inline CosSin<Pack<double, N>> cos_sin_turns(Pack<double, N> turns) {

@@ -53,12 +53,15 @@ struct ProjectGradients {
 template <class S>
 struct ShadeParams {
     std::int64_t cameras, splats;
-    int bands, degree;    // coefficients stored, degree evaluated
-    const S* means;       // [N, 3]
-    const S* positions;   // [C, 3] camera centres
-    const S* sh;          // [N, bands, 3]
-    std::int32_t* radii;  // [C, N, 2]; forward culls the splats of unbounded colour
-    S* colors;            // [C, N, 3]; 0 where culled. Backward reads it.
+    int bands, degree;   // coefficients stored, degree evaluated
+    const S* means;      // [N, 3]
+    const S* positions;  // [C, 3] camera centres
+    // The constant harmonic's coefficients, 3 a splat, and those of all others, 3 (bands - 1) a
+    // splat; each in an array of its own or both in one.
+    const S *sh0, *sh_rest;
+    int sh0_width, rest_width;  // from splat to splat, in numbers
+    std::int32_t* radii;        // [C, N, 2]; forward culls the splats of unbounded colour
+    S* colors;                  // [C, N, 3]; 0 where culled. Backward reads it.
 };
 
 template <class S>
@@ -66,7 +69,7 @@ struct ShadeGradients {
     const S* v_colors;  // [C, N, 3]
     S* v_means;         // [N, 3]
     S* v_positions;     // [C, 3]
-    S* v_sh;            // [N, bands, 3]
+    S *v_sh0, *v_sh_rest;  // laid out as their values
 };
 
 template <class S>
@@ -140,6 +143,23 @@ struct BlendGradients {
     S* v_opacities;                  // [M]
     S* v_colors;                     // [M, D]
     S* v_screen;                     // [M, F]
+};
+
+/// A picture against a photo, [height, width, 3] each.
+template <class S>
+struct LossParams {
+    int width, height;  // [px]
+    double ssim_weight;
+    const S* image;
+    const S* photo;                   // either this
+    const std::uint8_t* photo_bytes;  // or this, 0 to 255
+    const std::uint8_t* mask;         // [height, width] 0 where there is no loss; null: nowhere
+    S* gradient;                      // of the loss to the image; null: not wanted
+};
+
+/// Means over the valid pixels and their channels.
+struct LossResult {
+    double l1, similarity, squares;
 };
 
 }  // namespace gaborsplat

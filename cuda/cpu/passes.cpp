@@ -4,7 +4,9 @@
 #include "../primitives/kinds.h"
 #include "bin.h"
 #include "blend.h"
+#include "loss.h"
 #include "project.h"
+#include "shade.h"
 
 GABORSPLAT_BEGIN
 
@@ -26,6 +28,7 @@ constexpr Passes<S> passes() {
         [](const BlendParams<S>& p, const BlendGradients<S>& g) {
             with_kind(p.waves, [&](auto kind) { blend_backward<decltype(kind)>(p, g); });
         },
+        photometric_loss<S>,
     };
 }
 

@@ -15,6 +15,7 @@ struct Passes {
     Bins (*bin)(const BinParams<S>&);
     void (*blend)(const BlendParams<S>&);
     void (*blend_backward)(const BlendParams<S>&, const BlendGradients<S>&);
+    LossResult (*photometric_loss)(const LossParams<S>&);
 };
 
 extern const Passes<float> float_passes_portable;

@@ -1,5 +1,6 @@
-// Projection and shading of all splats, threaded over blocks of splats. Every sum over splats is
-// taken block by block in order, so results do not depend on the number of threads.
+// Projection and shading of all splats, threaded over blocks of splats and computed a pack of
+// splats at a time. Every sum over splats is taken block by block in order, so results do not
+// depend on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 
 #include "../math/harmonics.h"
 #include "../math/projection.h"
+#include "pack.h"
 #include "params.h"
 #include "thread_pool.h"
 
@@ -21,160 +23,271 @@ void for_blocks(std::int64_t splats, const Body& body) {
     });
 }
 
+/// The rows of some splats in arrays of rows, a splat a lane.
 template <class S>
-HD Vec3<S> load3(const S* p) {
-    return {p[0], p[1], p[2]};
+class Rows {
+  public:
+    static constexpr int kSize = kLanes<S>;
+    using V = Pack<S, kSize>;
+
+    /// Splats first + ids[0], first + ids[1], ...; lanes beyond `count` repeat the last one.
+    Rows(std::int64_t first, const std::int32_t* ids, int count) : first_(first), count_(count) {
+        for (int i = 0; i < kSize; ++i) ids_[i] = ids[std::min(i, count - 1)];
+    }
+
+    int count() const { return count_; }
+    std::int64_t splat(int lane) const { return first_ + ids_[lane]; }
+
+    /// Number `column` of each row of an array with `width` numbers a row.
+    V load(const S* array, int width, int column) const {
+        std::int32_t index[kSize];
+        for (int i = 0; i < kSize; ++i) index[i] = ids_[i] * width;
+        return gather<S, kSize>(array + first_ * width + column, index);
+    }
+    Vec3<V> load3(const S* array, int width = 3, int column = 0) const {
+        return {load(array, width, column), load(array, width, column + 1),
+                load(array, width, column + 2)};
+    }
+    void store(S* array, int width, int column, V x) const {
+        each(x, [&](std::int64_t row, S value) { array[row * width + column] = value; });
+    }
+    void add(S* array, int width, int column, V x) const {
+        each(x, [&](std::int64_t row, S value) { array[row * width + column] += value; });
+    }
+    void add3(S* array, Vec3<V> x) const {
+        add(array, 3, 0, x.x);
+        add(array, 3, 1, x.y);
+        add(array, 3, 2, x.z);
+    }
+
+  private:
+    template <class Visit>
+    void each(V x, const Visit& visit) const {
+        S lanes[kSize];
+        x.store(lanes);
+        for (int i = 0; i < count_; ++i) visit(first_ + ids_[i], lanes[i]);
+    }
+
+    std::int64_t first_;
+    int count_;
+    std::int32_t ids_[kSize];
+};
+
+/// body(rows) for the splats from `begin` to `end` that `wanted` names, a pack at a time.
+template <class S, class Wanted, class Body>
+void for_packs(std::int64_t begin, std::int64_t end, const Wanted& wanted, const Body& body) {
+    std::int32_t ids[kBlock];
+    int count = 0;
+    for (std::int64_t i = begin; i < end; ++i) {
+        ids[count] = std::int32_t(i - begin);
+        count += wanted(i);
+    }
+    for (int i = 0; i < count; i += Rows<S>::kSize)
+        body(Rows<S>(begin, ids + i, std::min(Rows<S>::kSize, count - i)));
+}
+
+template <class V, class S>
+Vec3<V> broadcast3(const S* p) {
+    return {V(p[0]), V(p[1]), V(p[2])};
 }
 template <class S>
-HD void store3(S* p, Vec3<S> v) {
-    p[0] = v.x, p[1] = v.y, p[2] = v.z;
-}
-template <class S>
-HD void add3(S* p, Vec3<S> v) {
+void add3(S* p, Vec3<S> v) {
     p[0] += v.x, p[1] += v.y, p[2] += v.z;
 }
+template <class V>
+auto sum3(Vec3<V> v) {
+    return Vec3<decltype(sum(v.x))>{sum(v.x), sum(v.y), sum(v.z)};
+}
 
-template <class S>
-View<S> load_view(const ProjectParams<S>& p, std::int64_t camera) {
+template <class V, class S>
+View<V> load_view(const ProjectParams<S>& p, std::int64_t camera) {
     const S* m = p.viewmats + 16 * camera;
     const S* k = p.intrinsics + 9 * camera;
-    return {{load3(m), load3(m + 4), load3(m + 8)},
-            {m[3], m[7], m[11]},
-            {k[0], k[4]},
-            {k[2], k[5]},
-            {S(p.width), S(p.height)}};
+    return {{broadcast3<V>(m), broadcast3<V>(m + 4), broadcast3<V>(m + 8)},
+            {V(m[3]), V(m[7]), V(m[11])},
+            {V(k[0]), V(k[4])},
+            {V(k[2]), V(k[5])},
+            {V(S(p.width)), V(S(p.height))}};
 }
 
-template <class S>
-SplatParameters<S> load_splat(const ProjectParams<S>& p, std::int64_t i) {
-    const S* q = p.quats + 4 * i;
-    return {load3(p.means + 3 * i),
-            {q[0], q[1], q[2], q[3]},
-            load3(p.scales + 3 * i),
-            p.opacities[i],
-            {p.frequencies + 3 * p.waves * i, p.coefficients + 2 * p.waves * i}};
+/// Parameters of a pack of splats; the waves lie in here, the splats point to them.
+template <class Kind, class S>
+struct LoadedSplats {
+    using V = typename Rows<S>::V;
+    static constexpr int kWaves = Kind::kWaves > 0 ? Kind::kWaves : 1;
+
+    V frequencies[3 * kWaves], coefficients[2 * kWaves];
+    SplatParameters<V> splats;
+
+    LoadedSplats(const ProjectParams<S>& p, const Rows<S>& rows) {
+        for (int k = 0; k < 3 * p.waves; ++k)
+            frequencies[k] = rows.load(p.frequencies, 3 * p.waves, k);
+        for (int k = 0; k < 2 * p.waves; ++k)
+            coefficients[k] = rows.load(p.coefficients, 2 * p.waves, k);
+        splats = {rows.load3(p.means),
+                  {rows.load(p.quats, 4, 0), rows.load(p.quats, 4, 1), rows.load(p.quats, 4, 2),
+                   rows.load(p.quats, 4, 3)},
+                  rows.load3(p.scales),
+                  rows.load(p.opacities, 1, 0),
+                  {frequencies, coefficients}};
+    }
+};
+
+template <class V, class S>
+ProjectionSettings<V> load_settings(const ProjectParams<S>& p) {
+    auto all = [](double x) { return V(S(x)); };
+    return {all(p.near_plane), all(p.far_plane),   all(p.eps2d),  all(p.compensation_min),
+            all(p.alpha_min),  all(p.radius_clip), p.antialiased, p.three_sigma};
 }
 
-template <class S>
-ProjectionSettings<S> load_settings(const ProjectParams<S>& p) {
-    return {S(p.near_plane), S(p.far_plane),   S(p.eps2d),    S(p.compensation_min),
-            S(p.alpha_min),  S(p.radius_clip), p.antialiased, p.three_sigma};
+/// Writes what is on the image, zeros where a splat is not visible.
+template <class Kind, class S, class V>
+void store_projected(const ProjectParams<S>& p, std::int64_t camera, const Rows<S>& rows,
+                     const ProjectedSplat<V, Kind>& out) {
+    V zero(S(0));
+    auto store = [&](S* array, int width, int column, V x) {
+        rows.store(array + camera * p.splats * width, width, column, select(out.visible, x, zero));
+    };
+    S radius_x[V::kSize], radius_y[V::kSize];
+    select(out.visible, out.radius.x, zero).store(radius_x);
+    select(out.visible, out.radius.y, zero).store(radius_y);
+    for (int i = 0; i < rows.count(); ++i) {
+        std::int32_t* radii = p.radii + 2 * (camera * p.splats + rows.splat(i));
+        radii[0] = std::int32_t(radius_x[i]), radii[1] = std::int32_t(radius_y[i]);
+    }
+    store(p.means2d, 2, 0, out.mean2d.x);
+    store(p.means2d, 2, 1, out.mean2d.y);
+    store(p.depths, 1, 0, out.depth);
+    store(p.conics, 3, 0, out.conic.xx);
+    store(p.conics, 3, 1, out.conic.xy);
+    store(p.conics, 3, 2, out.conic.yy);
+    store(p.projected_opacities, 1, 0, out.opacity);
+    store(p.cutoffs, 1, 0, out.cutoff);
+    for (int f = 0; f < Kind::kScreen; ++f) store(p.screen, Kind::kScreen, f, out.screen[f]);
 }
 
 template <class Kind, class S>
 void project_forward(const ProjectParams<S>& p) {
-    ProjectionSettings<S> settings = load_settings(p);
+    using V = typename Rows<S>::V;
+    auto settings = load_settings<V>(p);
     for_blocks(p.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
         for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            View<S> view = load_view(p, camera);
-            for (std::int64_t i = begin; i < end; ++i) {
-                std::int64_t at = camera * p.splats + i;
-                auto out = project_splat<Kind>(load_splat(p, i), view, settings);
-                p.radii[2 * at] = out.radius_x, p.radii[2 * at + 1] = out.radius_y;
-                bool culled = out.radius_x == 0;
-                if (culled) out = {};
-                p.means2d[2 * at] = out.mean2d.x, p.means2d[2 * at + 1] = out.mean2d.y;
-                p.depths[at] = out.depth;
-                store3(p.conics + 3 * at, {out.conic.xx, out.conic.xy, out.conic.yy});
-                p.projected_opacities[at] = out.opacity;
-                p.cutoffs[at] = out.cutoff;
-                for (int f = 0; f < Kind::kScreen; ++f)
-                    p.screen[Kind::kScreen * at + f] = out.screen[f];
-            }
+            auto view = load_view<V>(p, camera);
+            auto all = [](std::int64_t) { return true; };
+            for_packs<S>(begin, end, all, [&](const Rows<S>& rows) {
+                LoadedSplats<Kind, S> in(p, rows);
+                store_projected(p, camera, rows, project_splat<Kind>(in.splats, view, settings));
+            });
         }
     });
 }
 
-template <class S>
-void store_pose(S* v_viewmat, const PoseGradient<S>& v) {
-    const Vec3<S> rows[3] = {v.rotation.row0, v.rotation.row1, v.rotation.row2};
-    const S shifts[3] = {v.translation.x, v.translation.y, v.translation.z};
+template <class S, class V>
+void add_pose(S* v_viewmat, const PoseGradient<V>& v) {
+    const Vec3<S> rows[3] = {sum3(v.rotation.row0), sum3(v.rotation.row1), sum3(v.rotation.row2)};
+    Vec3<S> shift = sum3(v.translation);
+    const S shifts[3] = {shift.x, shift.y, shift.z};
     for (int r = 0; r < 3; ++r) {
         add3(v_viewmat + 4 * r, rows[r]);
         v_viewmat[4 * r + 3] += shifts[r];
     }
 }
 
-/// Outputs start at zero.
+template <class Kind, class S>
+class ProjectBackward {
+  public:
+    using V = typename Rows<S>::V;
+
+    ProjectBackward(const ProjectParams<S>& p, const ProjectGradients<S>& g)
+        : p_(p), g_(g), settings_(load_settings<V>(p)) {}
+
+    void run() {
+        std::int64_t blocks = (p_.splats + kBlock - 1) / kBlock;
+        std::unique_ptr<PoseGradient<V>[]> poses(new PoseGradient<V>[blocks * p_.cameras]());
+        for_blocks(p_.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
+            clear(begin, end);
+            for (std::int64_t camera = 0; camera < p_.cameras; ++camera) {
+                auto view = load_view<V>(p_, camera);
+                const std::int32_t* radii = p_.radii + 2 * camera * p_.splats;
+                auto visible = [&](std::int64_t i) { return radii[2 * i] != 0; };
+                for_packs<S>(begin, end, visible, [&](const Rows<S>& rows) {
+                    add(camera, rows, view, poses[block * p_.cameras + camera]);
+                });
+            }
+        });
+        std::fill_n(g_.v_viewmats, 16 * p_.cameras, S(0));
+        for (std::int64_t block = 0; block < blocks; ++block)
+            for (std::int64_t camera = 0; camera < p_.cameras; ++camera)
+                add_pose(g_.v_viewmats + 16 * camera, poses[block * p_.cameras + camera]);
+    }
+
+  private:
+    void clear(std::int64_t begin, std::int64_t end) {
+        auto zero = [&](S* array, int width) {
+            std::fill(array + begin * width, array + end * width, S(0));
+        };
+        zero(g_.v_means, 3);
+        zero(g_.v_quats, 4);
+        zero(g_.v_scales, 3);
+        zero(g_.v_opacities, 1);
+        zero(g_.v_frequencies, 3 * p_.waves);
+        zero(g_.v_coefficients, 2 * p_.waves);
+    }
+
+    void add(std::int64_t camera, const Rows<S>& rows, const View<V>& view,
+             PoseGradient<V>& v_pose) {
+        auto load = [&](const S* array, int width, int column) {
+            return rows.load(array + camera * p_.splats * width, width, column);
+        };
+        LoadedSplats<Kind, S> in(p_, rows);
+        V v_screen[Kind::kScreen > 0 ? Kind::kScreen : 1];
+        for (int f = 0; f < Kind::kScreen; ++f) v_screen[f] = load(g_.v_screen, Kind::kScreen, f);
+        ProjectedGradient<V> v = {
+            {load(g_.v_means2d, 2, 0), load(g_.v_means2d, 2, 1)},
+            load(g_.v_depths, 1, 0),
+            {load(g_.v_conics, 3, 0), load(g_.v_conics, 3, 1), load(g_.v_conics, 3, 2)},
+            load(g_.v_projected_opacities, 1, 0),
+            v_screen};
+        constexpr int kWaves = LoadedSplats<Kind, S>::kWaves;
+        V v_frequencies[3 * kWaves] = {}, v_coefficients[2 * kWaves] = {};
+        PoseGradient<V> pose = {};
+        SplatGradient<V> out = project_splat_vjp<Kind>(in.splats, view, settings_, v,
+                                                       {v_frequencies, v_coefficients}, pose);
+        rows.add3(g_.v_means, out.mean);
+        rows.add3(g_.v_scales, out.scale);
+        const V quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
+        for (int k = 0; k < 4; ++k) rows.add(g_.v_quats, 4, k, quat[k]);
+        rows.add(g_.v_opacities, 1, 0, out.opacity);
+        for (int k = 0; k < 3 * p_.waves; ++k)
+            rows.add(g_.v_frequencies, 3 * p_.waves, k, v_frequencies[k]);
+        for (int k = 0; k < 2 * p_.waves; ++k)
+            rows.add(g_.v_coefficients, 2 * p_.waves, k, v_coefficients[k]);
+        add_lanes(pose, rows.count(), v_pose);
+    }
+
+    /// Lanes beyond `count` repeat a splat and must not be counted.
+    static void add_lanes(const PoseGradient<V>& pose, int count, PoseGradient<V>& sum) {
+        S number[V::kSize];
+        for (int i = 0; i < V::kSize; ++i) number[i] = S(i);
+        auto real = V::load(number) < V(S(count));
+        auto kept = [&](Vec3<V> v) {
+            V zero(S(0));
+            return Vec3<V>{select(real, v.x, zero), select(real, v.y, zero),
+                           select(real, v.z, zero)};
+        };
+        sum.rotation = sum.rotation + Mat3<V>{kept(pose.rotation.row0), kept(pose.rotation.row1),
+                                              kept(pose.rotation.row2)};
+        sum.translation = sum.translation + kept(pose.translation);
+    }
+
+    const ProjectParams<S>& p_;
+    const ProjectGradients<S>& g_;
+    ProjectionSettings<V> settings_;
+};
+
 template <class Kind, class S>
 void project_backward(const ProjectParams<S>& p, const ProjectGradients<S>& g) {
-    ProjectionSettings<S> settings = load_settings(p);
-    std::int64_t blocks = (p.splats + kBlock - 1) / kBlock;
-    std::unique_ptr<PoseGradient<S>[]> poses(new PoseGradient<S>[blocks * p.cameras]());
-    for_blocks(p.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            View<S> view = load_view(p, camera);
-            for (std::int64_t i = begin; i < end; ++i) {
-                std::int64_t at = camera * p.splats + i;
-                if (p.radii[2 * at] == 0) continue;
-                ProjectedGradient<S> v = {{g.v_means2d[2 * at], g.v_means2d[2 * at + 1]},
-                                          g.v_depths[at],
-                                          load3(g.v_conics + 3 * at),
-                                          g.v_projected_opacities[at],
-                                          g.v_screen + Kind::kScreen * at};
-                WaveGradients<S> v_waves = {g.v_frequencies + 3 * p.waves * i,
-                                            g.v_coefficients + 2 * p.waves * i};
-                SplatGradient<S> out =
-                    project_splat_vjp<Kind>(load_splat(p, i), view, settings, v, v_waves,
-                                            poses[block * p.cameras + camera]);
-                add3(g.v_means + 3 * i, out.mean);
-                add3(g.v_scales + 3 * i, out.scale);
-                S* v_quat = g.v_quats + 4 * i;
-                v_quat[0] += out.quat.w;
-                add3(v_quat + 1, {out.quat.x, out.quat.y, out.quat.z});
-                g.v_opacities[i] += out.opacity;
-            }
-        }
-    });
-    for (std::int64_t block = 0; block < blocks; ++block)
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera)
-            store_pose(g.v_viewmats + 16 * camera, poses[block * p.cameras + camera]);
-}
-
-template <class S>
-void shade_forward(const ShadeParams<S>& p) {
-    for_blocks(p.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            Vec3<S> position = load3(p.positions + 3 * camera);
-            for (std::int64_t i = begin; i < end; ++i) {
-                std::int64_t at = camera * p.splats + i;
-                Vec3<S> color = {S(0), S(0), S(0)};
-                if (p.radii[2 * at] > 0)
-                    color =
-                        shade(p.degree, load3(p.means + 3 * i) - position, p.sh + 3 * p.bands * i);
-                if (!(bounded(color.x) && bounded(color.y) && bounded(color.z))) {
-                    p.radii[2 * at] = p.radii[2 * at + 1] = 0;
-                    color = {S(0), S(0), S(0)};
-                }
-                store3(p.colors + 3 * at, color);
-            }
-        }
-    });
-}
-
-/// Outputs start at zero.
-template <class S>
-void shade_backward(const ShadeParams<S>& p, const ShadeGradients<S>& g) {
-    std::int64_t blocks = (p.splats + kBlock - 1) / kBlock;
-    std::unique_ptr<Vec3<S>[]> positions(new Vec3<S>[blocks * p.cameras]());
-    for_blocks(p.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            Vec3<S> position = load3(p.positions + 3 * camera);
-            Vec3<S>& v_position = positions[block * p.cameras + camera];
-            for (std::int64_t i = begin; i < end; ++i) {
-                std::int64_t at = camera * p.splats + i;
-                if (p.radii[2 * at] == 0) continue;
-                Vec3<S> v = shade_vjp(p.degree, load3(p.means + 3 * i) - position,
-                                      p.sh + 3 * p.bands * i, load3(p.colors + 3 * at),
-                                      load3(g.v_colors + 3 * at), g.v_sh + 3 * p.bands * i);
-                add3(g.v_means + 3 * i, v);
-                v_position = v_position - v;
-            }
-        }
-    });
-    for (std::int64_t block = 0; block < blocks; ++block)
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera)
-            add3(g.v_positions + 3 * camera, positions[block * p.cameras + camera]);
+    ProjectBackward<Kind, S>(p, g).run();
 }
 
 GABORSPLAT_END

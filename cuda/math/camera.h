@@ -32,7 +32,7 @@ HD Vec3<S> perspective_vjp(const View<S>& view, Vec3<S> p, Vec2<S> v) {
 template <class S>
 struct ClampedSlope {
     S value;
-    bool free;  // not at a bound: the slope still depends on x
+    MaskOf<S> free;  // not at a bound: the slope still depends on x
 };
 template <class S>
 HD ClampedSlope<S> clamped_slope(S x, S z, S focal, S centre, S size) {
@@ -57,8 +57,8 @@ template <class S>
 HD Vec2<S> jacobian_row_vjp(ClampedSlope<S> slope, S z, S focal, Vec2<S> v) {
     S scale = focal / (z * z);
     S v_depth = scale * (v.y * slope.value - v.x);
-    if (!slope.free) return {S(0), v_depth};
-    return {-scale * v.y, v_depth + scale * v.y * slope.value};
+    S v_slope = select(slope.free, scale * v.y, S(0));
+    return {-v_slope, v_depth + v_slope * slope.value};
 }
 /// Gradient of `perspective_jacobian` to the point.
 template <class S>

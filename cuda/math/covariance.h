@@ -52,7 +52,7 @@ HD S compensation(S sharpness, S minimum) {
 }
 template <class S>
 HD S compensation_vjp(S sharpness, S minimum, S v) {
-    return sharpness > minimum ? v * S(0.5) / sqrt_(sharpness) : S(0);
+    return select(sharpness > minimum, v * S(0.5) / sqrt_(sharpness), S(0));
 }
 
 GABORSPLAT_END

@@ -10,8 +10,11 @@ struct Dual {
     T value;
     T partial[N];
 
-    HD Dual() : value(0), partial{} {}
-    HD explicit Dual(T constant) : value(constant), partial{} {}
+    HD Dual() : Dual(0) {}
+    template <class C>
+    HD explicit Dual(C constant) : value(constant) {
+        for (int i = 0; i < N; ++i) partial[i] = T(0);
+    }
 
     /// Independent variable number `index`.
     HD static Dual variable(T value, int index) {
@@ -23,14 +26,14 @@ struct Dual {
 
 template <class T, int N>
 HD Dual<T, N> operator+(Dual<T, N> a, const Dual<T, N>& b) {
-    a.value += b.value;
-    for (int i = 0; i < N; ++i) a.partial[i] += b.partial[i];
+    a.value = a.value + b.value;
+    for (int i = 0; i < N; ++i) a.partial[i] = a.partial[i] + b.partial[i];
     return a;
 }
 template <class T, int N>
 HD Dual<T, N> operator-(Dual<T, N> a, const Dual<T, N>& b) {
-    a.value -= b.value;
-    for (int i = 0; i < N; ++i) a.partial[i] -= b.partial[i];
+    a.value = a.value - b.value;
+    for (int i = 0; i < N; ++i) a.partial[i] = a.partial[i] - b.partial[i];
     return a;
 }
 template <class T, int N>

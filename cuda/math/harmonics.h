@@ -39,46 +39,50 @@ HD void harmonics(int degree, const Vec3<S>& d, S* values) {
 /// x, but 0 where it is negative. What is not bounded stays, for the caller to cull.
 template <class S>
 HD S ramp(S x) {
-    return x < S(0) && bounded(x) ? S(0) : x;
+    return select((x < S(0)) & bounded(x), S(0), x);
 }
 
 /// Colour of a splat seen along the (not normalised) direction: 0.5 + sum_j sh_j Y_j, at least 0.
-/// `sh` is [bands, 3].
-template <class S>
-HD Vec3<S> shade(int degree, Vec3<S> direction, const S* sh) {
+/// sh(j) gives the coefficients of the j-th harmonic.
+template <class S, class Coefficients>
+HD Vec3<S> shade(int degree, Vec3<S> direction, const Coefficients& sh) {
     Vec3<S> d = (S(1) / sqrt_(dot(direction, direction))) * direction;
     S basis[16];
     harmonics(degree, d, basis);
     S half = S(0.5);
     Vec3<S> color = {half, half, half};
-    for (int j = 0; j < (degree + 1) * (degree + 1); ++j)
-        color = color + basis[j] * Vec3<S>{sh[3 * j], sh[3 * j + 1], sh[3 * j + 2]};
+    for (int j = 0; j < (degree + 1) * (degree + 1); ++j) color = color + basis[j] * sh(j);
     return {ramp(color.x), ramp(color.y), ramp(color.z)};
 }
 
-/// Adds the gradient of `shade` to v_sh and returns that of the direction. `color` is its result:
-/// a channel at its lower bound passes nothing.
+/// Gradient of `shade`. `color` is its result: a channel at its lower bound passes nothing.
 template <class S>
-HD Vec3<S> shade_vjp(int degree, Vec3<S> direction, const S* sh, Vec3<S> color, Vec3<S> v_color,
-                     S* v_sh) {
-    Vec3<S> v = {color.x > S(0) ? v_color.x : S(0), color.y > S(0) ? v_color.y : S(0),
-                 color.z > S(0) ? v_color.z : S(0)};
+struct ShadeGradient {
+    Vec3<S> direction;
+    Vec3<S> color;  // that of the j-th harmonic's coefficients is basis[j] times this
+    S basis[16];
+};
+template <class S, class Coefficients>
+HD ShadeGradient<S> shade_vjp(int degree, Vec3<S> direction, const Coefficients& sh,
+                              Vec3<S> color, Vec3<S> v_color) {
+    ShadeGradient<S> out;
+    S zero = S(0);
+    out.color = {select(color.x > zero, v_color.x, zero), select(color.y > zero, v_color.y, zero),
+                 select(color.z > zero, v_color.z, zero)};
     S inverse = S(1) / sqrt_(dot(direction, direction));
     Vec3<S> d = inverse * direction;
     using D = Dual<S, 3>;
     D basis[16];
     harmonics(degree, Vec3<D>{D::variable(d.x, 0), D::variable(d.y, 1), D::variable(d.z, 2)},
               basis);
-    Vec3<S> v_unit = {S(0), S(0), S(0)};
+    Vec3<S> v_unit = {zero, zero, zero};
     for (int j = 0; j < (degree + 1) * (degree + 1); ++j) {
-        v_sh[3 * j] += basis[j].value * v.x;
-        v_sh[3 * j + 1] += basis[j].value * v.y;
-        v_sh[3 * j + 2] += basis[j].value * v.z;
-        S v_basis = dot(v, Vec3<S>{sh[3 * j], sh[3 * j + 1], sh[3 * j + 2]});
+        out.basis[j] = basis[j].value;
         const S* g = basis[j].partial;
-        v_unit = v_unit + v_basis * Vec3<S>{g[0], g[1], g[2]};
+        v_unit = v_unit + dot(out.color, sh(j)) * Vec3<S>{g[0], g[1], g[2]};
     }
-    return inverse * (v_unit - dot(v_unit, d) * d);
+    out.direction = inverse * (v_unit - dot(v_unit, d) * d);
+    return out;
 }
 
 GABORSPLAT_END

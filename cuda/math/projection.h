@@ -31,8 +31,9 @@ struct ProjectionSettings {
 /// What the image needs to know of a splat.
 template <class S, class Kind>
 struct ProjectedSplat {
-    int radius_x, radius_y;  // [px]; 0 when culled, and nothing else is then defined
-    Vec2<S> mean2d;          // [px]
+    MaskOf<S> visible;  // nothing else is defined where it is not
+    Vec2<S> radius;     // [px], whole numbers
+    Vec2<S> mean2d;     // [px]
     S depth;
     Sym2<S> conic;  // [px^-2]
     S opacity;      // compensated when antialiased
@@ -103,26 +104,25 @@ HD Vec2<S> extent(const Footprint<S>& f, S cutoff, bool three_sigma) {
     return {radius, radius};
 }
 
-/// A radius as a whole number of pixels; bounded, since converting a large float is undefined.
-template <class S>
-HD int whole_radius(S radius) {
-    S bounded = min_(radius, S(1 << 24));
-    int whole = static_cast<int>(bounded);
-    return whole + (S(whole) < bounded ? 1 : 0);
-}
+// Radii are no larger, so that they can become integers.
+constexpr double kLargestRadius = (1 << 22) - 1;
 
 template <class Kind, class S>
 HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& splat, const View<S>& view,
                                          const ProjectionSettings<S>& settings) {
-    ProjectedSplat<S, Kind> out = {};
+    ProjectedSplat<S, Kind> out;
+    S zero(0);
     // Every guard is phrased so that NaN fails it.
-    if (!(splat.scale.x > S(0) && splat.scale.y > S(0) && splat.scale.z > S(0))) return out;
+    auto positive = [zero](S x) { return x > zero; };
+    MaskOf<S>& visible = out.visible;
+    visible = positive(splat.scale.x) & positive(splat.scale.y) & positive(splat.scale.z);
     Vec3<S> point = view.rotation * splat.mean + view.translation;
-    if (!(point.z > settings.near_plane && point.z < settings.far_plane)) return out;
+    visible = visible & (point.z > settings.near_plane) & (point.z < settings.far_plane);
+    if (!any(visible)) return out;
 
     Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
     const Footprint<S>& f = g.footprint;
-    if (!(g.quat_norm > S(0) && f.determinant > S(0) && bounded(f.determinant))) return out;
+    visible = visible & positive(g.quat_norm) & positive(f.determinant) & bounded(f.determinant);
     out.mean2d = perspective(view, g.point);
     out.depth = g.point.z;
     out.conic = f.conic;
@@ -130,19 +130,19 @@ HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& splat, const 
     if (settings.antialiased)
         out.opacity = splat.opacity * compensation(f.sharpness, settings.compensation_min);
     Kind::to_screen(splat.waves, f, out.mean2d, out.screen);
-    for (int i = 0; i < Kind::kScreen; ++i)
-        if (!bounded(out.screen[i])) return out;
-    S peak = Kind::peak(out.screen);
-    if (!(out.opacity * peak > S(0) && bounded(out.opacity * peak))) return out;
+    for (int i = 0; i < Kind::kScreen; ++i) visible = visible & bounded(out.screen[i]);
+    S peak = Kind::peak(out.screen), most = out.opacity * peak;
+    visible = visible & positive(most) & bounded(most);
     out.cutoff = cutoff_power(out.opacity, peak, settings.alpha_min);
-    if (!(out.cutoff > S(0))) return out;
+    visible = visible & positive(out.cutoff);
 
     Vec2<S> radius = extent(f, out.cutoff, settings.three_sigma);
-    bool on_image = out.mean2d.x + radius.x > S(0) && out.mean2d.x - radius.x < view.size.x &&
-                    out.mean2d.y + radius.y > S(0) && out.mean2d.y - radius.y < view.size.y;
-    if (!(on_image && max_(radius.x, radius.y) > settings.radius_clip)) return out;
-    out.radius_x = whole_radius(radius.x);
-    out.radius_y = whole_radius(radius.y);
+    visible = visible & positive(out.mean2d.x + radius.x) & positive(out.mean2d.y + radius.y) &
+              (out.mean2d.x - radius.x < view.size.x) & (out.mean2d.y - radius.y < view.size.y) &
+              (max_(radius.x, radius.y) > settings.radius_clip);
+    out.radius = {ceil_(min_(radius.x, S(kLargestRadius))),
+                  ceil_(min_(radius.y, S(kLargestRadius)))};
+    visible = visible & positive(out.radius.x);
     return out;
 }
 

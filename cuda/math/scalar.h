@@ -52,24 +52,25 @@ HD double fma_(double a, double b, double c) { return a * b + c; }
 HD float select(bool where, float yes, float no) { return where ? yes : no; }
 HD double select(bool where, double yes, double no) { return where ? yes : no; }
 HD bool any(bool mask) { return mask; }
+/// What comparing two values gives: bool, or one truth value a lane.
+template <class V>
+using MaskOf = decltype(V() > V());
+HD float ceil_(float x) { return ::ceilf(x); }
+HD double ceil_(double x) { return ::ceil(x); }
 
 /// The second operand where the comparison fails, so `min_(NaN, bound)` is the bound.
-template <class S>
-HD S min_(S x, S bound) {
-    return x < bound ? x : bound;
-}
-template <class S>
-HD S max_(S x, S bound) {
-    return x > bound ? x : bound;
-}
+HD float min_(float x, float bound) { return x < bound ? x : bound; }
+HD double min_(double x, double bound) { return x < bound ? x : bound; }
+HD float max_(float x, float bound) { return x > bound ? x : bound; }
+HD double max_(double x, double bound) { return x > bound ? x : bound; }
 
 // Splats with a projected number beyond this are culled: products of two would leave float.
 constexpr double kLargest = 1e15;
 
 /// Positively phrased, so NaN is not bounded.
-template <class S>
-HD bool bounded(S x) {
-    return abs_(x) < S(kLargest);
+template <class V>
+HD MaskOf<V> bounded(V x) {
+    return abs_(x) < V(kLargest);
 }
 
 /// Cosine and sine of `turns` full turns. The whole turns are taken off first: the remainder is

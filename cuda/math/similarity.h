@@ -1,0 +1,42 @@
+// Structural similarity of two images (SSIM, Wang et al. 2004) and its derivative.
+#pragma once
+
+#include "scalar.h"
+
+GABORSPLAT_BEGIN
+
+constexpr int kSsimRadius = 5;  // an 11-pixel window, Gaussian with sigma 1.5
+constexpr double kSsimSigma = 1.5;
+constexpr double kSsimC1 = 1e-4, kSsimC2 = 9e-4;  // (0.01 L)^2, (0.03 L)^2 for values up to L = 1
+
+/// Means over the window around one pixel, of x, y, x^2 + y^2 and x y.
+template <class V>
+struct Moments {
+    V x, y, energy, product;
+};
+
+/// Similarity, and the derivative by the moments: of x, energy and product. That of y is not
+/// needed, as y is the photo.
+template <class V>
+struct Similarity {
+    V value;
+    V v_x, v_energy, v_product;
+};
+
+template <class V>
+HD Similarity<V> similarity(const Moments<V>& m) {
+    V one(1.0f), two(2.0f), c1(kSsimC1), c2(kSsimC2);
+    V squares = m.x * m.x + m.y * m.y, product = m.x * m.y;
+    V mean_top = two * product + c1, covariance_top = two * (m.product - product) + c2;
+    V mean_bottom = squares + c1, variance_bottom = m.energy - squares + c2;
+    V scale = one / (mean_bottom * variance_bottom);
+    Similarity<V> s;
+    s.value = mean_top * covariance_top * scale;
+    s.v_energy = -s.value * mean_bottom * scale;
+    s.v_product = two * mean_top * scale;
+    s.v_x = two * (m.y * (covariance_top - mean_top) * scale -
+                   m.x * s.value * (variance_bottom - mean_bottom) * scale);
+    return s;
+}
+
+GABORSPLAT_END
