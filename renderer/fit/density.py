@@ -46,9 +46,11 @@ class WaveDefaultStrategy(DefaultStrategy):
         self._max_splats = config.max_splats
         self._generator = generator
 
-    def regularization(self, raw: Parameters, state: dict[str, Any]) -> Tensor | None:
-        """None: this strategy has no part in the loss."""
-        return None
+    def regularize(
+        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
+    ) -> float:
+        """0: this strategy has no part in the loss."""
+        return 0.0
 
     def step_post_backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

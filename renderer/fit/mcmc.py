@@ -44,11 +44,18 @@ class MCMCStrategy:
         """What is carried from step to step."""
         return {"scene_scale": scene_scale, "initial_count": None}
 
-    def regularization(self, raw: Parameters, state: dict[str, Any]) -> Tensor | None:
-        """The loss that lets unneeded splats fade and shrink, a scalar (paper, section 3.5)."""
-        opacity = torch.sigmoid(raw["opacities"]).mean()
-        scale = torch.exp(raw["scales"]).mean() / state["scene_scale"]
-        return self._config.opacity_weight * opacity + self._config.scale_weight * scale
+    @torch.no_grad()
+    def regularize(
+        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
+    ) -> float:
+        """The loss that lets unneeded splats fade and shrink (paper, section 3.5): a weight times
+        the mean opacity, and one times the mean standard deviation. Adds its gradient."""
+        opacities, scales = torch.sigmoid(raw["opacities"]), torch.exp(raw["scales"])
+        opacity_weight = self._config.opacity_weight / max(1, opacities.numel())
+        scale_weight = self._config.scale_weight / state["scene_scale"] / max(1, scales.numel())
+        gradients["opacities"].add_(opacities * (1 - opacities), alpha=opacity_weight)
+        gradients["scales"].add_(scales, alpha=scale_weight)
+        return float(opacity_weight * opacities.sum() + scale_weight * scales.sum())
 
     def step_pre_backward(
         self,

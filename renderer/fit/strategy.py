@@ -17,7 +17,9 @@ class Strategy(Protocol):
 
     def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]: ...
 
-    def regularization(self, raw: Parameters, state: dict[str, Any]) -> Tensor | None: ...
+    def regularize(
+        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
+    ) -> float: ...
 
     def step_pre_backward(
         self,

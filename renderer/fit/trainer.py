@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..compat import rasterization
 from ..types import Splats
 from .config import TrainConfig
 from .data import FitInput, View
 from .fairlock import FairLock
+from .gradient import Photo, compare, draw
 from .init import initial_parameters, scene_scale
-from .losses import photometric_loss, psnr
 from .optimizer import Parameters, make_optimizers, prune_broken
 from .parameters import activate
 from .schedule import Schedule
@@ -79,6 +79,7 @@ class Trainer:
         self.skipped_steps = 0
         self.pruned_splats = 0
         self._views = data.train
+        self._settings = config.render_settings()
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
         self._generator = torch.Generator(self.device).manual_seed(config.seed)
@@ -126,31 +127,35 @@ class Trainer:
         """Loss, PSNR [dB] and whether the step was skipped."""
         step = self.steps_done
         self._enter(step)
-        photo, mask = self._photo(view)
-        color, info = self._render(view)
-        self._strategy.step_pre_backward(
-            self._raw, self._optimizers, self._strategy_state, step, info
+        photo = self._photo(view)
+        waves = self.config.gabor > 0 and self._waves_started
+        degree = self._sh_degree
+        picture = draw(self._raw, photo.camera, self._settings, sh_degree=degree, waves=waves)
+        state = self._strategy_state
+        self._strategy.step_pre_backward(self._raw, self._optimizers, state, step, picture.info)
+        weight = self.config.ssim_weight
+        judgement, gradients = compare(
+            picture, self._raw, photo, self._settings, sh_degree=degree, ssim_weight=weight
         )
-        loss = photometric_loss(color, photo, mask, self.config.ssim_weight)
-        extra = self._strategy.regularization(self._raw, self._strategy_state)
-        total = loss if extra is None else loss + extra
-        total.backward()
-        skipped = not self._finite(total)
+        loss = judgement.loss + self._strategy.regularize(self._raw, state, gradients)
+        skipped = not self._finite(loss, gradients)
         if skipped:
             self._skip(step)
         else:
             self._skipped_in_a_row = 0
-            for optimizer in self._optimizers.values():
-                optimizer.step()
-        for parameter in self._raw.values():
-            parameter.grad = None
-        if not skipped:
+            self._descend(gradients)
             self._strategy.step_post_backward(
-                self._raw, self._optimizers, self._strategy_state, step, info
+                self._raw, self._optimizers, state, step, picture.info
             )
         if skipped or self._schedule.refines(step):
-            self.pruned_splats += prune_broken(self._raw, self._optimizers, self._strategy_state)
-        return float(total.detach()), float(psnr(color.detach(), photo, mask)), skipped
+            self.pruned_splats += prune_broken(self._raw, self._optimizers, state)
+        return loss, judgement.psnr, skipped
+
+    def _descend(self, gradients: dict[str, Tensor]) -> None:
+        for name, gradient in gradients.items():
+            self._raw[name].grad = gradient
+            self._optimizers[name].step()
+            self._raw[name].grad = None
 
     def _enter(self, step: int) -> None:
         """Bring everything that depends on the step up to date."""
@@ -171,38 +176,18 @@ class Trainer:
             self._order = order.tolist()
         return self._views[self._order.pop()]
 
-    def _photo(self, view: View) -> tuple[Tensor, Tensor | None]:
+    def _photo(self, view: View) -> Photo:
         mask = view.mask()
-        photo = view.image().to(self.device).float() / 255.0
-        return photo, None if mask is None else mask.to(self.device)
-
-    def _render(self, view: View) -> tuple[Tensor, dict[str, Any]]:
-        """The view [H, W, 3] as the splats show it, and gsplat's `info`."""
-        splats = activate(self._raw)
-        camera = view.camera.to(self.device)
-        width, height = camera.size
-        waves = self.config.gabor > 0 and self._waves_started
-        colors, _, info = rasterization(
-            splats.means,
-            splats.quats,
-            splats.scales,
-            splats.opacities,
-            splats.sh,
-            camera.world_to_camera[None],
-            camera.intrinsics[None],
-            width,
-            height,
-            sh_degree=self._sh_degree,
-            packed=False,
-            backgrounds=torch.tensor([self.config.background], device=self.device),
-            rasterize_mode="antialiased" if self.config.antialiased else "classic",
-            gabor=(splats.frequencies, splats.coefficients) if waves else None,
+        return Photo(
+            view.camera.to(self.device),
+            view.image().to(self.device),
+            None if mask is None else mask.to(self.device),
         )
-        return colors[0], info
 
-    def _finite(self, loss: Tensor) -> bool:
-        sums = [p.grad.sum() for p in self._raw.values() if p.grad is not None]
-        return bool(torch.isfinite(torch.stack([loss.detach(), *sums])).all())
+    @staticmethod
+    def _finite(loss: float, gradients: dict[str, Tensor]) -> bool:
+        sums = torch.stack([gradient.sum() for gradient in gradients.values()])
+        return math.isfinite(loss) and bool(torch.isfinite(sums).all())
 
     def _skip(self, step: int) -> None:
         self.skipped_steps += 1

@@ -1,0 +1,145 @@
+"""One photo's loss and its gradient to the raw parameters: the stages of `render`, there and back.
+
+The same passes as `renderer.autograd` records, called directly: for a fit that knows what it needs,
+building a graph costs as much as some of the stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..autograd import backend
+from ..stages import Projected
+from ..types import Camera, RenderSettings
+from .losses import Judgement, judge
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What a view should look like."""
+
+    camera: Camera
+    image: Tensor  # [H, W, 3] uint8
+    mask: Tensor | None  # [H, W] bool, True where the image is valid
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A view as the splats show it, before it is compared with its photo."""
+
+    color: Tensor  # [H, W, 3]
+    info: dict[str, Any]  # what gsplat's strategies read of gsplat's `info`
+    inputs: tuple[Tensor, ...]  # of the projection
+    harmonics: tuple[Tensor, ...]  # inputs of the shading
+    blended: tuple[Tensor, ...]  # inputs of the blend
+    projected: Projected
+    tiles: Any
+    image: Tensor  # [1, H, W, 3] without background
+    transmittance: Tensor  # [1, H, W]
+
+
+@torch.no_grad()
+def draw(
+    raw: Mapping[str, Tensor],
+    camera: Camera,
+    settings: RenderSettings,
+    *,
+    sh_degree: int,
+    waves: bool,
+) -> Picture:
+    """The splats that `raw` stands for, seen by `camera`; without `waves` as plain Gaussians."""
+    passes = backend(raw["means"].device)
+    width, height = camera.size
+    kept = slice(None) if waves else slice(0, 0)
+    inputs = (
+        raw["means"],
+        raw["quats"],
+        torch.exp(raw["scales"]),
+        torch.sigmoid(raw["opacities"]),
+        raw["frequencies"][:, kept].contiguous(),
+        raw["coefficients"][:, kept].contiguous(),
+        camera.world_to_camera[None].contiguous(),
+        camera.intrinsics[None].contiguous(),
+    )
+    projected = passes.project(inputs, camera.size, settings, 0.0)
+    harmonics = (raw["means"], camera.position[None], raw["sh0"], raw["shN"])
+    colors = passes.shade(harmonics, sh_degree, projected.radii)
+    tiles = passes.bin_to_tiles(projected, camera.size, settings, gradient=True)
+    p = projected
+    blended = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
+    shape = (1, height, width, inputs[4].shape[1])
+    image, transmittance = passes.blend(blended, tiles, shape, settings)
+    color = image[0]
+    if any(settings.background):
+        color = color + transmittance[0, ..., None] * color.new_tensor(settings.background)
+    info = {
+        "means2d": p.means2d.requires_grad_(),  # a leaf, whose gradient strategies look at
+        "radii": p.radii,
+        "width": width,
+        "height": height,
+        "n_cameras": 1,
+        "gaussian_ids": None,
+    }
+    return Picture(
+        color, info, inputs, harmonics, blended, projected, tiles, image, transmittance
+    )
+
+
+@torch.no_grad()
+def compare(
+    picture: Picture,
+    raw: Mapping[str, Tensor],
+    photo: Photo,
+    settings: RenderSettings,
+    *,
+    sh_degree: int,
+    ssim_weight: float,
+) -> tuple[Judgement, dict[str, Tensor]]:
+    """How far the picture is from the photo, and the gradient of every parameter that it used.
+
+    Sets the gradient of `picture.info["means2d"]`.
+    """
+    passes = backend(raw["means"].device)
+    judgement = judge(picture.color, photo.image, photo.mask, ssim_weight)
+    v_image = judgement.gradient[None]
+    v_transmittance = torch.zeros_like(picture.transmittance)
+    if any(settings.background):
+        v_transmittance += v_image @ v_image.new_tensor(settings.background)
+    waves = picture.inputs[4].shape[1]
+    v_means2d, v_conics, v_opacities, v_colors, v_screen = passes.blend_backward(
+        picture.blended,
+        picture.tiles,
+        (picture.image, picture.transmittance, v_image, v_transmittance),
+        settings,
+        waves=waves,
+        absolute=False,
+    )
+    picture.info["means2d"].grad = v_means2d
+    radii, colors = picture.projected.radii, picture.blended[5]
+    v_means_shaded, _, v_sh0, v_rest = passes.shade_backward(
+        picture.harmonics, sh_degree, radii, colors, v_colors
+    )
+    v_depths = torch.zeros_like(picture.projected.depths)
+    v_projected = (v_means2d, v_depths, v_conics, v_opacities, v_screen)
+    v_means, v_quats, v_scales, v_opacities, v_frequencies, v_coefficients, _ = (
+        passes.project_backward(
+            picture.inputs, photo.camera.size, settings, radii, v_projected
+        )
+    )
+    scales, opacities = picture.inputs[2], picture.inputs[3]
+    gradients = {
+        "means": v_means.add_(v_means_shaded),
+        "quats": v_quats,
+        "scales": v_scales.mul_(scales),
+        "opacities": v_opacities.mul_(opacities * (1 - opacities)),
+        "sh0": v_sh0,
+        "shN": v_rest,
+    }
+    if waves:
+        gradients |= {"frequencies": v_frequencies, "coefficients": v_coefficients}
+    return judgement, gradients
