@@ -66,7 +66,7 @@ void blend_tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t 
     T tile(p, records, index);
     const int channels = D > 0 ? D : p.channels;
     Values<Cell, D * kCells> image(channels * kCells);  // [cells, D]
-    tile.walk([&](T& t, const typename T::Batch& batch) {
+    tile.walk([&](T& t, typename T::Batch& batch) {
         for (int i = 0; i < batch.items; ++i) {
             Contribution<Cell> c = t.contribute(batch, i);
             const S* color = batch.instances[batch.owner[i]].color;
@@ -131,8 +131,9 @@ class TileBackward {
 
     void run(T& tile) {
         for (int cell = 0; cell < kCells; ++cell) load_cell(tile, cell);
-        std::int64_t end = tile.walk([&](T& t, const Batch& batch) {
-            for (int i = 0; i < batch.splats; ++i) blend_splat(t, batch, i);
+        std::int64_t end = tile.walk([&](T& t, Batch& batch) {
+            for (int item = 0; item < batch.items; ++item) find_gradient(t, batch, item);
+            for (int i = 0; i < batch.splats; ++i) sum_splat(t, batch, i);
         });
         for (std::int64_t slot = end; slot < tile.last(); ++slot) clear(slot);
     }
@@ -167,48 +168,51 @@ class TileBackward {
         behind_[cell] = Cell::load(total);
     }
 
-    void blend_splat(T& tile, const Batch& batch, int i) {
+    /// Replaces an item's alpha by the gradient to alpha's logarithm and its envelope by that to
+    /// the modulation; notes its weight.
+    [[gnu::always_inline]] void find_gradient(T& tile, Batch& batch, int item) {
+        int cell = batch.cell[item];
+        const S* color = batch.instances[batch.owner[item]].color;
+        Contribution<Cell> c = tile.contribute(batch, item);
+        Cell zero(S(0)), shade = zero;  // c_i . g
+        for (int k = 0; k < channels(); ++k)
+            shade = fma_(Cell(color[k]), v_image_[cell * channels() + k], shade);
+        Cell behind = fma_(-c.weight, shade, behind_[cell]);
+        behind_[cell] = behind;
+        // before / next is 1 / (1 - alpha) where the splat is blended.
+        Cell v_alpha = c.before * fma_(-behind, reciprocal(c.next), shade);
+        auto free = c.blended & (c.raw_alpha <= Cell(S(p_.alpha_max)));
+        batch.weight[item] = c.weight;
+        batch.raw_alpha[item] = select(free, v_alpha * c.raw_alpha, zero);
+        if constexpr (Kind::kWaves > 0)
+            batch.envelope[item] = select(free, v_alpha * batch.envelope[item], zero);
+    }
+
+    void sum_splat(const T& tile, const Batch& batch, int i) {
         int begin = batch.first_item[i], end = batch.first_item[i + 1];
         if (begin == end) return clear(batch.first_slot + i);
         const Instance<S>& splat = batch.instances[i];
         Sums sums = {};
         for (int item = begin; item < end; ++item) {
-            Contribution<Cell> c = tile.contribute(batch, item);
-            Vec2<Cell> d = tile.offsets(*splat.record, batch.cell[item]);
-            add(sums, splat, batch, item, c, d);
+            int cell = batch.cell[item];
+            Vec2<Cell> d = tile.offsets(*splat.record, cell);
+            Cell v_log = batch.raw_alpha[item], px = v_log * d.x, py = v_log * d.y;
+            sums.of[0] = sums.of[0] + v_log;
+            sums.of[1] = sums.of[1] + px;
+            sums.of[2] = sums.of[2] + py;
+            sums.of[3] = fma_(px, d.x, sums.of[3]);
+            sums.of[4] = fma_(px, d.y, sums.of[4]);
+            sums.of[5] = fma_(py, d.y, sums.of[5]);
+            if constexpr (Kind::kWaves > 0)
+                Kind::add_vjp(T::waves(batch, item), batch.turns[i], d, batch.envelope[item],
+                              sums.of + kKind);
+            for (int k = 0; k < channels(); ++k) {
+                Cell& sum = D > 0 ? sums.of[kColor + k] : v_color_[k];
+                sum = fma_(batch.weight[item], v_image_[cell * channels() + k], sum);
+            }
+            if (g_.v_means2d_abs) add_absolute(splat, px, py);
         }
         store(sums, splat, batch.first_slot + i);
-    }
-
-    [[gnu::always_inline]] void add(Sums& sums, const Instance<S>& splat, const Batch& batch,
-                                    int item, const Contribution<Cell>& c, Vec2<Cell> d) {
-        int cell = batch.cell[item];
-        Cell zero(S(0)), shade = zero;  // c_i . g
-        for (int k = 0; k < channels(); ++k) {
-            Cell v = v_image_[cell * channels() + k];
-            shade = fma_(Cell(splat.color[k]), v, shade);
-            Cell& sum = D > 0 ? sums.of[kColor + k] : v_color_[k];
-            sum = fma_(c.weight, v, sum);
-        }
-        Cell behind = fma_(-c.weight, shade, behind_[cell]);
-        behind_[cell] = behind;
-        // before / next is 1 / (1 - alpha) where the splat is blended.
-        Cell v_alpha = c.before * (shade - behind / c.next);
-        auto free = c.blended & (c.raw_alpha <= Cell(S(p_.alpha_max)));
-        Cell v_log = select(free, v_alpha * c.raw_alpha, zero);
-        Cell px = v_log * d.x, py = v_log * d.y;
-        sums.of[0] = sums.of[0] + v_log;
-        sums.of[1] = sums.of[1] + px;
-        sums.of[2] = sums.of[2] + py;
-        sums.of[3] = fma_(px, d.x, sums.of[3]);
-        sums.of[4] = fma_(px, d.y, sums.of[4]);
-        sums.of[5] = fma_(py, d.y, sums.of[5]);
-        if constexpr (Kind::kWaves > 0) {
-            Cell g = select(free, v_alpha * batch.envelope[item], zero);
-            Kind::add_vjp(T::waves(batch, item), batch.turns[batch.owner[item]], d, g,
-                          sums.of + kKind);
-        }
-        if (g_.v_means2d_abs) add_absolute(splat, px, py);
     }
 
     void store(const Sums& sums, const Instance<S>& splat, std::int64_t slot) {

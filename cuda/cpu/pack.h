@@ -345,6 +345,19 @@ inline Pack<float, N> nearest(Pack<float, N> x) {
     return (x + Pack<float, N>(kRounder)) - Pack<float, N>(kRounder);
 }
 
+/// 1 / x, to 2 units in the last place.
+template <class T, int N>
+inline Pack<T, N> reciprocal(Pack<T, N> x) {
+    return Pack<T, N>(T(1)) / x;
+}
+#if defined(__AVX512F__)
+/// A guess of 14 bits and a step of Newton's; a division keeps the processor for 16 cycles.
+inline Pack16 reciprocal(Pack16 x) {
+    Pack16 guess = _mm512_rcp14_ps(x.v);
+    return guess * fma_(-x, guess, Pack16(2.0f));
+}
+#endif
+
 /// Exact for |x| < 2^22 in float.
 template <int N>
 inline Pack<float, N> ceil_(Pack<float, N> x) {

@@ -104,6 +104,7 @@ class Tile {
         S waves[kWaveNumbers > 0 ? kWaveNumbers : 1][kRoom];
         Cell raw_alpha[kRoom];
         Cell envelope[kWaveNumbers > 0 && Gradient ? kRoom : 1];  // times opacity
+        Cell weight[Gradient ? kRoom : 1];                        // for `blend` to use
     };
 
     Tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t index)
