@@ -15,7 +15,7 @@ import torch
 import tyro
 from rich.progress import track
 
-from renderer.render import render
+from renderer.render import render_bytes
 from renderer.types import Camera, RenderSettings, Splats
 from scenes import InputError, replacing
 from viewer.camera import bounds_of_splats
@@ -96,8 +96,8 @@ class Render:
 @torch.no_grad()
 def _picture(splats: Splats, camera: Camera, settings: RenderSettings) -> Picture:
     """[H, W, 3] BGR."""
-    color = render(splats, camera, settings).color.clamp(0, 1)
-    return np.ascontiguousarray((color * 255 + 0.5).byte().numpy()[..., ::-1])
+    picture = render_bytes(splats, camera, settings).cpu().numpy()
+    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def _write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int) -> None:

@@ -2,6 +2,7 @@
 
 from .compat import rasterization as rasterization
 from .render import render as render
+from .render import render_bytes as render_bytes
 from .types import Camera as Camera
 from .types import Frame as Frame
 from .types import RenderSettings as RenderSettings

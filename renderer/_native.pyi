@@ -90,6 +90,15 @@ def blend(
     transmittance: Tensor,
     /,
 ) -> None: ...
+def blend_bytes(
+    inputs: Sequence[Tensor],
+    options: BlendOptions,
+    splat_ids: Tensor,
+    offsets: Tensor,
+    background: list[float],
+    bytes: Tensor,
+    /,
+) -> None: ...
 def blend_backward(
     inputs: Sequence[Tensor],
     options: BlendOptions,

@@ -32,8 +32,10 @@ def _project_options(
     )
 
 
-def _blend_options(waves: int, image: Tensor, settings: RenderSettings) -> _native.BlendOptions:
-    cameras, height, width, _ = image.shape
+def _blend_options(
+    shape: tuple[int, int, int, int], settings: RenderSettings
+) -> _native.BlendOptions:
+    cameras, height, width, waves = shape
     return _native.BlendOptions(
         waves=waves,
         cameras=cameras,
@@ -129,14 +131,29 @@ def blend(
 
     `inputs` are radii, means2d, conics, opacities, cutoffs, colors [M, D], screen.
     """
-    *pixels, waves = shape
+    *pixels, _ = shape
     _, *rest = inputs
     colors = rest[4]
     image = colors.new_empty(*pixels, colors.shape[-1])
     transmittance = colors.new_empty(*pixels)
-    options = _blend_options(waves, image, settings)
+    options = _blend_options(shape, settings)
     _native.blend(rest, options, tiles.splat_ids, tiles.offsets, image, transmittance)
     return image, transmittance
+
+
+def blend_bytes(
+    inputs: Sequence[Tensor],
+    tiles: Tiles,
+    shape: tuple[int, int, int, int],
+    settings: RenderSettings,
+) -> Tensor:
+    """As `blend`, of 3 channels over the background: [C, H, W, 3] uint8."""
+    _, *rest = inputs
+    image = torch.empty(*shape[:3], 3, dtype=torch.uint8)
+    background = [float(value) for value in settings.background]
+    options = _blend_options(shape, settings)
+    _native.blend_bytes(rest, options, tiles.splat_ids, tiles.offsets, background, image)
+    return image
 
 
 def blend_backward(
@@ -156,9 +173,10 @@ def blend_backward(
     v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
     if absolute:
         v_inputs.append(torch.empty_like(means2d))
+    cameras, height, width = transmittance.shape
     _native.blend_backward(
         rest,
-        _blend_options(waves, image, settings),
+        _blend_options((cameras, height, width, waves), settings),
         tiles.splat_ids,
         tiles.offsets,
         image,

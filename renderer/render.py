@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .autograd import bin_to_tiles, blend, project, shade
-from .stages import Views
+from .autograd import backend, bin_to_tiles, blend, project, shade
+from .stages import Projected, Tiles, Views
 from .types import Camera, Frame, RenderSettings, Splats
 
 _DEFAULTS = RenderSettings()
@@ -22,14 +22,9 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
         ValueError: tensors of mixed type or device, or on a device without a backend.
     """
     width, height = camera.size
-    views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
-    degree = splats.sh_degree
-    if settings.sh_degree is not None:
-        degree = min(degree, settings.sh_degree)
-
-    projected = project(splats.geometry, views, settings)
-    colors = shade(splats.means, splats.sh, views, projected.radii, degree)
-    tiles = bin_to_tiles(projected, camera.size, settings)
+    inputs = (*splats.tensors().values(), camera.world_to_camera)
+    gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+    projected, colors, tiles = _prepared(splats, camera, settings, gradient=gradient)
     channels = torch.cat([colors, projected.depths[..., None]], dim=-1)
     image, transmittance = blend(
         projected, channels, tiles, (1, height, width, splats.waves), settings
@@ -42,3 +37,32 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
     drawn = alpha > 0
     depth = torch.where(drawn, image[0, ..., 3] / torch.where(drawn, alpha, 1), 0)
     return Frame(color, alpha, depth)
+
+
+@torch.no_grad()
+def render_bytes(
+    splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS
+) -> torch.Tensor:
+    """The colours that `render` gives, as [H, W, 3] uint8, ready to be shown or saved.
+
+    Leaves out what only depth, alpha and gradients need. Raises as `render` does.
+    """
+    width, height = camera.size
+    p, colors, tiles = _prepared(splats, camera, settings, gradient=False)
+    inputs = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
+    shape = (1, height, width, splats.waves)
+    return backend(colors.device).blend_bytes(inputs, tiles, shape, settings)[0]
+
+
+def _prepared(
+    splats: Splats, camera: Camera, settings: RenderSettings, *, gradient: bool
+) -> tuple[Projected, torch.Tensor, Tiles]:
+    """All that comes before blending: projected splats, their colours and the tiles' lists."""
+    views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
+    degree = splats.sh_degree
+    if settings.sh_degree is not None:
+        degree = min(degree, settings.sh_degree)
+    projected = project(splats.geometry, views, settings)
+    colors = shade(splats.means, splats.sh, views, projected.radii, degree)
+    tiles = bin_to_tiles(projected, camera.size, settings, gradient=gradient)
+    return projected, colors, tiles

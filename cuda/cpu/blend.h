@@ -59,6 +59,34 @@ void with_channels(int channels, const Visitor& visit) {
     visit(Channels<0>{});
 }
 
+template <class S, class T, class Cell>
+void store_floats(const BlendParams<S>& p, const T& tile, int cell, const Cell* colors) {
+    S lanes[kCellPixels];
+    for (int k = 0; k < p.channels; ++k) {
+        colors[k].store(lanes);
+        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+            p.image[pixel * p.channels + k] = lanes[lane];
+        });
+    }
+    tile.transmittance()[cell].store(lanes);
+    tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+        p.transmittance[pixel] = lanes[lane];
+    });
+}
+
+template <class S, class T, class Cell>
+void store_bytes(const BlendParams<S>& p, const T& tile, int cell, const Cell* colors) {
+    S lanes[kCellPixels];
+    for (int k = 0; k < 3; ++k) {
+        Cell value = fma_(tile.transmittance()[cell], Cell(S(p.background[k])), colors[k]);
+        value = min_(max_(value, Cell(S(0))), Cell(S(1)));
+        fma_(value, Cell(S(255)), Cell(S(0.5))).store(lanes);
+        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
+            p.bytes[3 * pixel + k] = std::uint8_t(lanes[lane]);
+        });
+    }
+}
+
 template <class Kind, int D, class S>
 void blend_tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t index) {
     using T = Tile<Kind, S, false>;
@@ -76,18 +104,12 @@ void blend_tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t 
             }
         }
     });
-    S lanes[kCellPixels];
     for (int cell = 0; cell < kCells; ++cell) {
-        for (int k = 0; k < channels; ++k) {
-            image[cell * channels + k].store(lanes);
-            tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-                p.image[pixel * channels + k] = lanes[lane];
-            });
-        }
-        tile.transmittance()[cell].store(lanes);
-        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-            p.transmittance[pixel] = lanes[lane];
-        });
+        const Cell* colors = &image[cell * channels];
+        if (p.bytes)
+            store_bytes(p, tile, cell, colors);
+        else
+            store_floats(p, tile, cell, colors);
     }
 }
 

@@ -227,20 +227,21 @@ struct BlendOptions {
     double alpha_min, alpha_max, transmittance_min;
 };
 
+/// All but what the blend writes, or reads on its way back.
 template <class S>
 BlendParams<S> blend_params(const std::vector<Array<const S>>& in, const BlendOptions& o,
                             const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
-                            const Array<S>& image, const Array<S>& transmittance) {
+                            int channels) {
     if (in.size() != 6) throw std::invalid_argument("blending takes 6 input arrays");
-    BlendParams<S> p;
-    std::int64_t m = in[2].size(), pixels = std::int64_t(o.cameras) * o.width * o.height;
+    BlendParams<S> p = {};
+    std::int64_t m = in[2].size();
     std::int64_t tiles = std::int64_t((o.width + kTileSize - 1) / kTileSize) *
                          ((o.height + kTileSize - 1) / kTileSize);
     p.cameras = o.cameras;
     p.splats = m;
     p.instances = ids.size();
     p.waves = o.waves;
-    p.channels = pixels ? static_cast<int>(image.size() / pixels) : 0;
+    p.channels = channels;
     p.width = o.width, p.height = o.height;
     p.alpha_min = o.alpha_min, p.alpha_max = o.alpha_max;
     p.transmittance_min = o.transmittance_min;
@@ -248,13 +249,35 @@ BlendParams<S> blend_params(const std::vector<Array<const S>>& in, const BlendOp
     p.conics = data(in[1], 3 * m, "conics");
     p.opacities = data(in[2], m, "opacities");
     p.cutoffs = data(in[3], m, "cutoffs");
-    p.colors = data(in[4], p.channels * m, "colors");
+    p.colors = data(in[4], channels * m, "colors");
     p.screen = data(in[5], screen_size(o.waves) * m, "screen");
     p.splat_ids = data(ids, p.instances, "splat ids");
     p.offsets = data(offsets, o.cameras * tiles + 1, "tile offsets");
-    p.image = data(image, p.channels * pixels, "image");
+    return p;
+}
+
+template <class S>
+BlendParams<S> blend_params(const std::vector<Array<const S>>& in, const BlendOptions& o,
+                            const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
+                            const Array<S>& image, const Array<S>& transmittance) {
+    std::int64_t pixels = std::int64_t(o.cameras) * o.width * o.height;
+    int channels = pixels ? static_cast<int>(image.size() / pixels) : 0;
+    BlendParams<S> p = blend_params(in, o, ids, offsets, channels);
+    p.image = data(image, channels * pixels, "image");
     p.transmittance = data(transmittance, pixels, "transmittance");
     return p;
+}
+
+template <class S>
+void blend_bytes(const std::vector<Array<const S>>& in, const BlendOptions& options,
+                 const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
+                 const std::vector<double>& background, const Array<std::uint8_t>& bytes) {
+    if (background.size() != 3) throw std::invalid_argument("a background has 3 channels");
+    BlendParams<S> p = blend_params(in, options, ids, offsets, 3);
+    p.bytes = data(bytes, 3 * p.cameras * p.width * p.height, "bytes");
+    for (int k = 0; k < 3; ++k) p.background[k] = background[k];
+    nb::gil_scoped_release release;
+    passes_for<S>().blend(p);
 }
 
 template <class S>
@@ -339,6 +362,7 @@ void bind_passes(nb::module_& m) {
     bind_pass(m, "shade_backward", &shade_backward<S>);
     bind_pass(m, "bin_to_tiles", &bin_to_tiles<S>);
     bind_pass(m, "blend", &blend<S>);
+    bind_pass(m, "blend_bytes", &blend_bytes<S>);
     bind_pass(m, "blend_backward", &blend_backward<S>);
     bind_pass(m, "photometric_loss", &photometric_loss<S, S>);
     bind_pass(m, "photometric_loss", &photometric_loss<S, std::uint8_t>);

@@ -129,6 +129,9 @@ struct BlendParams {
     const std::int64_t* offsets;    // [C * tiles + 1] into splat_ids
     S* image;                       // [C, height, width, D]
     S* transmittance;               // [C, height, width]
+    // Or, instead of both, the first 3 channels over the background.
+    std::uint8_t* bytes;  // [C, height, width, 3] 255 for 1
+    double background[3];
 };
 
 template <class S>
