@@ -12,25 +12,36 @@ LEAF = 64
 def neighbour_distance(points: Tensor, count: int = 3) -> Tensor:
     """[P] mean distance of every point of [P, 3] to its `count` nearest others.
 
-    With P <= count the mean is over the others there are, and 0 for a single point. A hundred
-    thousand points take seconds: leaves of a k-d tree are compared only with leaves near enough.
+    With P <= count the mean is over the others there are, and 0 for a single point.
     """
-    others = min(count, len(points) - 1)
-    if others < 1:
+    if min(count, len(points) - 1) < 1:
         return torch.zeros(len(points))
+    return neighbour_distances(points, count).mean(dim=-1).float()
+
+
+def neighbour_distances(points: Tensor, count: int = 3) -> Tensor:
+    """[P, min(count, P - 1)] distances of every point of [P, 3] to its nearest others, ascending,
+    float64.
+
+    A hundred thousand points take seconds: leaves of a k-d tree are compared only with leaves near
+    enough.
+    """
+    others = max(0, min(count, len(points) - 1))
     points = points.detach().double().cpu()
     leaves = _leaves(points)
     low = torch.stack([points[leaf].amin(0) for leaf in leaves])
     high = torch.stack([points[leaf].amax(0) for leaf in leaves])
-    result = torch.empty(len(points), dtype=torch.float64)
+    result = torch.empty(len(points), others, dtype=torch.float64)
+    if others == 0:
+        return result
     for leaf, box_low, box_high in zip(leaves, low, high, strict=True):
         own = points[leaf]
         reach = _nearest(own, own, others)[:, -1].max() if len(leaf) > others else torch.inf
         gap = torch.maximum(low - box_high, box_low - high).clamp_min(0).norm(dim=-1)
         near = torch.nonzero(gap <= reach).squeeze(-1).tolist()
         candidates = points[torch.cat([leaves[index] for index in near])]
-        result[leaf] = _nearest(own, candidates, others).mean(dim=-1)
-    return result.float()
+        result[leaf] = _nearest(own, candidates, others)
+    return result
 
 
 def _nearest(points: Tensor, candidates: Tensor, count: int) -> Tensor:
