@@ -9,8 +9,6 @@ FILE it writes them with the machine and the versions.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -18,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import tyro
+from report import write
 from rich.table import Table
 
 from gaborsplat.console import console
-from gaborsplat.devices import machine, peak_memory, versions
+from gaborsplat.devices import machine, peak_memory
 from renderer.fit import TrainConfig, Trainer, evaluate
 from scenes import load_capture
 
@@ -81,13 +80,6 @@ def learn_apart(scene: Path, waves: int, options: Options) -> dict[str, Any]:
         return pool.submit(learn, scene, waves, options).result()
 
 
-def commit() -> str:
-    """What was measured; "unknown" outside a clone."""
-    command = ["git", "describe", "--always", "--dirty"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return result.stdout.strip() or "unknown"
-
-
 def show(runs: list[dict[str, Any]]) -> None:
     """A table, and what each run gains over the first of its scene."""
     table = Table("scene", "K", *(f"PSNR @{step}" for step in runs[0]["psnr"]), "SSIM", "seconds")
@@ -122,14 +114,7 @@ def main() -> None:
     console.print(machine())
     show(runs)
     if options.json is not None:
-        document = {
-            "commit": commit(),
-            "machine": machine(),
-            "versions": versions(),
-            "runs": runs,
-        }
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write(options.json, runs)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import tyro
-from common import ScalarLoop, Workload, bytes_per_second, floor_seconds, load, summary, timed, write
+from peer import ScalarLoop, bytes_per_second, floor_seconds
+from report import summary, timed, write
 from rich.table import Table
+from workload import Workload, load
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
@@ -54,7 +57,6 @@ def serve(pipe: Connection, garden: Path | None) -> None:
     import torch
 
     from renderer import _native
-    from renderer.fit.parameters import deactivate
     from renderer.render import render_bytes
     from renderer.types import RenderSettings
 
@@ -66,23 +68,24 @@ def serve(pipe: Connection, garden: Path | None) -> None:
     scenes: dict[Workload, Any] = {}
     while (job := pipe.recv()) is not None:
         if job.work not in scenes:
-            splats, camera = load(job.work, garden)
-            scenes[job.work] = (splats, camera, deactivate(splats))
-        splats, camera, _ = scenes[job.work]
+            scenes[job.work] = load(job.work, garden)
+        splats, camera = scenes[job.work]
         torch.set_num_threads(job.threads)
         if _native.threads() != job.threads:
             _native.set_threads(job.threads)
-        if job.backward:
-            pipe.send(timed(lambda: there_and_back(splats, camera, RenderSettings())))
-        else:
-            pipe.send(timed(lambda: render_bytes(splats, camera)))
+        pass_ = there_and_back if job.backward else render_bytes
+        pipe.send(timed(partial(pass_, splats, camera, RenderSettings())))
 
 
 def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     """Forward, and backward to all parameters of the splats."""
     from renderer import cpu
 
-    inputs = (*vars(splats.geometry).values(), camera.world_to_camera[None], camera.intrinsics[None])
+    inputs = (
+        *vars(splats.geometry).values(),
+        camera.world_to_camera[None],
+        camera.intrinsics[None],
+    )
     p = cpu.project(inputs, camera.size, settings, 0.0)
     harmonics = (splats.means, camera.position[None], splats.sh)
     colors = cpu.shade(harmonics, splats.sh_degree, p.radii)
@@ -90,8 +93,8 @@ def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     blended = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
     shape = (1, camera.size[1], camera.size[0], splats.waves)
     image, transmittance = cpu.blend(blended, tiles, shape, settings)
-    outputs = (image, transmittance, image.new_ones(image.shape), transmittance.new_zeros(1, 1, 1))
-    outputs = (*outputs[:3], transmittance.new_zeros(transmittance.shape))
+    ones, zeros = image.new_ones(image.shape), transmittance.new_zeros(transmittance.shape)
+    outputs = (image, transmittance, ones, zeros)
     v_means2d, v_conics, v_opacities, v_colors, v_screen = cpu.blend_backward(
         blended, tiles, outputs, settings, waves=splats.waves, absolute=False
     )
@@ -103,7 +106,9 @@ def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
 def jobs_of(options: Options, isas: list[str]) -> list[Job]:
     """All configurations."""
     scene, size = ("garden", (648, 420)) if options.garden else ("100000", (648, 420))
-    waves, degrees, threads = ((0, 2), (0,), (2,)) if options.quick else ((0, 1, 2, 4), (0, 3), (1, 2))
+    waves, degrees, threads = ((0, 1, 2, 4), (0, 3), (1, 2))
+    if options.quick:
+        waves, degrees, threads = ((0, 2), (0,), (2,))
     works = [Workload(scene, size, k, degree) for k in waves for degree in degrees]
     works += [Workload("50000", (480, 270), k, 0) for k in (0, 2)]
     return [
@@ -163,17 +168,18 @@ def measure(options: Options) -> list[dict[str, Any]]:
 
 def show(results: list[dict[str, Any]]) -> None:
     """A table."""
-    columns = ("scene", "K", "SH", "isa", "threads", "", "ms", "p5", "p95")
-    table = Table(*columns, "scalar loop / ours", "ours / floor of 2 threads")
+    console.print("x scalar: how much longer the scalar loop takes; x floor: of two threads' floor")
+    columns = ("scene", "K", "SH", "isa", "thr", "", "ms", "p5", "p95", "x scalar", "x floor")
+    table = Table(*columns, box=None, padding=(0, 1, 0, 0))
     for run in results:
         work = run["work"]
         table.add_row(
-            f"{work['scene']} {work['size'][0]}x{work['size'][1]}",
+            work["scene"],
             str(work["waves"]),
             str(work["degree"]),
             run["isa"],
             str(run["threads"]),
-            "forward + backward" if run["backward"] else "forward",
+            "fwd+bwd" if run["backward"] else "fwd",
             *(f"{run['ms'][key]:.1f}" for key in ("median", "p5", "p95")),
             f"{run['times_scalar']:.1f}",
             f"{run['times_floor']:.1f}",

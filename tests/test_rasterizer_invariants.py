@@ -17,7 +17,7 @@ from torch import Tensor
 
 from renderer import _native
 from renderer.compat import rasterization
-from renderer.render import render
+from renderer.render import render, render_bytes
 from renderer.types import WAVE_COUNTS, Camera, RenderSettings, Splats
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
@@ -141,6 +141,28 @@ def test_the_threshold_of_alpha_is_exact_up_to_rounding(
     assert torch.equal(drawn.alpha.nonzero().cpu(), torch.tensor([[14, 20]]))
     skipped = render(synthetic.dot(opacity=below, dtype=dtype).to(device), camera, settings)
     assert not skipped.alpha.any()
+
+
+@DTYPES
+def test_bytes_are_the_rounded_colours(waves: int, dtype: torch.dtype, device: torch.device):
+    splats, camera = scene(50, waves, dtype, device)
+    settings = RenderSettings(background=(0.1, 0.5, 1.0))
+    color = render(splats, camera, settings).color.clamp(0, 1)
+    levels = (255 * color + 0.5).to(torch.uint8)
+    difference = render_bytes(splats, camera, settings).int() - levels.int()
+    assert difference.abs().max() <= 1
+    assert (difference != 0).float().mean() < 1e-3  # halves are rounded either way
+
+
+@DTYPES
+def test_tiles_without_lists_for_the_gradient_draw_the_same_picture(
+    waves: int, dtype: torch.dtype, device: torch.device
+):
+    splats, camera = scene(50, waves, dtype, device)
+    with torch.no_grad():
+        shown = render(splats, camera)
+    watched = render(splats.map(lambda tensor: tensor.requires_grad_()), camera)
+    assert_frames_equal(shown, watched)
 
 
 @DTYPES

@@ -194,7 +194,8 @@ class Binner {
             bins.first_slot = Array1<std::int64_t>(p_.cameras * p_.splats + 1);
             bins.first_slot[0] = 0;
         }
-        for (std::int64_t camera = 0; camera < p_.cameras; ++camera) add_camera(camera, *work, bins);
+        for (std::int64_t camera = 0; camera < p_.cameras; ++camera)
+            add_camera(camera, *work, bins);
         BinWorkspace<S>::give_back(std::move(work));
         return bins;
     }

@@ -69,9 +69,8 @@ void store_floats(const BlendParams<S>& p, const T& tile, int cell, const Cell* 
         });
     }
     tile.transmittance()[cell].store(lanes);
-    tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-        p.transmittance[pixel] = lanes[lane];
-    });
+    tile.for_pixels(cell,
+                    [&](int lane, std::int64_t pixel) { p.transmittance[pixel] = lanes[lane]; });
 }
 
 template <class S, class T, class Cell>

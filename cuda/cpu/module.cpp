@@ -181,9 +181,8 @@ void shade_backward(const std::vector<Array<const S>>& in, int degree,
     g.v_means = data(v_in[0], 3 * p.splats, "v_means");
     g.v_positions = data(v_in[1], 3 * p.cameras, "v_positions");
     g.v_sh0 = data(v_in[2], p.splats * p.sh0_width, "v_sh");
-    g.v_sh_rest = in.size() == 4
-                      ? data(v_in[3], p.splats * p.rest_width, "v_sh of degree 1 and up")
-                      : g.v_sh0 + 3;
+    g.v_sh_rest = in.size() == 4 ? data(v_in[3], p.splats * p.rest_width, "v_sh of degree 1 and up")
+                                 : g.v_sh0 + 3;
     nb::gil_scoped_release release;
     passes_for<S>().shade_backward(p, g);
 }
@@ -292,9 +291,9 @@ void blend(const std::vector<Array<const S>>& in, const BlendOptions& options,
 template <class S>
 void blend_backward(const std::vector<Array<const S>>& in, const BlendOptions& options,
                     const Array<std::int32_t>& ids, const Array<std::int64_t>& offsets,
-                    const Array<S>& image, const Array<S>& transmittance, const std::vector<Array<const S>>& v_out,
-                    const Array<std::int32_t>& slots, const Array<std::int64_t>& first_slot,
-                    const std::vector<Array<S>>& v_in) {
+                    const Array<S>& image, const Array<S>& transmittance,
+                    const std::vector<Array<const S>>& v_out, const Array<std::int32_t>& slots,
+                    const Array<std::int64_t>& first_slot, const std::vector<Array<S>>& v_in) {
     BlendParams<S> p = blend_params(in, options, ids, offsets, image, transmittance);
     if (v_out.size() != 2 || v_in.size() < 5)
         throw std::invalid_argument("blending backward takes 2 gradients and fills 5 or 6");
@@ -390,8 +389,8 @@ NB_MODULE(_native, m) {
             "__init__",
             [](BlendOptions* self, int waves, int cameras, int width, int height, double alpha_min,
                double alpha_max, double transmittance_min) {
-                new (self) BlendOptions{waves,     cameras,   width,            height,
-                                        alpha_min, alpha_max, transmittance_min};
+                new (self) BlendOptions{waves,     cameras,          width, height, alpha_min,
+                                        alpha_max, transmittance_min};
             },
             nb::kw_only(), nb::arg("waves"), nb::arg("cameras"), nb::arg("width"),
             nb::arg("height"), nb::arg("alpha_min"), nb::arg("alpha_max"),

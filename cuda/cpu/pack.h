@@ -98,17 +98,17 @@ struct Pack<T, N, true> {
     }
 };
 
-#define GABORSPLAT_BINARY(Result, name, expression)                                     \
-    template <class T, int N>                                                           \
-    [[gnu::always_inline]] inline Result<T, N> name(Pack<T, N> a, Pack<T, N> b) {       \
-        if constexpr (Pack<T, N>::kSplit)                                               \
-            return {name(a.low, b.low), name(a.high, b.high)};                          \
-        else                                                                            \
-            return {expression};                                                        \
+#define GABORSPLAT_BINARY(Result, name, expression)                               \
+    template <class T, int N>                                                     \
+    [[gnu::always_inline]] inline Result<T, N> name(Pack<T, N> a, Pack<T, N> b) { \
+        if constexpr (Pack<T, N>::kSplit)                                         \
+            return {name(a.low, b.low), name(a.high, b.high)};                    \
+        else                                                                      \
+            return {expression};                                                  \
     }
 GABORSPLAT_BINARY(Pack, operator+, a.v + b.v)
 GABORSPLAT_BINARY(Pack, operator-, a.v - b.v)
-GABORSPLAT_BINARY(Pack, operator*, a.v * b.v)
+GABORSPLAT_BINARY(Pack, operator*, a.v* b.v)
 GABORSPLAT_BINARY(Pack, operator/, a.v / b.v)
 GABORSPLAT_BINARY(Mask, operator>, a.v > b.v)
 GABORSPLAT_BINARY(Mask, operator>=, a.v >= b.v)
@@ -229,15 +229,9 @@ inline Mask16 operator&(Mask16 a, Mask16 b) { return {_kand_mask16(a.v, b.v)}; }
 inline Mask16 operator|(Mask16 a, Mask16 b) { return {_kor_mask16(a.v, b.v)}; }
 inline Mask16 operator~(Mask16 a) { return {_knot_mask16(a.v)}; }
 inline unsigned bits(Mask16 mask) { return mask.v; }
-inline Mask16 operator>(Pack16 a, Pack16 b) {
-    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)};
-}
-inline Mask16 operator>=(Pack16 a, Pack16 b) {
-    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)};
-}
-inline Mask16 operator==(Pack16 a, Pack16 b) {
-    return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)};
-}
+inline Mask16 operator>(Pack16 a, Pack16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ)}; }
+inline Mask16 operator>=(Pack16 a, Pack16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ)}; }
+inline Mask16 operator==(Pack16 a, Pack16 b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 inline Pack16 select(Mask16 where, Pack16 yes, Pack16 no) {
     return _mm512_mask_blend_ps(where.v, no.v, yes.v);
 }
@@ -452,14 +446,14 @@ inline CosSin<Pack<float, N>> cos_sin_turns(Pack<float, N> turns) {
     return {fma_(c, c, -(s * s)), P(2.0f) * s * c};
 }
 
-#define GABORSPLAT_BY_LANES(name)                                 \
-    template <int N>                                              \
-    inline Pack<double, N> name(Pack<double, N> x) {              \
-        if constexpr (Pack<double, N>::kSplit)                    \
-            return {name(x.low), name(x.high)};                   \
-        else                                                      \
+#define GABORSPLAT_BY_LANES(name)                                      \
+    template <int N>                                                   \
+    inline Pack<double, N> name(Pack<double, N> x) {                   \
+        if constexpr (Pack<double, N>::kSplit)                         \
+            return {name(x.low), name(x.high)};                        \
+        else                                                           \
             for (int i = 0; i < N; ++i) x.v[i] = name(double(x.v[i])); \
-        return x;                                                 \
+        return x;                                                      \
     }
 GABORSPLAT_BY_LANES(exp2_)
 GABORSPLAT_BY_LANES(exp_)

@@ -66,9 +66,9 @@ struct ShadeParams {
 
 template <class S>
 struct ShadeGradients {
-    const S* v_colors;  // [C, N, 3]
-    S* v_means;         // [N, 3]
-    S* v_positions;     // [C, 3]
+    const S* v_colors;     // [C, N, 3]
+    S* v_means;            // [N, 3]
+    S* v_positions;        // [C, 3]
     S *v_sh0, *v_sh_rest;  // laid out as their values
 };
 

@@ -14,7 +14,7 @@ GABORSPLAT_BEGIN
 template <class T>
 class Scratch {
   public:
-    explicit Scratch(std::int64_t count) : block_(std::move(kept())) {
+    explicit Scratch(std::int64_t count) : block_(std::exchange(kept(), {})) {
         std::size_t wanted = static_cast<std::size_t>(count);
         // A block much larger than what is asked for goes back to the system.
         if (block_.count >= wanted && block_.count / 8 <= wanted) return;

@@ -75,9 +75,10 @@ void shade_backward(const ShadeParams<S>& p, const ShadeGradients<S>& g) {
             auto visible = [&](std::int64_t i) { return radii[2 * i] != 0; };
             for_packs<S>(begin, end, visible, [&](const Rows<S>& rows) {
                 std::int64_t at = 3 * camera * p.splats;
-                auto v = shade_vjp(p.degree, rows.load3(p.means) - position,
-                                   [&](int j) { return load_harmonic(p, rows, j); },
-                                   rows.load3(p.colors + at), rows.load3(g.v_colors + at));
+                auto v = shade_vjp(
+                    p.degree, rows.load3(p.means) - position,
+                    [&](int j) { return load_harmonic(p, rows, j); }, rows.load3(p.colors + at),
+                    rows.load3(g.v_colors + at));
                 add_coefficients(p, g, rows, v);
                 rows.add3(g.v_means, v.direction);
                 S lanes[3][V::kSize];

@@ -230,8 +230,7 @@ class Tile {
         Cell along_y = min_(max_(Cell(splat.slope_y) * x, top), bottom);
         Cell most = max_(quadratic(splat.log_alpha, Vec2<Cell>{x, along_y}),
                          quadratic(splat.log_alpha, Vec2<Cell>{along_x, y}));
-        unsigned cells =
-            bits(most >= Cell(splat.least - splat.log_alpha.peak)) & open_cells_;
+        unsigned cells = bits(most >= Cell(splat.least - splat.log_alpha.peak)) & open_cells_;
 
         int at = batch.items;
         batch.items += __builtin_popcount(cells);

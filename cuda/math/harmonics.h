@@ -63,8 +63,8 @@ struct ShadeGradient {
     S basis[16];
 };
 template <class S, class Coefficients>
-HD ShadeGradient<S> shade_vjp(int degree, Vec3<S> direction, const Coefficients& sh,
-                              Vec3<S> color, Vec3<S> v_color) {
+HD ShadeGradient<S> shade_vjp(int degree, Vec3<S> direction, const Coefficients& sh, Vec3<S> color,
+                              Vec3<S> v_color) {
     ShadeGradient<S> out;
     S zero = S(0);
     out.color = {select(color.x > zero, v_color.x, zero), select(color.y > zero, v_color.y, zero),

@@ -153,8 +153,7 @@ struct Gabor {
     HD static V modulation(const S* screen, const Waves<V>& waves, const Turns<V>& turns) {
         V m(screen[2]);
         for (int k = 0; k < K; ++k)
-            m = fma_(waves.value(k), turns.of[k].cosine,
-                     fma_(waves.slope(k), turns.of[k].sine, m));
+            m = fma_(waves.value(k), turns.of[k].cosine, fma_(waves.slope(k), turns.of[k].sine, m));
         return m;
     }
 

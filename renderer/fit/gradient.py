@@ -85,9 +85,7 @@ def draw(
         "n_cameras": 1,
         "gaussian_ids": None,
     }
-    return Picture(
-        color, info, inputs, harmonics, blended, projected, tiles, image, transmittance
-    )
+    return Picture(color, info, inputs, harmonics, blended, projected, tiles, image, transmittance)
 
 
 @torch.no_grad()
@@ -127,9 +125,7 @@ def compare(
     v_depths = torch.zeros_like(picture.projected.depths)
     v_projected = (v_means2d, v_depths, v_conics, v_opacities, v_screen)
     v_means, v_quats, v_scales, v_opacities, v_frequencies, v_coefficients, _ = (
-        passes.project_backward(
-            picture.inputs, photo.camera.size, settings, radii, v_projected
-        )
+        passes.project_backward(picture.inputs, photo.camera.size, settings, radii, v_projected)
     )
     scales, opacities = picture.inputs[2], picture.inputs[3]
     gradients = {

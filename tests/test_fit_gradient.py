@@ -1,0 +1,76 @@
+"""The training step's direct path through the passes, against autograd's."""
+
+from __future__ import annotations
+
+import pytest
+import synthetic
+import torch
+from tolerances import GRADIENT, assert_gradients_close
+from torch.nn import Parameter
+
+from renderer.compat import rasterization
+from renderer.fit.gradient import Photo, compare, draw
+from renderer.fit.losses import photometric_loss
+from renderer.fit.parameters import activate, deactivate
+from renderer.types import RenderSettings
+
+DEGREE = 2
+WEIGHT = 0.3
+
+
+@pytest.mark.parametrize("background", [(0.0, 0.0, 0.0), (0.2, 0.9, 0.4)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_gradient_of_a_training_step_is_that_of_autograd(
+    waves: int, background: tuple[float, float, float], masked: bool
+):
+    raw = {
+        name: Parameter(tensor)
+        for name, tensor in deactivate(synthetic.cloud(60, waves, degree=DEGREE)).items()
+    }
+    camera = synthetic.camera()
+    width, height = camera.size
+    image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
+    mask = torch.rand(height, width) > 0.2 if masked else None
+    settings = RenderSettings(background=background)
+
+    photo = Photo(camera, image, mask)
+    picture = draw(raw, camera, settings, sh_degree=DEGREE, waves=True)
+    judgement, gradients = compare(
+        picture, raw, photo, settings, sh_degree=DEGREE, ssim_weight=WEIGHT
+    )
+
+    splats = activate(raw)
+    color, _, info = rasterization(
+        splats.means,
+        splats.quats,
+        splats.scales,
+        splats.opacities,
+        splats.sh,
+        camera.world_to_camera[None],
+        camera.intrinsics[None],
+        width,
+        height,
+        sh_degree=DEGREE,
+        packed=False,
+        backgrounds=torch.tensor([background], dtype=torch.float64),
+        gabor=(splats.frequencies, splats.coefficients),
+    )
+    info["means2d"].retain_grad()
+    loss = photometric_loss(color[0], image.double() / 255, mask, WEIGHT)
+    loss.backward()
+
+    assert judgement.loss == pytest.approx(loss.item(), rel=1e-12)
+    expected = {name: tensor.grad for name, tensor in raw.items() if tensor.numel()}
+    actual = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
+    assert_gradients_close(actual, expected, GRADIENT)
+    seen = {"means2d": picture.info["means2d"].grad}
+    assert_gradients_close(seen, {"means2d": info["means2d"].grad}, GRADIENT)
+
+
+def test_without_waves_the_splats_are_drawn_as_gaussians():
+    splats = synthetic.cloud(40, 2)
+    raw, plain = deactivate(splats), deactivate(splats.without_waves())
+    camera, settings = synthetic.camera(), RenderSettings()
+    bare = draw(raw, camera, settings, sh_degree=0, waves=False)
+    assert torch.equal(bare.color, draw(plain, camera, settings, sh_degree=0, waves=True).color)
+    assert not torch.equal(bare.color, draw(raw, camera, settings, sh_degree=0, waves=True).color)
