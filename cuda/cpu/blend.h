@@ -59,31 +59,20 @@ void with_channels(int channels, const Visitor& visit) {
     visit(Channels<0>{});
 }
 
-template <class S, class T, class Cell>
-void store_floats(const BlendParams<S>& p, const T& tile, int cell, const Cell* colors) {
-    S lanes[kCellPixels];
-    for (int k = 0; k < p.channels; ++k) {
-        colors[k].store(lanes);
-        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-            p.image[pixel * p.channels + k] = lanes[lane];
-        });
-    }
-    tile.transmittance()[cell].store(lanes);
-    tile.for_pixels(cell,
-                    [&](int lane, std::int64_t pixel) { p.transmittance[pixel] = lanes[lane]; });
-}
-
-template <class S, class T, class Cell>
-void store_bytes(const BlendParams<S>& p, const T& tile, int cell, const Cell* colors) {
-    S lanes[kCellPixels];
-    for (int k = 0; k < 3; ++k) {
-        Cell value = fma_(tile.transmittance()[cell], Cell(S(p.background[k])), colors[k]);
-        value = min_(max_(value, Cell(S(0))), Cell(S(1)));
-        fma_(value, Cell(S(255)), Cell(S(0.5))).store(lanes);
-        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-            p.bytes[3 * pixel + k] = std::uint8_t(lanes[lane]);
-        });
-    }
+/// Writes `count` numbers of each pixel of a cell, value(k) being the k-th of all its pixels, to
+/// rows of the image.
+template <int D, class Out, class T, class Value>
+void store_cell(const T& tile, int cell, int count, Out* image, const Value& value) {
+    using S = typename T::Number;
+    const int width = D > 0 ? D : count;
+    Values<S, D * kCellPixels> lanes(width * kCellPixels);
+    for (int k = 0; k < (D > 0 ? D : count); ++k) value(k).store(&lanes[k * kCellPixels]);
+    tile.for_rows(cell, [&](int lane, std::int64_t pixel, int pixels) {
+        Out* out = image + pixel * width;
+        for (int x = 0; x < pixels; ++x)
+            for (int k = 0; k < (D > 0 ? D : count); ++k)
+                out[x * (D > 0 ? D : count) + k] = Out(lanes[k * kCellPixels + lane + x]);
+    });
 }
 
 template <class Kind, int D, class S>
@@ -105,10 +94,17 @@ void blend_tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t 
     });
     for (int cell = 0; cell < kCells; ++cell) {
         const Cell* colors = &image[cell * channels];
-        if (p.bytes)
-            store_bytes(p, tile, cell, colors);
-        else
-            store_floats(p, tile, cell, colors);
+        Cell transmittance = tile.transmittance()[cell];
+        if (p.bytes) {
+            store_cell<3>(tile, cell, 3, p.bytes, [&](int k) {
+                Cell color = fma_(transmittance, Cell(S(p.background[k])), colors[k]);
+                color = min_(max_(color, Cell(S(0))), Cell(S(1)));
+                return fma_(color, Cell(S(255)), Cell(S(0.5)));
+            });
+            continue;
+        }
+        store_cell<D>(tile, cell, channels, p.image, [&](int k) { return colors[k]; });
+        store_cell<1>(tile, cell, 1, p.transmittance, [&](int) { return transmittance; });
     }
 }
 
@@ -175,17 +171,20 @@ class TileBackward {
 
     void load_cell(const T& tile, int cell) {
         S total[kCellPixels] = {};
-        for (int k = 0; k < channels(); ++k) {
-            S v[kCellPixels] = {};
-            tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-                v[lane] = g_.v_image[pixel * channels() + k];
-                total[lane] += v[lane] * p_.image[pixel * channels() + k];
-            });
-            v_image_[cell * channels() + k] = Cell::load(v);
-        }
-        tile.for_pixels(cell, [&](int lane, std::int64_t pixel) {
-            total[lane] += p_.transmittance[pixel] * g_.v_transmittance[pixel];
+        Values<S, D * kCellPixels> v(channels() * kCellPixels);
+        tile.for_rows(cell, [&](int lane, std::int64_t pixel, int pixels) {
+            const S* v_image = g_.v_image + pixel * channels();
+            const S* image = p_.image + pixel * channels();
+            for (int x = 0; x < pixels; ++x) {
+                for (int k = 0; k < channels(); ++k) {
+                    v[k * kCellPixels + lane + x] = v_image[x * channels() + k];
+                    total[lane + x] += v_image[x * channels() + k] * image[x * channels() + k];
+                }
+                total[lane + x] += p_.transmittance[pixel + x] * g_.v_transmittance[pixel + x];
+            }
         });
+        for (int k = 0; k < channels(); ++k)
+            v_image_[cell * channels() + k] = Cell::load(&v[k * kCellPixels]);
         behind_[cell] = Cell::load(total);
     }
 
@@ -286,25 +285,27 @@ class TileBackward {
 
 /// Adds up the instances of each splat in the order they were emitted: the same sum, to the bit,
 /// for any number of threads.
-template <class Kind, class S>
-void sum_instances(const BlendParams<S>& p, const BlendGradients<S>& g, const S* instances,
-                   int width) {
+template <class Kind, int D, class S>
+void sum_instances(const BlendParams<S>& p, const BlendGradients<S>& g, const S* instances) {
     using At = InstanceGradient<Kind>;
     constexpr std::int64_t kSplats = 1024;  // a thread takes at a time
     parallel_for((p.splats + kSplats - 1) / kSplats, [&](std::int64_t block) {
-        std::unique_ptr<S[]> total(new S[width]);
+        const int channels = D > 0 ? D : p.channels;
+        const int width = At::kColor + (D > 0 ? D : channels);
+        Values<S, D == 0 ? 0 : At::kColor + D> total(width);
         std::int64_t end = std::min(p.splats, (block + 1) * kSplats);
         for (std::int64_t i = block * kSplats; i < end; ++i) {
-            std::fill_n(total.get(), width, S(0));
+            S* t = &total[0];
+            std::fill_n(t, width, S(0));
             for (std::int64_t slot = g.first_slot[i]; slot < g.first_slot[i + 1]; ++slot)
-                for (int k = 0; k < width; ++k) total[k] += instances[slot * width + k];
-            const S* t = total.get();
+                for (int k = 0; k < At::kColor + (D > 0 ? D : channels); ++k)
+                    t[k] += instances[slot * width + k];
             std::copy_n(t + At::kMean, 2, g.v_means2d + 2 * i);
             if (g.v_means2d_abs) std::copy_n(t + At::kAbs, 2, g.v_means2d_abs + 2 * i);
             std::copy_n(t + At::kConic, 3, g.v_conics + 3 * i);
             g.v_opacities[i] = t[At::kOpacity];
             std::copy_n(t + At::kScreen, Kind::kScreen, g.v_screen + Kind::kScreen * i);
-            std::copy_n(t + At::kColor, p.channels, g.v_colors + p.channels * i);
+            std::copy_n(t + At::kColor, channels, g.v_colors + channels * i);
         }
     });
 }
@@ -316,12 +317,13 @@ void blend_backward(const BlendParams<S>& p, const BlendGradients<S>& g) {
     Scratch<Record<S>> records(p.splats);
     fill_records(p, records.data());
     with_channels(p.channels, [&](auto channels) {
+        constexpr int kChannels = decltype(channels)::kCount;
         for_tiles(p, [&](std::int64_t index) {
             Tile<Kind, S, true> tile(p, records.data(), index);
-            TileBackward<Kind, decltype(channels)::kCount, S>(p, g, instances.data()).run(tile);
+            TileBackward<Kind, kChannels, S>(p, g, instances.data()).run(tile);
         });
+        sum_instances<Kind, kChannels>(p, g, instances.data());
     });
-    sum_instances<Kind>(p, g, instances.data(), width);
 }
 
 GABORSPLAT_END

@@ -79,6 +79,7 @@ template <class Kind, class S, bool Gradient>
 class Tile {
   public:
     /// The pixels of a cell row by row, or a number of each cell.
+    using Number = S;
     using Cell = Pack<S, kCellPixels>;
     static_assert(kCells == kCellPixels, "one type serves both");
     using Mask = typename Cell::Mask;
@@ -135,15 +136,15 @@ class Tile {
                              Cell(corner_y_[cell] - splat.mean.y)};
         return corner + steps_;
     }
-    /// Calls visit(lane, number of the pixel among those of all cameras) for the pixels of a cell
-    /// that are in the image.
+    /// Calls visit(lane, number of the pixel among those of all cameras, count) for the rows of a
+    /// cell that are in the image: `count` pixels each, in consecutive lanes.
     template <class Visit>
-    void for_pixels(int cell, const Visit& visit) const {
-        int x0 = cell % kCellsAcross * kCellSize, y0 = cell / kCellsAcross * kCellSize;
-        for (int y = 0; y < std::min(kCellSize, rows_ - y0); ++y)
-            for (int x = 0; x < std::min(kCellSize, columns_ - x0); ++x)
-                visit(y * kCellSize + x,
-                      (camera_ * p_.height + y0_ + y0 + y) * p_.width + x0_ + x0 + x);
+    void for_rows(int cell, const Visit& visit) const {
+        int x = cell % kCellsAcross * kCellSize, y = cell / kCellsAcross * kCellSize;
+        int count = std::min(kCellSize, columns_ - x);
+        for (int row = 0; row < std::min(kCellSize, rows_ - y); ++row)
+            visit(row * kCellSize, (camera_ * p_.height + y0_ + y + row) * p_.width + x0_ + x,
+                  count);
     }
 
     /// Takes the splats to the cells that they may touch, front to back, until no pixel is open;
