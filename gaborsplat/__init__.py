@@ -19,6 +19,7 @@ from renderer.fit import TrainConfig as TrainConfig
 from renderer.fit import TrainResult as TrainResult
 from renderer.fit import train as train
 from renderer.render import render as render
+from renderer.render import render_bytes as render_bytes
 from renderer.types import Camera as Camera
 from renderer.types import Frame as Frame
 from renderer.types import RenderSettings as RenderSettings

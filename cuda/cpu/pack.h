@@ -31,16 +31,17 @@ constexpr int kLanes = sizeof(T) == 4 ? kFloatLanes : 4;
 // overloads.
 template <class T, int N>
 struct VectorTypes;
-#define GABORSPLAT_VECTOR(T, Integer, N)                                  \
-    template <>                                                           \
-    struct VectorTypes<T, N> {                                            \
-        typedef T Vector __attribute__((vector_size(sizeof(T) * N)));     \
-        typedef Integer Bits __attribute__((vector_size(sizeof(T) * N))); \
+#define GABORSPLAT_VECTOR(T, Bytes, N, Integer, Whole)              \
+    template <>                                                     \
+    struct VectorTypes<T, N> {                                      \
+        typedef T Vector __attribute__((vector_size(Bytes)));       \
+        typedef Integer Bits __attribute__((vector_size(Bytes)));   \
+        typedef Whole Unsigned __attribute__((vector_size(Bytes))); \
     };
-GABORSPLAT_VECTOR(float, std::int32_t, 4)
-GABORSPLAT_VECTOR(float, std::int32_t, 8)
-GABORSPLAT_VECTOR(float, std::int32_t, 16)
-GABORSPLAT_VECTOR(double, std::int64_t, 4)
+GABORSPLAT_VECTOR(float, 16, 4, std::int32_t, std::uint32_t)
+GABORSPLAT_VECTOR(float, 32, 8, std::int32_t, std::uint32_t)
+GABORSPLAT_VECTOR(float, 64, 16, std::int32_t, std::uint32_t)
+GABORSPLAT_VECTOR(double, 32, 4, std::int64_t, std::uint64_t)
 #undef GABORSPLAT_VECTOR
 
 /// One truth value a lane. A mask or pack of more lanes than the machine has is split in two, and
@@ -61,6 +62,7 @@ template <class T, int N, bool Split = (N > kLanes<T>)>
 struct Pack {
     using Vector = typename VectorTypes<T, N>::Vector;
     using Bits = typename VectorTypes<T, N>::Bits;
+    using Unsigned = typename VectorTypes<T, N>::Unsigned;
     using Mask = gaborsplat::Mask<T, N>;
     static constexpr int kSize = N;
     static constexpr bool kSplit = false;
@@ -393,8 +395,8 @@ template <int N>
     if constexpr (Pack<float, N>::kSplit) {
         return {raised(x.low, exponent.low), raised(x.high, exponent.high)};
     } else {
-        using Bits = typename Pack<float, N>::Bits;
-        return (typename Pack<float, N>::Vector)((Bits)x.v + ((Bits)exponent.v << 23));
+        using Unsigned = typename Pack<float, N>::Unsigned;
+        return (typename Pack<float, N>::Vector)((Unsigned)x.v + ((Unsigned)exponent.v << 23));
     }
 }
 
@@ -411,15 +413,17 @@ inline Pack<float, N> exp2_(Pack<float, N> x) {
     return raised(polynomial(fraction, kTerms), shifted);
 }
 
-/// Natural logarithm of a positive, normal x: exponent, and the series of artanh on a mantissa
-/// between sqrt(1/2) and sqrt(2); error under 3e-7 of max(1, |log x|).
+/// Natural logarithm: exponent, and the series of artanh on a mantissa between sqrt(1/2) and
+/// sqrt(2); error under 3e-7 of max(1, |log x|). Below the least normal number, and of what is not
+/// a number, it is that number's.
 template <int N>
 inline Pack<float, N> log_(Pack<float, N> x) {
     using P = Pack<float, N>;
     using Bits = typename P::Bits;
-    Bits offset = (Bits)x.v - 0x3F3504F3;  // sqrt(1/2)
-    Bits exponent = offset >> 23;
-    P m((typename P::Vector)((Bits)x.v - (exponent << 23)));
+    using Unsigned = typename P::Unsigned;
+    x = max_(x, P(1.17549435e-38f));
+    Bits exponent = (Bits)((Unsigned)x.v - 0x3F3504F3u) >> 23;  // of x / sqrt(1/2)
+    P m((typename P::Vector)((Unsigned)x.v - ((Unsigned)exponent << 23)));
     P n(__builtin_convertvector(exponent, typename P::Vector));
     P t = (m - P(1.0f)) / (m + P(1.0f));
     constexpr float kTerms[] = {2.0f, 2.0f / 3, 2.0f / 5, 2.0f / 7, 2.0f / 9};

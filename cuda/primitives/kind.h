@@ -9,6 +9,7 @@
 //                              parameters in the splat's frame -> `screen`, for one camera
 //   to_screen_vjp(world, footprint, v_screen, v_world) -> ScreenGradient
 //   peak(screen)               an upper bound of |modulation|, so that culling stays exact
+//
 // A blend visits pixels in small cells, and finds the modulation of a pixel from that at its cell's
 // corner and from its place in the cell: waves turn by the sum of two angles.
 //   Waves<V>, waves_at(screen, p)
