@@ -20,8 +20,8 @@ MOST_COPIES = 51
 """More splats than this in one place count as this many."""
 GATE_SLOPE = 100.0
 """The noise fades as sigmoid(slope * (DEAD_OPACITY - opacity)), paper section 3.2."""
-GATE_RANGE = 10.0
-"""Below a gate of e^-10 a splat is not shaken at all."""
+GATE_RANGE = 20.0
+"""Below a gate of e^-20 a splat is not shaken at all."""
 
 
 class MCMCStrategy:
