@@ -132,9 +132,9 @@ def measure(options: Options) -> list[dict[str, Any]]:
             pipes[isa] = ours
     loop = ScalarLoop()
     jobs = jobs_of(options, list(pipes))
-    peers = {(job.work, job.backward): None for job in jobs}
+    peers = {(job.work, job.backward) for job in jobs}
     scenes = {work: load(work, options.garden) for work in {job.work for job in jobs}}
-    seconds: dict[Any, list[float]] = {job: [] for job in jobs} | {peer: [] for peer in peers}
+    seconds: dict[Any, list[float]] = {each: [] for each in (*jobs, *peers)}
     rates: list[tuple[float, float]] = []
     hits: dict[Workload, int] = {}
     for turn in range(options.rounds + 1):  # the first one warms up

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import synthetic
 import torch
+from drawing import rasterized
 from tolerances import GRADIENT, assert_gradients_close
 from torch.nn import Parameter
 
-from renderer.compat import rasterization
-from renderer.fit.gradient import Photo, compare, draw
+from renderer.fit.gradient import compare, draw
 from renderer.fit.losses import photometric_loss
 from renderer.fit.parameters import activate, deactivate
 from renderer.types import RenderSettings
@@ -33,27 +33,14 @@ def test_the_gradient_of_a_training_step_is_that_of_autograd(
     mask = torch.rand(height, width) > 0.2 if masked else None
     settings = RenderSettings(background=background)
 
-    photo = Photo(camera, image, mask)
     picture = draw(raw, camera, settings, sh_degree=DEGREE, waves=True)
-    judgement, gradients = compare(
-        picture, raw, photo, settings, sh_degree=DEGREE, ssim_weight=WEIGHT
-    )
+    judgement, gradients = compare(picture, image, mask, WEIGHT)
 
-    splats = activate(raw)
-    color, _, info = rasterization(
-        splats.means,
-        splats.quats,
-        splats.scales,
-        splats.opacities,
-        splats.sh,
-        camera.world_to_camera[None],
-        camera.intrinsics[None],
-        width,
-        height,
-        sh_degree=DEGREE,
+    color, _, info = rasterized(
+        activate(raw),
+        [camera],
         packed=False,
         backgrounds=torch.tensor([background], dtype=torch.float64),
-        gabor=(splats.frequencies, splats.coefficients),
     )
     info["means2d"].retain_grad()
     loss = photometric_loss(color[0], image.double() / 255, mask, WEIGHT)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import synthetic
 import torch
+from drawing import rasterized
 from torch import Tensor
 
 from renderer.compat import rasterization
@@ -43,22 +44,8 @@ def gsplat_source() -> ast.Module:
 def draw(
     splats: Splats, cameras: list[Camera] = CAMERAS, **options: Any
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """`rasterization` of a cloud with harmonics, in all cameras."""
-    arguments: dict[str, Any] = {"sh_degree": splats.sh_degree, "colors": splats.sh}
-    if splats.waves:
-        arguments["gabor"] = (splats.frequencies, splats.coefficients)
-    arguments |= options
-    return rasterization(
-        means=splats.means,
-        quats=splats.quats,
-        scales=splats.scales,
-        opacities=splats.opacities,
-        viewmats=torch.stack([camera.world_to_camera for camera in cameras]),
-        Ks=torch.stack([camera.intrinsics for camera in cameras]),
-        width=WIDTH,
-        height=HEIGHT,
-        **arguments,
-    )
+    """In all cameras."""
+    return rasterized(splats, cameras, **options)
 
 
 def test_the_signature_begins_with_gsplats():

@@ -10,11 +10,11 @@ import pytest
 import synthetic
 import torch
 from derivatives import autograd
+from drawing import rasterized
 from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
-from renderer.compat import rasterization
 from renderer.render import render
 from renderer.types import Camera, Frame, RenderSettings, Splats
 
@@ -205,18 +205,7 @@ def test_a_splat_of_no_finite_colour_is_left_out(packed: bool):
     healthy = synthetic.cloud(12, 0, degree=1, dtype=torch.float32)
 
     def draw(splats: Splats) -> tuple[Tensor, Tensor]:
-        colors, alphas, _ = rasterization(
-            splats.means,
-            splats.quats,
-            splats.scales,
-            splats.opacities,
-            splats.sh,
-            camera.world_to_camera[None],
-            camera.intrinsics[None],
-            *camera.size,
-            sh_degree=1,
-            packed=packed,
-        )
+        colors, alphas, _ = rasterized(splats, [camera], packed=packed)
         return colors, alphas
 
     expected = draw(healthy.select(torch.arange(12) != 5))

@@ -8,6 +8,7 @@ import pytest
 import synthetic
 import torch
 from derivatives import autograd, finite_differences, random_loss
+from drawing import rasterized
 from tolerances import (
     FINITE_DIFFERENCE,
     GRADIENT,
@@ -17,7 +18,6 @@ from tolerances import (
 )
 from torch import Tensor
 
-from renderer.compat import rasterization
 from renderer.reference import blending_weights, project_reference, render_reference
 from renderer.render import render
 from renderer.types import Camera, Frame, RenderSettings, Splats
@@ -161,17 +161,12 @@ def test_feature_channels_of_several_cameras_match_the_oracle(
         return torch.stack(planes), torch.stack(alphas)
 
     def kernels(splats: Splats, features: Tensor) -> tuple[Tensor, Tensor]:
-        colors, alphas, _ = rasterization(
-            splats.means,
-            splats.quats,
-            splats.scales,
-            splats.opacities,
-            features,
-            torch.stack([view.world_to_camera for view in views]).to(device),
-            torch.stack([view.intrinsics for view in views]).to(device),
-            *views[0].size,
+        colors, alphas, _ = rasterized(
+            splats,
+            [view.to(device) for view in views],
+            colors=features,
+            sh_degree=None,
             backgrounds=backgrounds.to(device),
-            gabor=(splats.frequencies, splats.coefficients),
             settings=RenderSettings.gsplat(),
         )
         return colors, alphas

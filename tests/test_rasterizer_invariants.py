@@ -12,11 +12,11 @@ import pytest
 import synthetic
 import torch
 from derivatives import autograd, random_loss
+from drawing import rasterized
 from tolerances import assert_frames_equal
 from torch import Tensor
 
 from renderer import _native
-from renderer.compat import rasterization
 from renderer.render import render, render_bytes
 from renderer.types import WAVE_COUNTS, Camera, RenderSettings, Splats
 
@@ -186,19 +186,7 @@ def test_cameras_are_independent(waves: int, dtype: torch.dtype, device: torch.d
     cameras = [synthetic.camera(centre=(x, 0.5), dtype=dtype).to(device) for x in (0.2, 0.5, 0.9)]
 
     def draw(views: list[Camera]) -> tuple[Tensor, Tensor]:
-        colors, alphas, _ = rasterization(
-            splats.means,
-            splats.quats,
-            splats.scales,
-            splats.opacities,
-            splats.sh,
-            torch.stack([view.world_to_camera for view in views]),
-            torch.stack([view.intrinsics for view in views]),
-            *synthetic.SIZE,
-            sh_degree=2,
-            render_mode="RGB+ED",
-            gabor=(splats.frequencies, splats.coefficients) if waves else None,
-        )
+        colors, alphas, _ = rasterized(splats, views, render_mode="RGB+ED")
         return colors, alphas
 
     together = draw(cameras)
@@ -212,19 +200,7 @@ def test_the_compatible_face_draws_the_same_picture(
     waves: int, dtype: torch.dtype, device: torch.device
 ):
     splats, camera = scene(40, waves, dtype, device)
-    colors, alphas, _ = rasterization(
-        splats.means,
-        splats.quats,
-        splats.scales,
-        splats.opacities,
-        splats.sh,
-        camera.world_to_camera[None],
-        camera.intrinsics[None],
-        *camera.size,
-        sh_degree=2,
-        render_mode="RGB+ED",
-        gabor=(splats.frequencies, splats.coefficients),
-    )
+    colors, alphas, _ = rasterized(splats, [camera], render_mode="RGB+ED")
     frame = render(splats, camera)
     assert torch.equal(colors[0, ..., :3], frame.color)
     assert torch.equal(alphas[0, ..., 0], frame.alpha)

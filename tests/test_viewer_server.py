@@ -118,9 +118,14 @@ def test_controls_reach_the_renderer(page: Page, painter: Painter) -> None:
 
 
 def test_waves_are_offered_only_when_there_are_some(page: Page, source: SceneSource) -> None:
-    page.until(lambda: page.widget("Gabor waves")["props"]["visible"])
+    def offered() -> bool:
+        return page.widget("Gabor waves")["props"]["visible"]
+
+    page.until(offered)
     source.publish(cloud(5, waves=0))
-    page.until(lambda: not page.widget("Gabor waves")["props"]["visible"])
+    page.until(lambda: not offered())
+    page.picture(1)
+    assert not offered()
 
 
 def test_no_page_gets_more_pixels_than_allowed(page: Page, painter: Painter) -> None:
@@ -244,8 +249,9 @@ def test_a_finished_training_cannot_be_paused(page: Page, source: SceneSource) -
     live.update(STATUS, lambda: cloud(3))
     page.until(lambda: page.widget("Pause training")["props"]["visible"])
     live.finish(replace(STATUS, finished=True), cloud(4))
-    page.until(lambda: not page.widget("Pause training")["props"]["visible"])
     page.until(lambda: ">4<" in page.panel and "finished" in page.panel)
+    page.until(lambda: not page.widget("Pause training")["props"]["visible"])
+    assert not live.paused
 
 
 def test_a_page_opened_before_the_first_step_waits_for_it(painter: Painter) -> None:

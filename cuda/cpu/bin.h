@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <memory>
 #include <stdexcept>
 #include <type_traits>
 #include <utility>
@@ -13,6 +12,7 @@
 
 #include "../math/compositing.h"
 #include "params.h"
+#include "scratch.h"
 #include "thread_pool.h"
 
 GABORSPLAT_BEGIN
@@ -77,32 +77,18 @@ struct DepthEntry {
     std::int32_t span;  // first one of the splat in its part
 };
 
-/// Memory that one call leaves to the next on the same thread: asking the system for it takes
-/// longer than binning, and threads that do so at once wait for each other.
 template <class S>
 struct BinWorkspace {
     std::vector<DepthEntry<S>> entries, sorted;
     std::vector<std::vector<DepthEntry<S>>> found;  // by part of the splats, as the next
     std::vector<std::vector<Span>> spans;
     std::vector<std::vector<std::int32_t>> counts;  // by part of the entries, then by digit or tile
-
-    static std::unique_ptr<BinWorkspace> take() {
-        std::unique_ptr<BinWorkspace> taken = std::move(kept());
-        return taken ? std::move(taken) : std::make_unique<BinWorkspace>();
-    }
-    static void give_back(std::unique_ptr<BinWorkspace> used) { kept() = std::move(used); }
-
-  private:
-    static std::unique_ptr<BinWorkspace>& kept() {
-        static thread_local std::unique_ptr<BinWorkspace> workspace;
-        return workspace;
-    }
 };
 
+/// Makes `parts` hold at least `count`.
 template <class T>
-T& at_least(std::vector<T>& parts, std::int64_t index) {
-    if (static_cast<std::int64_t>(parts.size()) <= index) parts.resize(index + 1);
-    return parts[index];
+void at_least(std::vector<T>& parts, std::int64_t count) {
+    if (static_cast<std::int64_t>(parts.size()) < count) parts.resize(count);
 }
 
 /// Radix sort by depth, of as many bits as the depths differ in.
@@ -116,7 +102,7 @@ void sort_by_depth(BinWorkspace<S>& work) {
                                            [](auto& a, auto& b) { return a.key < b.key; });
     auto least = low->key, range = static_cast<decltype(low->key)>(high->key - low->key);
     Parts parts(entries.size());
-    at_least(work.counts, parts.count() - 1);
+    at_least(work.counts, parts.count());
     sorted.resize(entries.size());
     for (unsigned shift = 0; shift < 8 * sizeof(range) && range >> shift != 0; shift += kDigit) {
         auto digit = [&](const DepthEntry<S>& e) {
@@ -180,23 +166,20 @@ template <class S>
 class Binner {
   public:
     explicit Binner(const BinParams<S>& p)
-        : p_(p),
-          across_((p.width + kTileSize - 1) / kTileSize),
-          down_((p.height + kTileSize - 1) / kTileSize) {}
+        : p_(p), across_(tiles_along(p.width)), down_(tiles_along(p.height)) {}
 
     Bins run() {
-        std::unique_ptr<BinWorkspace<S>> work = BinWorkspace<S>::take();
+        Kept<BinWorkspace<S>> work;
         Bins bins;
         std::int64_t tiles = std::int64_t(across_) * down_;
-        bins.offsets = Array1<std::int64_t>(p_.cameras * tiles + 1);
+        bins.offsets = OwnedArray<std::int64_t>(p_.cameras * tiles + 1);
         bins.offsets[0] = 0;
         if (p_.slots) {
-            bins.first_slot = Array1<std::int64_t>(p_.cameras * p_.splats + 1);
+            bins.first_slot = OwnedArray<std::int64_t>(p_.cameras * p_.splats + 1);
             bins.first_slot[0] = 0;
         }
         for (std::int64_t camera = 0; camera < p_.cameras; ++camera)
             add_camera(camera, *work, bins);
-        BinWorkspace<S>::give_back(std::move(work));
         return bins;
     }
 

@@ -26,12 +26,11 @@ struct Values<V, 0> {
 
 template <class S>
 std::int64_t tile_count(const BlendParams<S>& p) {
-    std::int64_t across = (p.width + kTileSize - 1) / kTileSize;
-    std::int64_t down = (p.height + kTileSize - 1) / kTileSize;
-    return p.cameras * across * down;
+    return p.cameras * tiles_along(p.width) * tiles_along(p.height);
 }
 
-/// Calls visit(tile) for every tile, the few heaviest ones first so that none is left for the end.
+/// Calls body(tile) for every tile, the few heaviest ones first so that none is left for the
+/// end.
 template <class S, class Body>
 void for_tiles(const BlendParams<S>& p, const Body& body) {
     std::int64_t count = tile_count(p);

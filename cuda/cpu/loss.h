@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "../math/similarity.h"
-#include "pack.h"
+#include "pack_math.h"
 #include "params.h"
 #include "scratch.h"
 #include "thread_pool.h"
@@ -24,12 +24,12 @@ class PhotometricLoss {
           row_((3 * p.width + V::kSize - 1) / V::kSize * V::kSize),
           pitch_(row_ + 2 * kMargin),
           planes_(kPlanes * (p.height + 2 * kSsimRadius) * pitch_) {
-        double total = 0;
+        double taps[kTaps], total = 0;
         for (int k = 0; k < kTaps; ++k) {
             double offset = (k - kSsimRadius) / kSsimSigma;
-            total += taps_[k] = std::exp(-0.5 * offset * offset);
+            total += taps[k] = std::exp(-0.5 * offset * offset);
         }
-        for (double& tap : taps_) tap /= total;
+        for (int k = 0; k < kTaps; ++k) taps_[k] = S(taps[k] / total);
     }
 
     LossResult run() {
@@ -90,15 +90,20 @@ class PhotometricLoss {
             if (!valid(y, i / 3)) image[i] = photo[i] = S(0);
     }
 
-    /// Blurs down the columns: out[n][i] of `Count` numbers that value(row, i) finds.
-    template <int Count, class Value>
-    void blur_columns(int y, S* const* out, const Value& value) {
+    /// Blurs `Count` numbers down the columns, which moments(x, out) finds from those of `Planes`
+    /// planes from number `first` on.
+    template <int Planes, int Count, class Moments>
+    void blur_columns(int y, int first, S* const* out, const Moments& moments) {
+        const S* from[Planes][kTaps];
+        for (int n = 0; n < Planes; ++n)
+            for (int k = 0; k < kTaps; ++k) from[n][k] = row(first + n, y + k - kSsimRadius);
         for (int i = 0; i < row_; i += V::kSize) {
             V sum[Count] = {};
             for (int k = 0; k < kTaps; ++k) {
-                V at[Count];
-                value(y + k - kSsimRadius, i, at);
-                for (int n = 0; n < Count; ++n) sum[n] = fma_(V(S(taps_[k])), at[n], sum[n]);
+                V x[Planes], found[Count];
+                for (int n = 0; n < Planes; ++n) x[n] = V::load(from[n][k] + i);
+                moments(x, found);
+                for (int n = 0; n < Count; ++n) sum[n] = fma_(V(taps_[k]), found[n], sum[n]);
             }
             for (int n = 0; n < Count; ++n) sum[n].store(out[n] + i);
         }
@@ -107,7 +112,7 @@ class PhotometricLoss {
     V blur_row(const S* blurred, int i) const {
         V sum(S(0));
         for (int k = 0; k < kTaps; ++k)
-            sum = fma_(V(S(taps_[k])), V::load(blurred + i + 3 * (k - kSsimRadius)), sum);
+            sum = fma_(V(taps_[k]), V::load(blurred + i + 3 * (k - kSsimRadius)), sum);
         return sum;
     }
 
@@ -124,11 +129,11 @@ class PhotometricLoss {
     LossResult compare_row(int y) {
         Lines<4> lines(pitch_);
         if (p_.ssim_weight > 0)
-            blur_columns<4>(y, lines.of, [&](int from, int i, V* at) {
-                at[0] = V::load(row(kImage, from) + i);
-                at[1] = V::load(row(kPhoto, from) + i);
-                at[2] = fma_(at[0], at[0], at[1] * at[1]);
-                at[3] = at[0] * at[1];
+            blur_columns<2, 4>(y, kImage, lines.of, [](const V* x, V* out) {
+                out[0] = x[0];
+                out[1] = x[1];
+                out[2] = fma_(x[0], x[0], x[1] * x[1]);
+                out[3] = x[0] * x[1];
             });
         V l1(S(0)), similar(S(0)), squares(S(0));
         for (int i = 0; i < row_; i += V::kSize) {
@@ -165,9 +170,8 @@ class PhotometricLoss {
     void find_gradient(int y) {
         Lines<3> lines(pitch_);
         if (p_.ssim_weight > 0)
-            blur_columns<3>(y, lines.of, [&](int from, int i, V* at) {
-                for (int n = 0; n < 3; ++n) at[n] = V::load(row(kVX + n, from) + i);
-            });
+            blur_columns<3, 3>(y, kVX, lines.of,
+                               [](const V* x, V* out) { std::copy_n(x, 3, out); });
         S* out = p_.gradient + std::int64_t(y) * p_.width * 3;
         V l1_weight(S(1 - p_.ssim_weight) * weight_), ssim_weight(S(-p_.ssim_weight) * weight_);
         V zero(S(0));
@@ -193,7 +197,7 @@ class PhotometricLoss {
     const LossParams<S>& p_;
     int row_, pitch_;  // numbers of a row, in whole packs; and with its margins
     Scratch<S> planes_;
-    double taps_[kTaps];
+    S taps_[kTaps];
     S weight_;
 };
 

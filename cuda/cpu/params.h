@@ -87,15 +87,15 @@ struct BinParams {
 
 /// An array without the zeros that std::vector would write first.
 template <class T>
-struct Array1 {
+struct OwnedArray {
     std::unique_ptr<T[]> data;
     std::int64_t size = 0;
 
-    Array1() = default;
-    explicit Array1(std::int64_t count) : data(new T[count]), size(count) {}
+    OwnedArray() = default;
+    explicit OwnedArray(std::int64_t count) : data(new T[count]), size(count) {}
     /// Makes it longer, keeping what it holds.
     void grow(std::int64_t count) {
-        Array1 longer(count);
+        OwnedArray longer(count);
         std::copy_n(data.get(), size, longer.data.get());
         *this = std::move(longer);
     }
@@ -106,11 +106,11 @@ struct Array1 {
 
 /// One entry per pair of a splat and a tile it touches, M = C * N splats.
 struct Bins {
-    Array1<std::int32_t> splat_ids;  // [instances] into M, by (camera, tile), then by depth
-    Array1<std::int64_t> offsets;    // [C * tiles + 1] into splat_ids
+    OwnedArray<std::int32_t> splat_ids;  // [instances] into M, by (camera, tile), then by depth
+    OwnedArray<std::int64_t> offsets;    // [C * tiles + 1] into splat_ids
     // For the gradient alone; empty otherwise.
-    Array1<std::int32_t> slots;       // [instances] first_slot[id] + 0, 1, ... for each id
-    Array1<std::int64_t> first_slot;  // [M + 1] running total of tiles per splat
+    OwnedArray<std::int32_t> slots;       // [instances] first_slot[id] + 0, 1, ... for each id
+    OwnedArray<std::int64_t> first_slot;  // [M + 1] running total of tiles per splat
 };
 
 template <class S>

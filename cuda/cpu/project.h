@@ -8,7 +8,7 @@
 
 #include "../math/harmonics.h"
 #include "../math/projection.h"
-#include "pack.h"
+#include "pack_math.h"
 #include "params.h"
 #include "thread_pool.h"
 

@@ -6,7 +6,7 @@
 
 #include "../math/compositing.h"
 #include "../math/linalg.h"
-#include "pack.h"
+#include "pack_math.h"
 #include "params.h"
 #include "thread_pool.h"
 
@@ -24,7 +24,7 @@ template <class S>
 struct alignas(16 * sizeof(S)) Record {
     Vec2<S> mean;
     LogAlpha<S> log_alpha;
-    S least;  // no pixel where log_alpha is under this gets alpha_min
+    S drop;  // no pixel where log_alpha is this far under its peak gets alpha_min
     // Along a line of constant x, log_alpha is largest at y = slope_y x, offsets from the mean.
     S slope_x, slope_y;
     S color[kRecordColors];  // unused where there are more channels
@@ -41,7 +41,7 @@ void fill_records(const BlendParams<S>& p, Record<S>* records) {
             Record<S>& out = records[i];
             out.mean = {p.means2d[2 * i], p.means2d[2 * i + 1]};
             out.log_alpha = log_alpha(Sym2<S>{c[0], c[1], c[2]}, p.opacities[i]);
-            out.least = out.log_alpha.peak - p.cutoffs[i] * S(1.4426950408889634);
+            out.drop = S(kLog2E) * p.cutoffs[i];
             out.slope_x = -c[1] / c[0];
             out.slope_y = -c[1] / c[2];
             for (int k = 0; k < std::min(p.channels, kRecordColors); ++k)
@@ -78,8 +78,8 @@ struct Thresholds {
 template <class Kind, class S, bool Gradient>
 class Tile {
   public:
-    /// The pixels of a cell row by row, or a number of each cell.
     using Number = S;
+    /// The pixels of a cell row by row, or a number of each cell.
     using Cell = Pack<S, kCellPixels>;
     static_assert(kCells == kCellPixels, "one type serves both");
     using Mask = typename Cell::Mask;
@@ -110,8 +110,7 @@ class Tile {
 
     Tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t index)
         : p_(p), records_(records) {
-        int across = (p.width + kTileSize - 1) / kTileSize;
-        int down = (p.height + kTileSize - 1) / kTileSize;
+        int across = tiles_along(p.width), down = tiles_along(p.height);
         camera_ = index / (across * down);
         int in_camera = int(index % (across * down));
         x0_ = in_camera % across * kTileSize;
@@ -181,9 +180,17 @@ class Tile {
         c.blended = counts & (c.next > Cell(limits_.transmittance_min));
         c.weight = select(c.blended, alpha * c.before, Cell(S(0)));
         transmittance_[cell] = select(c.blended, c.next, c.before);
-        open_[cell] = open = without(open, counts, c.blended);
+        open_[cell] = open = still_open(open, counts, c.blended);
         if (!any(open)) open_cells_ &= ~(1u << cell);
         return c;
+    }
+
+    /// The waves of item number `i` at its cell's corner.
+    [[gnu::always_inline]] static Waves waves(const Batch& batch, int i) {
+        Waves out;
+        if constexpr (kWaveNumbers > 0)
+            for (int n = 0; n < kWaveNumbers; ++n) out.numbers[n] = Cell(batch.waves[n][i]);
+        return out;
     }
 
   private:
@@ -231,7 +238,7 @@ class Tile {
         Cell along_y = min_(max_(Cell(splat.slope_y) * x, top), bottom);
         Cell most = max_(quadratic(splat.log_alpha, Vec2<Cell>{x, along_y}),
                          quadratic(splat.log_alpha, Vec2<Cell>{along_x, y}));
-        unsigned cells = bits(most >= Cell(splat.least - splat.log_alpha.peak)) & open_cells_;
+        unsigned cells = bits(most >= Cell(-splat.drop)) & open_cells_;
 
         int at = batch.items;
         batch.items += __builtin_popcount(cells);
@@ -278,15 +285,6 @@ class Tile {
     Cell transmittance_[kCells];
     Mask open_[kCells];
     S corner_x_[kCells], corner_y_[kCells];  // [px], centre of the top left pixel
-
-  public:
-    /// The waves of item number `i` at its cell's corner.
-    [[gnu::always_inline]] static Waves waves(const Batch& batch, int i) {
-        Waves out;
-        if constexpr (kWaveNumbers > 0)
-            for (int n = 0; n < kWaveNumbers; ++n) out.numbers[n] = Cell(batch.waves[n][i]);
-        return out;
-    }
 };
 
 GABORSPLAT_END

@@ -14,6 +14,11 @@ constexpr double kAlphaMax = 0.99;
 constexpr double kTransmittanceMin = 1e-4;
 constexpr int kTileSize = 16;  // [px]
 
+constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
+
+/// Tiles that cover `pixels` in one direction.
+HD int tiles_along(int pixels) { return (pixels + kTileSize - 1) / kTileSize; }
+
 /// log2 of opacity times envelope, peak + xx x^2 + xy x y + yy y^2 at the offset (x, y) [px] from
 /// the mean: powers of two are what machines are good at.
 template <class S>
@@ -22,14 +27,14 @@ struct LogAlpha {
 };
 template <class S>
 HD LogAlpha<S> log_alpha(Sym2<S> conic, S opacity) {
-    constexpr S kLog2E = S(1.4426950408889634);
-    return {kLog2E * log_(opacity), S(-0.5) * kLog2E * conic.xx, -kLog2E * conic.xy,
-            S(-0.5) * kLog2E * conic.yy};
+    constexpr S scale = S(kLog2E);
+    return {scale * log_(opacity), S(-0.5) * scale * conic.xx, -scale * conic.xy,
+            S(-0.5) * scale * conic.yy};
 }
 template <class S>
 HD Sym2<S> conic(const LogAlpha<S>& f) {
-    constexpr S kLn2 = S(0.6931471805599453);
-    return {S(-2) * kLn2 * f.xx, -kLn2 * f.xy, S(-2) * kLn2 * f.yy};
+    constexpr S scale = S(kLn2);
+    return {S(-2) * scale * f.xx, -scale * f.xy, S(-2) * scale * f.yy};
 }
 template <class V, class S>
 HD V quadratic(const LogAlpha<S>& f, Vec2<V> d) {

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..render import render
 from ..types import RenderSettings, Splats
 from .data import View
-from .losses import psnr, ssim
+from .losses import quality
 
 OnImage = Callable[[View, Tensor, Tensor], None]
 """Receives a view, its rendering and its photograph, [H, W, 3] in [0, 1] on the CPU."""
@@ -69,14 +69,12 @@ def evaluate(
     for view in views:
         frame = render(splats, view.camera.to(device), settings or RenderSettings())
         image = frame.color.clamp(0.0, 1.0)
-        photo = view.image().to(device).float() / 255.0
+        photo = view.image().to(device)
         mask = view.mask()
         mask = None if mask is None else mask.to(device)
-        scores[view.name] = Score(
-            psnr=float(psnr(image, photo, mask)), ssim=float(ssim(image, photo, mask))
-        )
+        scores[view.name] = Score(*quality(image, photo, mask))
         if on_image is not None:
-            on_image(view, image.cpu(), photo.cpu())
+            on_image(view, image.cpu(), photo.cpu().float() / 255.0)
     return Evaluation(scores)
 
 

@@ -14,33 +14,38 @@ import torch
 from torch import Tensor
 
 from ..autograd import backend
-from ..stages import Projected
+from ..stages import Projected, Tiles
 from ..types import Camera, RenderSettings
 from .losses import Judgement, judge
 
 
 @dataclass(frozen=True)
-class Photo:
-    """What a view should look like."""
-
-    camera: Camera
-    image: Tensor  # [H, W, 3] uint8
-    mask: Tensor | None  # [H, W] bool, True where the image is valid
-
-
-@dataclass(frozen=True)
 class Picture:
-    """A view as the splats show it, before it is compared with its photo."""
+    """A view as the splats show it, with all that its gradient needs."""
 
     color: Tensor  # [H, W, 3]
     info: dict[str, Any]  # what gsplat's strategies read of gsplat's `info`
+    size: tuple[int, int]  # (width, height) [px]
+    settings: RenderSettings
+    sh_degree: int
     inputs: tuple[Tensor, ...]  # of the projection
     harmonics: tuple[Tensor, ...]  # inputs of the shading
-    blended: tuple[Tensor, ...]  # inputs of the blend
     projected: Projected
-    tiles: Any
+    colors: Tensor  # [1, N, 3]
+    tiles: Tiles
     image: Tensor  # [1, H, W, 3] without background
     transmittance: Tensor  # [1, H, W]
+
+    @property
+    def waves(self) -> int:
+        """Waves per splat that were drawn."""
+        return self.inputs[4].shape[1]
+
+    @property
+    def blended(self) -> tuple[Tensor, ...]:
+        """Inputs of the blend."""
+        p = self.projected
+        return p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, self.colors, p.screen
 
 
 @torch.no_grad()
@@ -85,47 +90,54 @@ def draw(
         "n_cameras": 1,
         "gaussian_ids": None,
     }
-    return Picture(color, info, inputs, harmonics, blended, projected, tiles, image, transmittance)
+    return Picture(
+        color=color,
+        info=info,
+        size=camera.size,
+        settings=settings,
+        sh_degree=sh_degree,
+        inputs=inputs,
+        harmonics=harmonics,
+        projected=projected,
+        colors=colors,
+        tiles=tiles,
+        image=image,
+        transmittance=transmittance,
+    )
 
 
 @torch.no_grad()
 def compare(
-    picture: Picture,
-    raw: Mapping[str, Tensor],
-    photo: Photo,
-    settings: RenderSettings,
-    *,
-    sh_degree: int,
-    ssim_weight: float,
+    picture: Picture, photo: Tensor, mask: Tensor | None, ssim_weight: float
 ) -> tuple[Judgement, dict[str, Tensor]]:
-    """How far the picture is from the photo, and the gradient of every parameter that it used.
+    """How far the picture is from `photo` [H, W, 3] uint8 where `mask` [H, W] is true, and the
+    gradient of every parameter that it used.
 
     Sets the gradient of `picture.info["means2d"]`.
     """
-    passes = backend(raw["means"].device)
-    judgement = judge(picture.color, photo.image, photo.mask, ssim_weight)
+    passes, settings = backend(picture.color.device), picture.settings
+    judgement = judge(picture.color, photo, mask, ssim_weight)
     v_image = judgement.gradient[None]
     v_transmittance = torch.zeros_like(picture.transmittance)
     if any(settings.background):
         v_transmittance += v_image @ v_image.new_tensor(settings.background)
-    waves = picture.inputs[4].shape[1]
     v_means2d, v_conics, v_opacities, v_colors, v_screen = passes.blend_backward(
         picture.blended,
         picture.tiles,
         (picture.image, picture.transmittance, v_image, v_transmittance),
         settings,
-        waves=waves,
+        waves=picture.waves,
         absolute=False,
     )
     picture.info["means2d"].grad = v_means2d
-    radii, colors = picture.projected.radii, picture.blended[5]
+    radii = picture.projected.radii
     v_means_shaded, _, v_sh0, v_rest = passes.shade_backward(
-        picture.harmonics, sh_degree, radii, colors, v_colors
+        picture.harmonics, picture.sh_degree, radii, picture.colors, v_colors
     )
     v_depths = torch.zeros_like(picture.projected.depths)
     v_projected = (v_means2d, v_depths, v_conics, v_opacities, v_screen)
     v_means, v_quats, v_scales, v_opacities, v_frequencies, v_coefficients, _ = (
-        passes.project_backward(picture.inputs, photo.camera.size, settings, radii, v_projected)
+        passes.project_backward(picture.inputs, picture.size, settings, radii, v_projected)
     )
     scales, opacities = picture.inputs[2], picture.inputs[3]
     gradients = {
@@ -136,6 +148,6 @@ def compare(
         "sh0": v_sh0,
         "shN": v_rest,
     }
-    if waves:
+    if picture.waves:
         gradients |= {"frequencies": v_frequencies, "coefficients": v_coefficients}
     return judgement, gradients

@@ -40,8 +40,7 @@ def judge(
     gradient = torch.empty_like(image)
     l1, similarity, mse = _compare(image, target, mask, ssim_weight, gradient)
     loss = (1 - ssim_weight) * l1 + ssim_weight * (_any(mask) - similarity)
-    quality = -10.0 * math.log10(max(mse, LEAST_MSE)) if math.isfinite(mse) else math.nan
-    return Judgement(loss, quality, gradient)
+    return Judgement(loss, _decibel(mse), gradient)
 
 
 def photometric_loss(
@@ -53,14 +52,19 @@ def photometric_loss(
 
 def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean structural similarity of two [H, W, 3] images over the valid pixels, a scalar."""
-    _, similarity, _ = _compare(image, target, mask, 1.0, image.new_empty(0))
-    return image.new_tensor(similarity)
+    return image.new_tensor(quality(image, target, mask)[1])
 
 
 def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio of two [H, W, 3] images over the valid pixels, at most 100 dB."""
     _, _, mse = _compare(image, target, mask, 0.0, image.new_empty(0))
-    return -10.0 * torch.log10(image.new_tensor(mse).clamp_min(LEAST_MSE))
+    return image.new_tensor(_decibel(mse))
+
+
+def quality(image: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
+    """`psnr` and `ssim`, together."""
+    _, similarity, mse = _compare(image, target, mask, 1.0, image.new_empty(0))
+    return _decibel(mse), similarity
 
 
 class _Photometric(torch.autograd.Function):
@@ -96,3 +100,7 @@ def _compare(
 
 def _any(mask: Tensor | None) -> float:
     return 1.0 if mask is None or bool(mask.any()) else 0.0
+
+
+def _decibel(mse: float) -> float:
+    return -10.0 * math.log10(max(mse, LEAST_MSE)) if math.isfinite(mse) else math.nan

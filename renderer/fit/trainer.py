@@ -16,7 +16,7 @@ from ..types import Splats
 from .config import TrainConfig
 from .data import FitInput, View
 from .fairlock import FairLock
-from .gradient import Photo, compare, draw
+from .gradient import compare, draw
 from .init import initial_parameters, scene_scale
 from .optimizer import Parameters, make_optimizers, prune_broken
 from .parameters import activate
@@ -127,16 +127,18 @@ class Trainer:
         """Loss, PSNR [dB] and whether the step was skipped."""
         step = self.steps_done
         self._enter(step)
-        photo = self._photo(view)
-        waves = self.config.gabor > 0 and self._waves_started
-        degree = self._sh_degree
-        picture = draw(self._raw, photo.camera, self._settings, sh_degree=degree, waves=waves)
+        picture = draw(
+            self._raw,
+            view.camera.to(self.device),
+            self._settings,
+            sh_degree=self._sh_degree,
+            waves=self.config.gabor > 0 and self._waves_started,
+        )
         state = self._strategy_state
         self._strategy.step_pre_backward(self._raw, self._optimizers, state, step, picture.info)
-        weight = self.config.ssim_weight
-        judgement, gradients = compare(
-            picture, self._raw, photo, self._settings, sh_degree=degree, ssim_weight=weight
-        )
+        photo, mask = view.image().to(self.device), view.mask()
+        mask = None if mask is None else mask.to(self.device)
+        judgement, gradients = compare(picture, photo, mask, self.config.ssim_weight)
         loss = judgement.loss + self._strategy.regularize(self._raw, state, gradients)
         skipped = not self._finite(loss, gradients)
         if skipped:
@@ -175,14 +177,6 @@ class Trainer:
             order = torch.randperm(len(self._views), generator=self._generator, device=self.device)
             self._order = order.tolist()
         return self._views[self._order.pop()]
-
-    def _photo(self, view: View) -> Photo:
-        mask = view.mask()
-        return Photo(
-            view.camera.to(self.device),
-            view.image().to(self.device),
-            None if mask is None else mask.to(self.device),
-        )
 
     @staticmethod
     def _finite(loss: float, gradients: dict[str, Tensor]) -> bool:
