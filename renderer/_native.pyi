@@ -121,6 +121,22 @@ def photometric_loss(
     gradient: Tensor,
     /,
 ) -> tuple[float, float, float]: ...
+def adam_step(
+    state: Sequence[Tensor],
+    gradients: Tensor,
+    visible: Tensor,
+    rows: int,
+    rates: Sequence[float],
+    /,
+) -> None: ...
+def shake(
+    means: Tensor,
+    inputs: Sequence[Tensor],
+    strength: float,
+    gate: Sequence[float],
+    seed: int,
+    /,
+) -> None: ...
 def threads() -> int: ...
 def set_threads(count: int) -> None: ...
 def isa() -> str: ...

@@ -201,3 +201,33 @@ def photometric_loss(
         raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
     valid = image.new_empty(0, dtype=torch.uint8) if mask is None else mask
     return _native.photometric_loss(image, target, valid, image.shape[1], ssim_weight, gradient)
+
+
+def adam_step(
+    state: tuple[Tensor, Tensor, Tensor],
+    gradient: Tensor,
+    visible: Tensor | None,
+    rates: tuple[float, float, float, float, float],
+) -> None:
+    """One step of Adam on `state`: a parameter [N, ...] and its two moments, all changed in place.
+
+    Only rows where `visible` [N] bool is True take part. `rates` are the learning rate over
+    1 - beta1^t, beta1, beta2, sqrt(1 - beta2^t) and epsilon."""
+    rows = (
+        gradient.new_empty(0, dtype=torch.uint8) if visible is None else visible.view(torch.uint8)
+    )
+    _native.adam_step(list(state), gradient, rows, len(gradient), rates)
+
+
+def shake(
+    means: Tensor,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    strength: float,
+    gate: tuple[float, float, float],
+    seed: int,
+) -> None:
+    """Add noise to `means` [N, 3], in place. `inputs` are raw: quats, log scales, opacity logits.
+
+    The noise has the splat's own covariance, times `strength` and sigmoid(l), where `gate` is
+    (slope, faint, least) and l = slope (faint - opacity); none where l is not above `least`."""
+    _native.shake(means, list(inputs), strength, gate, seed)

@@ -53,6 +53,19 @@ def test_fitting_improves_views_that_were_not_fitted(
     assert result.skipped_steps == result.pruned_splats == 0
 
 
+def test_visible_adam_fits_too_and_leaves_what_no_photo_shows(capture: SmallCapture) -> None:
+    config = replace(SHORT, visible_adam=True, strategy="default", max_splats=100)
+    nowhere = replace(capture, points=capture.points + 100)
+    hidden = Trainer(nowhere, config)
+    before = hidden.splats()
+    for _ in range(10):
+        hidden.step()
+    assert torch.equal(hidden.splats().means, before.means)
+    first, result = evaluate(before, capture.test), train(capture, config)
+    assert first.psnr is not None and result.evaluation.psnr is not None
+    assert result.evaluation.psnr > first.psnr + 3
+
+
 def test_waves_are_learnt_after_their_warm_up(capture: SmallCapture) -> None:
     trainer = Trainer(capture, replace(SHORT, steps=40, wave_start=0.5))
     for _ in range(20):

@@ -5,13 +5,10 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <stdexcept>
 #include <string>
-#include <tuple>
-#include <type_traits>
 
 #include "../math/compositing.h"
 #include "../primitives/kinds.h"
@@ -300,35 +297,6 @@ void blend_backward(const std::vector<Array<const S>>& in, const BlendOptions& o
     g.v_means2d_abs = v_in.size() > 5 ? data(v_in[5], 2 * m, "v_means2d_abs") : nullptr;
     nb::gil_scoped_release release;
     passes_for<S>().blend_backward(p, g);
-}
-
-/// `photo` is of the image's type or bytes; `mask` and `gradient` may be empty.
-template <class S, class Photo>
-std::tuple<double, double, double> photometric_loss(const Array<const S>& image,
-                                                    const Array<const Photo>& photo,
-                                                    const Array<const std::uint8_t>& mask,
-                                                    int width, double ssim_weight,
-                                                    const Array<S>& gradient) {
-    LossParams<S> p = {};
-    std::int64_t numbers = image.size();
-    p.width = width;
-    p.height = width > 0 ? static_cast<int>(numbers / (3 * std::int64_t(width))) : 0;
-    std::int64_t pixels = std::int64_t(p.width) * p.height;
-    p.ssim_weight = ssim_weight;
-    p.image = data(image, 3 * pixels, "image");
-    const Photo* photos = data(photo, 3 * pixels, "photo");
-    if constexpr (std::is_same_v<Photo, S>)
-        p.photo = photos;
-    else
-        p.photo_bytes = photos;
-    if (mask.size() != 0) p.mask = data(mask, pixels, "mask");
-    if (gradient.size() != 0) p.gradient = data(gradient, 3 * pixels, "gradient");
-    LossResult r;
-    {
-        nb::gil_scoped_release release;
-        r = passes_for<S>().photometric_loss(p);
-    }
-    return {r.l1, r.similarity, r.squares};
 }
 
 }  // namespace gaborsplat

@@ -1,6 +1,6 @@
 // The Python module of the CPU passes.
 #include "../math/harmonics.h"
-#include "bindings.h"
+#include "fit_bindings.h"
 #include "thread_pool.h"
 
 namespace nb = nanobind;
@@ -39,6 +39,8 @@ void bind_passes(nb::module_& m) {
     bind_pass(m, "blend_backward", &blend_backward<S>);
     bind_pass(m, "photometric_loss", &photometric_loss<S, S>);
     bind_pass(m, "photometric_loss", &photometric_loss<S, std::uint8_t>);
+    bind_pass(m, "adam_step", &adam_step<S>);
+    bind_pass(m, "shake", &shake<S>);
 }
 
 }  // namespace
@@ -73,7 +75,8 @@ NB_MODULE(_native, m) {
     bind_passes<double>(m);
     m.def("threads", &threads, "Threads that work on one pass.");
     m.def("set_threads", &set_threads, nb::arg("count"));
-    m.def("isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
+    m.def(
+        "isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
     m.def("kinds", &kinds, "Names of the registered kinds of primitive.");
     m.def("screen_size", &screen_size, nb::arg("waves"),
           "Numbers that describe one splat's modulation on the image.");

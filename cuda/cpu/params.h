@@ -7,6 +7,8 @@
 #include <memory>
 #include <utility>
 
+#include "../math/descent.h"
+
 namespace gaborsplat {
 
 template <class S>
@@ -163,6 +165,30 @@ struct LossParams {
 /// Means over the valid pixels and their channels.
 struct LossResult {
     double l1, similarity, squares;
+};
+
+/// One parameter of all splats, `width` numbers a splat, with Adam's moments.
+template <class S>
+struct AdamParams {
+    std::int64_t rows;
+    int width;
+    S *values, *means, *squares;  // [rows, width]
+    const S* gradients;           // [rows, width]
+    const std::uint8_t* visible;  // [rows] 0 for splats to leave alone; null: none
+    double rate, beta1, beta2, root_remainder, eps;  // math/descent.h, AdamRates
+};
+
+/// Raw parameters of splats: logarithms of the scales, logits of the opacities.
+template <class S>
+struct ShakeParams {
+    std::int64_t splats;
+    S* means;            // [N, 3]
+    const S* quats;      // [N, 4]
+    const S* scales;     // [N, 3]
+    const S* opacities;  // [N]
+    double strength;
+    NoiseGate gate;
+    std::uint64_t seed;
 };
 
 }  // namespace gaborsplat

@@ -4,6 +4,7 @@
 #include "../primitives/kinds.h"
 #include "bin.h"
 #include "blend.h"
+#include "descent.h"
 #include "loss.h"
 #include "project.h"
 #include "shade.h"
@@ -29,6 +30,8 @@ constexpr Passes<S> passes() {
             with_kind(p.waves, [&](auto kind) { blend_backward<decltype(kind)>(p, g); });
         },
         photometric_loss<S>,
+        adam_step<S>,
+        shake<S>,
     };
 }
 

@@ -16,6 +16,8 @@ struct Passes {
     void (*blend)(const BlendParams<S>&);
     void (*blend_backward)(const BlendParams<S>&, const BlendGradients<S>&);
     LossResult (*photometric_loss)(const LossParams<S>&);
+    void (*adam_step)(const AdamParams<S>&);
+    void (*shake)(const ShakeParams<S>&);
 };
 
 extern const Passes<float> float_passes_portable;

@@ -82,6 +82,9 @@ class TrainConfig:
     """Colour behind the splats, RGB in [0, 1]."""
     antialiased: bool = False
     """Mip-Splatting's opacity compensation; show the result with the same setting."""
+    visible_adam: bool = False
+    """Let Adam change only what the step's photo shows: the moments of all other splats stand
+    still instead of fading. Faster when a photo shows little of the scene."""
     checkpoint_every: int = 500
     """Steps between two checkpoints."""
     learning_rates: LearningRates = field(default_factory=LearningRates)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..autograd import backend
 from .config import TrainConfig
 from .optimizer import Optimizers, Parameters, take_rows
-from .rotation import to_splat, to_world
 from .schedule import Schedule
 from .waves import carry_waves
 
@@ -110,12 +110,11 @@ class MCMCStrategy:
 
     def _shake(self, params: Parameters, strength: float) -> None:
         """Move faint splats by noise with their own covariance."""
-        gate = GATE_SLOPE * (DEAD_OPACITY - torch.sigmoid(params["opacities"]))
-        faint = torch.nonzero(gate > -GATE_RANGE).squeeze(-1)
-        noise = torch.randn(len(faint), 3, generator=self._generator, device=faint.device)
-        quats, variances = params["quats"][faint], torch.exp(2 * params["scales"][faint])
-        noise = to_world(quats, variances * to_splat(quats, noise))
-        params["means"].index_add_(0, faint, strength * torch.sigmoid(gate[faint, None]) * noise)
+        means = params["means"].detach()
+        seed = int(torch.randint(2**62, (), generator=self._generator, device=means.device))
+        inputs = (params["quats"].detach(), params["scales"].detach(), params["opacities"].detach())
+        gate = (GATE_SLOPE, DEAD_OPACITY, -GATE_RANGE)
+        backend(means.device).shake(means, inputs, strength, gate, seed)
 
 
 def share_opacity(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:

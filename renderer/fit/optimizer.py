@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
+from ..autograd import backend
+
 Parameters = dict[str, Parameter]
 Optimizers = dict[str, Optimizer]
 
@@ -16,12 +18,58 @@ EPS = 1e-15
 """Adam's epsilon: gradients of an averaged loss are tiny, and 1e-8 would damp them."""
 
 
+class SplatAdam(Adam):
+    """torch's Adam for one parameter [N, ...] of all splats, stepped by the backend's own pass.
+
+    Its state has torch's names, so strategies and checkpoints treat it as they do torch's.
+    """
+
+    visible: Tensor | None = None
+    """[N] bool: splats that the next step may change; None for all. Those that are left out keep
+    their moments too: gsplat calls this selective, Taming 3DGS (arXiv 2406.15643) sparse Adam."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Change the parameter by its gradient; nothing without one."""
+        (group,) = self.param_groups
+        (parameter,) = group["params"]
+        if parameter.grad is None:
+            return
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        steps, (beta1, beta2) = float(state["step"]), group["betas"]
+        rate, root = group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
+        backend(parameter.device).adam_step(
+            (parameter.detach(), state["exp_avg"], state["exp_avg_sq"]),
+            parameter.grad.contiguous(),
+            self.visible,
+            (rate, beta1, beta2, root, group["eps"]),
+        )
+
+
 def make_optimizers(raw: Parameters) -> Optimizers:
     """An Adam for every parameter by name, as gsplat's strategies take them.
 
     Their rates are zero: they depend on the step, and are to be set before each.
     """
-    return {name: Adam([tensor], lr=0.0, eps=EPS, fused=True) for name, tensor in raw.items()}
+    return {name: SplatAdam([tensor], lr=0.0, eps=EPS) for name, tensor in raw.items()}
+
+
+def descend(
+    raw: Parameters, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
+) -> None:
+    """One step down `gradients`, for all splats or those that are `visible` [N] bool."""
+    for name, gradient in gradients.items():
+        optimizer = optimizers[name]
+        assert isinstance(optimizer, SplatAdam)
+        optimizer.visible = visible
+        raw[name].grad = gradient
+        optimizer.step()
+        raw[name].grad = None
 
 
 @torch.no_grad()

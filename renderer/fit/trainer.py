@@ -18,7 +18,7 @@ from .data import FitInput, View
 from .fairlock import FairLock
 from .gradient import compare, draw
 from .init import initial_parameters, scene_scale
-from .optimizer import Parameters, make_optimizers, prune_broken
+from .optimizer import Parameters, descend, make_optimizers, prune_broken
 from .parameters import activate
 from .schedule import Schedule
 from .strategy import make_strategy
@@ -145,19 +145,14 @@ class Trainer:
             self._skip(step)
         else:
             self._skipped_in_a_row = 0
-            self._descend(gradients)
+            visible = picture.info["radii"][0, :, 0] > 0 if self.config.visible_adam else None
+            descend(self._raw, self._optimizers, gradients, visible)
             self._strategy.step_post_backward(
                 self._raw, self._optimizers, state, step, picture.info
             )
         if skipped or self._schedule.refines(step):
             self.pruned_splats += prune_broken(self._raw, self._optimizers, state)
         return loss, judgement.psnr, skipped
-
-    def _descend(self, gradients: dict[str, Tensor]) -> None:
-        for name, gradient in gradients.items():
-            self._raw[name].grad = gradient
-            self._optimizers[name].step()
-            self._raw[name].grad = None
 
     def _enter(self, step: int) -> None:
         """Bring everything that depends on the step up to date."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .optimizer import Parameters
-from .rotation import to_splat
 
 START_FREQUENCY = 0.3
 """Cycles per sigma; measured: from here gradient descent finds most waves up to 1."""
@@ -47,9 +47,17 @@ def carry_waves(raw: Parameters, anchor_means: Tensor, anchor_scales: Tensor) ->
     (docs/mathematics.md, 5). Splats that did not change keep their waves bit for bit.
     """
     frequencies, coefficients = raw["frequencies"], raw["coefficients"]
-    offset = to_splat(raw["quats"], raw["means"] - anchor_means)
+    offset = _to_splat(raw["quats"], raw["means"] - anchor_means)
     cycles = torch.einsum("nkc,nc->nk", frequencies, offset * torch.exp(-anchor_scales))
     cosine, sine = torch.cos(2 * math.pi * cycles), torch.sin(2 * math.pi * cycles)
     a, b = coefficients.unbind(-1)
     coefficients.copy_(torch.stack([a * cosine + b * sine, b * cosine - a * sine], dim=-1))
     frequencies.mul_(torch.exp(raw["scales"] - anchor_scales).unsqueeze(1))
+
+
+def _to_splat(quats: Tensor, vectors: Tensor) -> Tensor:
+    """R^T v for quaternions wxyz [N, 4] of any non-zero length and vectors [N, 3] in the world."""
+    unit = F.normalize(quats, dim=-1)
+    w, axis = unit[:, :1], -unit[:, 1:]
+    twice = 2 * torch.linalg.cross(axis, vectors)
+    return vectors + w * twice + torch.linalg.cross(axis, twice)
