@@ -130,6 +130,7 @@ def measure(options: Options) -> list[dict[str, Any]]:
         context.Process(target=serve, args=(theirs, options.garden), daemon=True).start()
         if ours.recv() is not None:
             pipes[isa] = ours
+    del os.environ["GABORSPLAT_ISA"]
     loop = ScalarLoop()
     jobs = jobs_of(options, list(pipes))
     peers = {(job.work, job.backward) for job in jobs}

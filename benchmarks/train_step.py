@@ -37,6 +37,8 @@ PASSES = (
     "blend_backward",
     "shade_backward",
     "project_backward",
+    "adam_step",
+    "shake",
 )
 
 
@@ -55,7 +57,7 @@ class Options:
 
 
 class Stopwatch:
-    """Adds up the seconds that the passes of the CPU backend take."""
+    """Adds up the seconds that the passes of the CPU backend take in every step."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {name: [] for name in PASSES}
@@ -66,10 +68,15 @@ class Stopwatch:
         def call(*arguments: Any, **options: Any) -> Any:
             started = time.perf_counter()
             result = function(*arguments, **options)
-            self.seconds[name].append(time.perf_counter() - started)
+            self.seconds[name][-1] += time.perf_counter() - started
             return result
 
         return call
+
+    def next_step(self) -> None:
+        """Count the following calls as another step's."""
+        for seconds in self.seconds.values():
+            seconds.append(0.0)
 
 
 def measure(options: Options) -> dict[str, Any]:
@@ -96,6 +103,7 @@ def measure(options: Options) -> dict[str, Any]:
     camera = capture.train[0].camera
     for index in range(min(options.steps, options.warm_up)):
         before = trainer.seconds
+        watch.next_step()
         trainer.step()
         steps.append(trainer.seconds - before)
         if index % 50 == 0:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -10,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "../math/compositing.h"
+#include "../math/tile_extent.h"
 #include "params.h"
 #include "scratch.h"
 #include "thread_pool.h"
@@ -122,46 +121,6 @@ void sort_by_depth(BinWorkspace<S>& work) {
     }
 }
 
-/// The ellipse conic <= level around a mean. In double: for a needle, the determinant cancels.
-class Ellipse {
-  public:
-    Ellipse(double xx, double xy, double yy, double level) : xy_(xy), inverse_xx_(1 / xx) {
-        determinant_ = xx * yy - xy * xy;
-        bounded_ = xx > 0 && determinant_ > 0 && std::isfinite(level);
-        if (!bounded_) return;
-        double scale = level / determinant_;
-        reach_ = level * xx;
-        tallest_ = std::sqrt(scale * xx);
-        rightmost_y_ = -xy / yy * std::sqrt(scale * yy);
-    }
-
-    bool bounded() const { return bounded_; }
-
-    /// Least and largest x [px from the mean] between y = low and y = high; false when the ellipse
-    /// does not reach that band.
-    bool between(double low, double high, double& left, double& right) const {
-        low = std::max(low, -tallest_), high = std::min(high, tallest_);
-        if (!(low <= high)) return false;
-        double y = std::min(std::max(rightmost_y_, low), high);
-        right = (half_width(y) - xy_ * y) * inverse_xx_;
-        y = std::min(std::max(-rightmost_y_, low), high);
-        left = (-half_width(y) - xy_ * y) * inverse_xx_;
-        return left <= right;
-    }
-
-  private:
-    double half_width(double y) const {
-        return std::sqrt(std::max(0.0, reach_ - determinant_ * y * y));
-    }
-
-    double xy_, inverse_xx_, determinant_, reach_ = 0, tallest_ = 0, rightmost_y_ = 0;
-    bool bounded_;
-};
-
-inline int clamped(double value, int low, int high) {
-    return value < low ? low : value > high ? high : static_cast<int>(value);
-}
-
 template <class S>
 class Binner {
   public:
@@ -270,42 +229,17 @@ class Binner {
 
     /// Notes the tiles of one splat; returns their number.
     std::int64_t add_spans(std::int32_t splat, std::vector<Span>& spans) const {
+        const S *mean = p_.means2d + 2 * splat, *conic = p_.conics + 3 * splat;
+        const std::int32_t* radius = p_.radii + 2 * splat;
+        TileExtent extent({mean[0], mean[1]}, {double(radius[0]), double(radius[1])},
+                          {conic[0], conic[1], conic[2]}, p_.cutoffs[splat], p_.tile_test, across_,
+                          down_);
         std::int64_t tiles = 0;
-        double x = p_.means2d[2 * splat], y = p_.means2d[2 * splat + 1];
-        Range columns = box(x, p_.radii[2 * splat], across_);
-        Range rows = box(y, p_.radii[2 * splat + 1], down_);
-        const S* conic = p_.conics + 3 * splat;
-        Ellipse ellipse(conic[0], conic[1], conic[2], 2.0 * p_.cutoffs[splat]);
-        bool test = p_.tile_test && ellipse.bounded();
-        for (int row = rows.begin; row < rows.end; ++row) {
-            Range reached = test ? tiles_reached(ellipse, x, row * kTileSize + 0.5 - y) : columns;
-            if (reached.begin >= reached.end) continue;
-            spans.push_back({splat, row * across_ + reached.begin, reached.end - reached.begin});
-            tiles += reached.end - reached.begin;
-        }
+        extent.for_rows([&](int row, int begin, int end) {
+            spans.push_back({splat, row * across_ + begin, end - begin});
+            tiles += end - begin;
+        });
         return tiles;
-    }
-
-    struct Range {
-        int begin, end;
-    };
-
-    /// Tiles along one axis that hold a pixel within `radius` of the centre. Pixel centres are at
-    /// whole numbers here, as in Inria's code, whose rule for the last tile (`three_sigma`) leaves
-    /// out one that the radius enters by less than a pixel.
-    Range box(double centre, double radius, int tiles) const {
-        double low = centre - 0.5 - radius, high = centre - 0.5 + radius;
-        double end = p_.tile_test ? high / kTileSize + 1 : (high + kTileSize - 1) / kTileSize;
-        return {clamped(std::floor(low / kTileSize), 0, tiles), clamped(std::floor(end), 0, tiles)};
-    }
-
-    /// Tiles of one row, whose first pixel centres lie `low` below the mean at `x`, that hold a
-    /// pixel centre inside the box around the part of the ellipse in that row.
-    Range tiles_reached(const Ellipse& ellipse, double x, double low) const {
-        double left, right;
-        if (!ellipse.between(low, low + kTileSize - 1, left, right)) return {0, 0};
-        return {clamped(std::ceil((x + left + 0.5) / kTileSize) - 1, 0, across_),
-                clamped(std::floor((x + right - 0.5) / kTileSize) + 1, 0, across_)};
     }
 
     const BinParams<S>& p_;

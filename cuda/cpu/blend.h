@@ -192,6 +192,7 @@ class TileBackward {
     [[gnu::always_inline]] void find_gradient(T& tile, Batch& batch, int item) {
         int cell = batch.cell[item];
         const S* color = batch.instances[batch.owner[item]].color;
+        Cell before = tile.transmittance()[cell], raw_alpha = batch.raw_alpha[item];
         Contribution<Cell> c = tile.contribute(batch, item);
         Cell zero(S(0)), shade = zero;  // c_i . g
         for (int k = 0; k < channels(); ++k)
@@ -199,10 +200,10 @@ class TileBackward {
         Cell behind = fma_(-c.weight, shade, behind_[cell]);
         behind_[cell] = behind;
         // before / next is 1 / (1 - alpha) where the splat is blended.
-        Cell v_alpha = c.before * fma_(-behind, reciprocal(c.next), shade);
-        auto free = c.blended & (c.raw_alpha <= Cell(S(p_.alpha_max)));
+        Cell v_alpha = before * fma_(-behind, reciprocal(c.next), shade);
+        auto free = c.blended & (raw_alpha <= Cell(S(p_.alpha_max)));
         batch.weight[item] = c.weight;
-        batch.raw_alpha[item] = select(free, v_alpha * c.raw_alpha, zero);
+        batch.raw_alpha[item] = select(free, v_alpha * raw_alpha, zero);
         if constexpr (Kind::kWaves > 0)
             batch.envelope[item] = select(free, v_alpha * batch.envelope[item], zero);
     }

@@ -24,9 +24,8 @@ template <class S>
 struct alignas(16 * sizeof(S)) Record {
     Vec2<S> mean;
     LogAlpha<S> log_alpha;
-    S drop;  // no pixel where log_alpha is this far under its peak gets alpha_min
-    // Along a line of constant x, log_alpha is largest at y = slope_y x, offsets from the mean.
-    S slope_x, slope_y;
+    S drop;                  // no pixel where log_alpha is this far under its peak gets alpha_min
+    Vec2<S> slope;           // of the ridges of log_alpha
     S color[kRecordColors];  // unused where there are more channels
 };
 
@@ -42,8 +41,7 @@ void fill_records(const BlendParams<S>& p, Record<S>* records) {
             out.mean = {p.means2d[2 * i], p.means2d[2 * i + 1]};
             out.log_alpha = log_alpha(Sym2<S>{c[0], c[1], c[2]}, p.opacities[i]);
             out.drop = S(kLog2E) * p.cutoffs[i];
-            out.slope_x = -c[1] / c[0];
-            out.slope_y = -c[1] / c[2];
+            out.slope = ridge_slopes(Sym2<S>{c[0], c[1], c[2]});
             for (int k = 0; k < std::min(p.channels, kRecordColors); ++k)
                 out.color[k] = p.colors[p.channels * i + k];
         }
@@ -57,21 +55,6 @@ struct Instance {
     std::int64_t splat;
     const S* color;   // [D]
     const S* screen;  // [F]
-};
-
-/// What one splat does to the pixels of a cell. Forward and backward both decide by the same
-/// function, so they accept the same pixels and stop at the same splat.
-template <class Cell>
-struct Contribution {
-    typename Cell::Mask blended;  // pixels it is blended into
-    Cell weight;                  // alpha times transmittance in front; 0 where not blended
-    Cell raw_alpha;               // before the clamp
-    Cell before, next;            // transmittance in front and behind, where blended
-};
-
-template <class S>
-struct Thresholds {
-    S alpha_min, alpha_max, transmittance_min;
 };
 
 /// With `Gradient`, batches hold what the gradient of the waves needs.
@@ -166,22 +149,14 @@ class Tile {
         return slot;
     }
 
-    /// Item number `i` of the batch. A pixel is finished in front of the splat that would bring its
-    /// transmittance to transmittance_min or below.
+    /// Blends item number `i` of the batch.
     [[gnu::always_inline]] Contribution<Cell> contribute(const Batch& batch, int i) {
         int cell = batch.cell[i];
-        Contribution<Cell> c;
-        Mask open = open_[cell];
-        c.raw_alpha = batch.raw_alpha[i];
-        c.before = transmittance_[cell];
-        Cell alpha = min_(c.raw_alpha, Cell(limits_.alpha_max));
-        auto counts = open & (alpha >= Cell(limits_.alpha_min));
-        c.next = fma_(-alpha, c.before, c.before);
-        c.blended = counts & (c.next > Cell(limits_.transmittance_min));
-        c.weight = select(c.blended, alpha * c.before, Cell(S(0)));
-        transmittance_[cell] = select(c.blended, c.next, c.before);
-        open_[cell] = open = still_open(open, counts, c.blended);
-        if (!any(open)) open_cells_ &= ~(1u << cell);
+        Cell before = transmittance_[cell];
+        Contribution<Cell> c = composite(batch.raw_alpha[i], before, open_[cell], limits_);
+        transmittance_[cell] = select(c.blended, c.next, before);
+        open_[cell] = still_open(open_[cell], c.counts, c.blended);
+        if (!any(open_[cell])) open_cells_ &= ~(1u << cell);
         return c;
     }
 
@@ -225,19 +200,13 @@ class Tile {
         batch.first_item[batch.splats] = batch.items;
     }
 
-    /// The largest value of a concave function over a rectangle is found on the edges that face its
-    /// centre.
     [[gnu::always_inline]] void add_items(Batch& batch, int i) {
         const Record<S>& splat = *batch.instances[i].record;
-        Cell zero(S(0)), width(S(kCellSize - 1));
-        Cell left = Cell::load(corner_x_) - Cell(splat.mean.x), right = left + width;
-        Cell top = Cell::load(corner_y_) - Cell(splat.mean.y), bottom = top + width;
-        Cell x = max_(left, zero) + min_(right, zero);
-        Cell y = max_(top, zero) + min_(bottom, zero);
-        Cell along_x = min_(max_(Cell(splat.slope_x) * y, left), right);
-        Cell along_y = min_(max_(Cell(splat.slope_y) * x, top), bottom);
-        Cell most = max_(quadratic(splat.log_alpha, Vec2<Cell>{x, along_y}),
-                         quadratic(splat.log_alpha, Vec2<Cell>{along_x, y}));
+        Cell width(S(kCellSize - 1));
+        Cell left = Cell::load(corner_x_) - Cell(splat.mean.x);
+        Cell top = Cell::load(corner_y_) - Cell(splat.mean.y);
+        Cell most = highest(splat.log_alpha, splat.slope, Vec2<Cell>{left, top},
+                            Vec2<Cell>{left + width, top + width});
         unsigned cells = bits(most >= Cell(-splat.drop)) & open_cells_;
 
         int at = batch.items;

@@ -2,10 +2,6 @@
 // device, draws the same ones.
 #pragma once
 
-#if !defined(__CUDACC_RTC__)
-#include <cstdint>
-#endif
-
 #include "linalg.h"
 
 GABORSPLAT_BEGIN

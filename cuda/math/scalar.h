@@ -2,8 +2,18 @@
 // (dual.h) and Pack<T, N> (cpu/pack.h), so that one formula serves them all.
 #pragma once
 
-#if !defined(__CUDACC_RTC__)
+#if defined(__CUDACC_RTC__)
+// NVRTC has no standard headers, but the mathematical functions themselves.
+namespace std {
+using int32_t = int;
+using int64_t = long long;
+using uint8_t = unsigned char;
+using uint32_t = unsigned int;
+using uint64_t = unsigned long long;
+}  // namespace std
+#else
 #include <cmath>
+#include <cstdint>
 #endif
 
 #if defined(__CUDACC__)
@@ -57,6 +67,7 @@ template <class V>
 using MaskOf = decltype(V() > V());
 HD float ceil_(float x) { return ::ceilf(x); }
 HD double ceil_(double x) { return ::ceil(x); }
+HD double floor_(double x) { return ::floor(x); }
 
 /// The second operand where the comparison fails, so `min_(NaN, bound)` is the bound.
 HD float min_(float x, float bound) { return x < bound ? x : bound; }
@@ -77,7 +88,12 @@ HD MaskOf<V> bounded(V x) {
 /// exact, while a large angle in radians would lose its fraction in float.
 HD CosSin<float> cos_sin_turns(float turns) {
     float angle = 6.283185307179586f * (turns - ::rintf(turns));
+#if defined(__CUDA_ARCH__)
+    // Within half a turn the special function unit is right to 2^-21.
+    return {::__cosf(angle), ::__sinf(angle)};
+#else
     return {::cosf(angle), ::sinf(angle)};
+#endif
 }
 HD CosSin<double> cos_sin_turns(double turns) {
     double angle = 6.283185307179586 * (turns - ::rint(turns));

@@ -12,6 +12,17 @@
 
 GABORSPLAT_BEGIN
 
+/// The kind with K waves, as KindOf<K>::Type.
+template <int K>
+struct KindOf;
+#define GABORSPLAT_KIND_OF(name, Kind) \
+    template <>                        \
+    struct KindOf<Kind::kWaves> {      \
+        using Type = Kind;             \
+    };
+GABORSPLAT_KINDS(GABORSPLAT_KIND_OF)
+#undef GABORSPLAT_KIND_OF
+
 /// Calls `visit(Kind{})` for the kind with this many waves; false when there is none.
 template <class Visitor>
 bool with_kind(int waves, Visitor&& visit) {
