@@ -15,15 +15,23 @@ from .stages import Geometry, Projected, Tiles, Views
 from .types import RenderSettings
 
 
+_backends: dict[str, ModuleType] = {"cpu": cpu}
+"""By type of device."""
+
+
 def backend(device: torch.device) -> ModuleType:
     """The module that implements the passes for tensors on `device`.
 
     Raises:
         ValueError: there is none for this device.
     """
-    if device.type == "cpu":
-        return cpu
-    raise ValueError(f"splats are on {device}: this version renders on the CPU; move them there")
+    if device.type in _backends:
+        return _backends[device.type]
+    if device.type == "cuda":
+        from . import cuda
+
+        return cuda
+    raise ValueError(f"splats are on {device}: rendering takes the CPU or an NVIDIA GPU")
 
 
 def _checked(tensors: dict[str, Tensor]) -> list[Tensor]:

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "../math/similarity.h"
@@ -24,12 +23,7 @@ class PhotometricLoss {
           row_((3 * p.width + V::kSize - 1) / V::kSize * V::kSize),
           pitch_(row_ + 2 * kMargin),
           planes_(kPlanes * (p.height + 2 * kSsimRadius) * pitch_) {
-        double taps[kTaps], total = 0;
-        for (int k = 0; k < kTaps; ++k) {
-            double offset = (k - kSsimRadius) / kSsimSigma;
-            total += taps[k] = std::exp(-0.5 * offset * offset);
-        }
-        for (int k = 0; k < kTaps; ++k) taps_[k] = S(taps[k] / total);
+        for (int k = 0; k < kTaps; ++k) taps_[k] = S(ssim_tap(k - kSsimRadius));
     }
 
     LossResult run() {

@@ -5,9 +5,16 @@
 
 GABORSPLAT_BEGIN
 
-constexpr int kSsimRadius = 5;  // an 11-pixel window, Gaussian with sigma 1.5
-constexpr double kSsimSigma = 1.5;
+constexpr int kSsimRadius = 5;                    // an 11-pixel window, Gaussian with sigma 1.5
 constexpr double kSsimC1 = 1e-4, kSsimC2 = 9e-4;  // (0.01 L)^2, (0.03 L)^2 for values up to L = 1
+
+/// Weight of the window at an offset, exp(-offset^2 / (2 sigma^2)) over the sum of all.
+HD double ssim_tap(int offset) {
+    constexpr double taps[kSsimRadius + 1] = {0.2660117248617943,   0.21300553771125366,
+                                              0.1093606895097,      0.03600077212843082,
+                                              0.007598758135239184, 0.0010283800844791099};
+    return taps[offset < 0 ? -offset : offset];
+}
 
 /// Means over the window around one pixel, of x, y, x^2 + y^2 and x y.
 template <class V>

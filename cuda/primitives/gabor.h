@@ -157,6 +157,13 @@ struct Gabor {
         return m;
     }
 
+    template <class V, class S>
+    HD static V modulation(const S* screen, const Waves<V>& waves) {
+        V m(screen[2]);
+        for (int k = 0; k < K; ++k) m = m + waves.value(k);
+        return m;
+    }
+
     // Sum of the modulation's gradient g; then per wave: g times the cosine and the sine of the
     // phase, and g times the wave's slope times the offset from the mean.
     static constexpr int kSums = 1 + 4 * K;
@@ -172,6 +179,18 @@ struct Gabor {
             V w = g * fma_(waves.slope(k), t.cosine, -(waves.value(k) * t.sine));
             s[0] = fma_(g, cosine, s[0]);
             s[1] = fma_(g, sine, s[1]);
+            s[2] = fma_(w, d.x, s[2]);
+            s[3] = fma_(w, d.y, s[3]);
+        }
+    }
+
+    template <class V>
+    HD static void add_vjp(const Waves<V>& waves, Vec2<V> d, V g, V* sums) {
+        sums[0] = sums[0] + g;
+        for (int k = 0; k < K; ++k) {
+            V *s = sums + 1 + 4 * k, w = g * waves.slope(k);
+            s[0] = fma_(g, waves.cosine(k), s[0]);
+            s[1] = fma_(g, waves.sine(k), s[1]);
             s[2] = fma_(w, d.x, s[2]);
             s[3] = fma_(w, d.y, s[3]);
         }

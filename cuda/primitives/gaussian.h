@@ -42,10 +42,17 @@ struct Gaussian {
         return V(S(1));
     }
 
+    template <class V, class S>
+    HD static V modulation(const S*, const Waves<V>&) {
+        return V(S(1));
+    }
+
     static constexpr int kSums = 0;
 
     template <class V>
     HD static void add_vjp(const Waves<V>&, const Turns<V>&, Vec2<V>, V, V*) {}
+    template <class V>
+    HD static void add_vjp(const Waves<V>&, Vec2<V>, V, V*) {}
     template <class S>
     HD static void screen_vjp(const S*, Vec2<S>, const S*, S*) {}
 };

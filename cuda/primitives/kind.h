@@ -10,18 +10,18 @@
 //   to_screen_vjp(world, footprint, v_screen, v_world) -> ScreenGradient
 //   peak(screen)               an upper bound of |modulation|, so that culling stays exact
 //
-// A blend visits pixels in small cells, and finds the modulation of a pixel from that at its cell's
-// corner and from its place in the cell: waves turn by the sum of two angles.
 //   Waves<V>, waves_at(screen, p)
 //                              what `modulation` needs to know of the point p: its first
 //                              kWaveNumbers numbers; and after them as many for `add_vjp`
-//   Turns<V>, turns(screen, step)
-//                              and of a step away from it
-//   modulation(screen, waves, turns)
-//                              the factor at p + step
+//   modulation(screen, waves)  the factor at p
 // Its gradient is summed over pixels by kSums numbers:
-//   add_vjp(waves, turns, d, g, sums)
-//                              adds a pixel at the offset d from the mean, of gradient g
+//   add_vjp(waves, d, g, sums) adds a pixel at the offset d from the mean, of gradient g
+// The blend of the CPU visits pixels in small cells, and finds the modulation of a pixel from that
+// at its cell's corner and from its place in the cell: waves turn by the sum of two angles.
+//   Turns<V>, turns(screen, step)
+//                              what is needed of a step away from p
+//   modulation(screen, waves, turns), add_vjp(waves, turns, d, g, sums)
+//                              the same at p + step
 //   screen_vjp(screen, mean, sums, v_screen)
 //                              v_screen[kScreen] from the sums
 //

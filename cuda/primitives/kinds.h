@@ -25,7 +25,7 @@ GABORSPLAT_KINDS(GABORSPLAT_KIND_OF)
 
 /// Calls `visit(Kind{})` for the kind with this many waves; false when there is none.
 template <class Visitor>
-bool with_kind(int waves, Visitor&& visit) {
+HD bool with_kind(int waves, Visitor&& visit) {
 #define GABORSPLAT_VISIT(name, Kind) \
     if (waves == Kind::kWaves) {     \
         visit(Kind{});               \

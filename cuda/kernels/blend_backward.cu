@@ -1,0 +1,213 @@
+// The gradient of blending, by replaying it front to back: a tile a block, a pixel a thread.
+//   GABORSPLAT_ABSOLUTE       also find the sums over pixels of |gradient of means2d|
+//   GABORSPLAT_DETERMINISTIC  every pair of splat and tile has a place of its own, and these are
+//   added
+//                             up in order; otherwise tiles add to their splat as they finish
+#include "tile.h"
+
+#ifndef GABORSPLAT_ABSOLUTE
+#define GABORSPLAT_ABSOLUTE 0
+#endif
+#ifndef GABORSPLAT_DETERMINISTIC
+#define GABORSPLAT_DETERMINISTIC 0
+#endif
+
+GABORSPLAT_BEGIN
+
+// Sums over pixels. Of the gradient to the logarithm of alpha: itself, then times the offset x, y,
+// xx, xy, yy; then the kind's own, then the colour's, then the absolute ones.
+constexpr int kKindSums = 6;
+constexpr int kColorSums = kKindSums + Kind::kSums;
+constexpr int kAbsoluteSums = kColorSums + kChannels;
+constexpr int kSums = kAbsoluteSums + (GABORSPLAT_ABSOLUTE ? 2 : 0);
+// Splats that a block takes at a time: as many as their numbers fit into static shared memory.
+constexpr int kBytesOfSplat = int(sizeof(S)) * (kTileWarps * kSums + kRecordFields);
+constexpr int kBatch = 32 * kBytesOfSplat <= 48000 ? 32 : 16 * kBytesOfSplat <= 48000 ? 16 : 8;
+
+struct BlendBackwardArguments {
+    const S* means2d;               // [M, 2]
+    const S* conics;                // [M, 3]
+    const S* opacities;             // [M]
+    const S* cutoffs;               // [M]
+    const S* colors;                // [M, D]
+    const S* screen;                // [M, F]
+    const std::int32_t* splat_ids;  // [instances] by tile, then by depth
+    const std::int64_t* offsets;    // [tiles + 1] into splat_ids
+    const std::int32_t* slots;      // [instances]
+    const S* image;                 // [C, height, width, D]
+    const S* transmittance;         // [C, height, width]
+    const S* v_image;
+    const S* v_transmittance;
+    S* sums;  // zeros: [instances, kSums] at their slots when deterministic, else [M, kSums]
+    S alpha_min;
+    S alpha_max;
+    S transmittance_min;
+    int width;
+    int height;
+};
+
+struct FinishBlendArguments {
+    const S* means2d;                // [M, 2]
+    const S* conics;                 // [M, 3]
+    const S* opacities;              // [M]
+    const S* screen;                 // [M, F]
+    const std::int32_t* radii;       // [M, 2]
+    const std::int64_t* first_slot;  // [M + 1] into sums when deterministic
+    const S* sums;
+    S* v_means2d;      // [M, 2] of the envelope alone
+    S* v_means2d_abs;  // [M, 2]
+    S* v_conics;       // [M, 3]
+    S* v_opacities;    // [M]
+    S* v_colors;       // [M, D]
+    S* v_screen;       // [M, F]
+    std::int64_t all;  // M
+};
+
+/// A pixel on its way through the splats.
+struct PixelGradient {
+    bool open;
+    S transmittance;
+    S behind;  // what all later splats and the background add to the loss
+    S v_image[kChannels];
+};
+
+HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place) {
+    PixelGradient out = {place.inside, S(1), S(0), {}};
+    if (!place.inside) return out;
+    for (int k = 0; k < kChannels; ++k) {
+        out.v_image[k] = p.v_image[kChannels * place.pixel + k];
+        out.behind = fma_(out.v_image[k], p.image[kChannels * place.pixel + k], out.behind);
+    }
+    out.behind = fma_(p.transmittance[place.pixel], p.v_transmittance[place.pixel], out.behind);
+    return out;
+}
+
+/// Blends the splat into the pixel and finds what it adds to the sums: false when nothing. With g
+/// the gradient of the pixel's colour,
+///   dL/dalpha_i = T_i c_i.g - behind_i / (1 - alpha_i).
+template <class Record>
+HD bool add_splat(const BlendBackwardArguments& p, const Place& place, const Record& record,
+                  std::int64_t splat, PixelGradient& pixel, S* sums) {
+    PixelAlpha alpha;
+    if (!pixel.open || !find_alpha(record, place, alpha)) return false;
+    Thresholds<S> limits = {p.alpha_min, p.alpha_max, p.transmittance_min};
+    S before = pixel.transmittance;
+    Contribution<S> c = composite(alpha.raw_alpha, before, pixel.open, limits);
+    pixel.open = still_open(pixel.open, c.counts, c.blended);
+    if (!c.blended) return false;
+    pixel.transmittance = c.next;
+    S shade = S(0);  // c_i . g
+#pragma unroll
+    for (int k = 0; k < kChannels; ++k) {
+        shade = fma_(record.color(p.colors, splat, k), pixel.v_image[k], shade);
+        sums[kColorSums + k] = c.weight * pixel.v_image[k];
+    }
+    pixel.behind = fma_(-c.weight, shade, pixel.behind);
+    if (!(alpha.raw_alpha <= limits.alpha_max)) return true;  // held at the bound
+    // before / next is 1 / (1 - alpha).
+    S v_alpha = before * (shade - pixel.behind / c.next);
+    S v_log = v_alpha * alpha.raw_alpha, px = v_log * alpha.d.x, py = v_log * alpha.d.y;
+    sums[0] = v_log;
+    sums[1] = px;
+    sums[2] = py;
+    sums[3] = px * alpha.d.x;
+    sums[4] = px * alpha.d.y;
+    sums[5] = py * alpha.d.y;
+    Kind::add_vjp(alpha.waves, alpha.d, v_alpha * alpha.envelope, sums + kKindSums);
+#if GABORSPLAT_ABSOLUTE
+    Vec2<S> v = conic(record.log_alpha()) * Vec2<S>{px, py};
+    sums[kAbsoluteSums] = abs_(v.x);
+    sums[kAbsoluteSums + 1] = abs_(v.y);
+#endif
+    return true;
+}
+
+/// Sums over the warp, 32 numbers at a time, each stored by a lane of its own.
+template <int First, class Totals>
+HD void store_sums(S* sums, Totals& totals, int place) {
+    constexpr int kCount = kSums - First < 32 ? kSums - First : 32;
+    S total = sum_over_warp<kCount>(sums + First);
+    if (lane_number() < kCount) totals[place + First + int(lane_number())] = total;
+    if constexpr (First + 32 < kSums) store_sums<First + 32>(sums, totals, place);
+}
+
+static_assert(kTileThreads == 256, "the launch bounds below");
+
+KERNEL(blend_backward, BlendBackwardArguments, 256) {
+    SHARED(S, records, kRecordFields * kBatch);
+    SHARED(S, totals, kTileWarps * kBatch * kSums);
+    SHARED(unsigned, touched, kTileWarps);  // by warp: splats of the batch that it has totals of
+    const Place place = find_place(p.width, p.height);
+    const int thread = int(threadIdx.x), warp = thread / int(kWarp);
+    PixelGradient pixel = load_pixel(p, place);
+    for (std::int64_t begin = p.offsets[place.tile], end = p.offsets[place.tile + 1]; begin < end;
+         begin += kBatch) {
+        if (!__syncthreads_or(pixel.open)) break;
+        int count = int(end - begin < kBatch ? end - begin : kBatch);
+        if (thread < count) load_record(p, p.splat_ids[begin + thread], kBatch, thread, records);
+        __syncthreads();
+        int mine = int(lane_number());
+        bool near =
+            mine < count && RecordView<decltype(records)>{records, kBatch, mine}.touches(place);
+        unsigned left = __ballot_sync(kAllLanes, near), stored = 0;
+        for (; left != 0; left &= left - 1) {
+            int at = __ffs(int(left)) - 1;
+            RecordView<decltype(records)> record = {records, kBatch, at};
+            S sums[kSums] = {};
+            bool added = add_splat(p, place, record, p.splat_ids[begin + at], pixel, sums);
+            if (!__any_sync(kAllLanes, added)) continue;
+            store_sums<0>(sums, totals, (warp * kBatch + at) * kSums);
+            stored |= 1u << at;
+        }
+        if (lane_number() == 0) touched[warp] = stored;
+        __syncthreads();
+        for (int i = thread; i < count * kSums; i += kTileThreads) {
+            int at = i / kSums, number = i % kSums;
+            bool any_warp = false;
+            S total = S(0);
+            for (int w = 0; w < kTileWarps; ++w)
+                if (touched[w] >> at & 1u) {
+                    total += totals[(w * kBatch + at) * kSums + number];
+                    any_warp = true;
+                }
+            if (!any_warp) continue;
+#if GABORSPLAT_DETERMINISTIC
+            p.sums[std::int64_t(p.slots[begin + at]) * kSums + number] = total;
+#else
+            atomicAdd(&p.sums[std::int64_t(p.splat_ids[begin + at]) * kSums + number], total);
+#endif
+        }
+    }
+}
+
+/// From the sums to gradients, a splat a thread.
+KERNEL(finish_blend, FinishBlendArguments, 128) {
+    std::int64_t i = thread_number();
+    if (i >= p.all) return;
+    S sums[kSums] = {}, v_screen[Kind::kScreen > 0 ? Kind::kScreen : 1] = {};
+#if GABORSPLAT_DETERMINISTIC
+    for (std::int64_t slot = p.first_slot[i]; slot < p.first_slot[i + 1]; ++slot)
+        for (int k = 0; k < kSums; ++k) sums[k] += p.sums[slot * kSums + k];
+#else
+    for (int k = 0; k < kSums; ++k) sums[k] = p.sums[i * kSums + k];
+#endif
+    bool seen = p.radii[2 * i] != 0;
+    const S* q = p.conics + 3 * i;
+    Vec2<S> v_mean = Sym2<S>{q[0], q[1], q[2]} * Vec2<S>{sums[1], sums[2]};
+    Vec2<S> mean = {p.means2d[2 * i], p.means2d[2 * i + 1]};
+    if (seen) Kind::screen_vjp(p.screen + Kind::kScreen * i, mean, sums + kKindSums, v_screen);
+    p.v_means2d[2 * i] = v_mean.x;
+    p.v_means2d[2 * i + 1] = v_mean.y;
+    p.v_conics[3 * i] = S(-0.5) * sums[3];
+    p.v_conics[3 * i + 1] = -sums[4];
+    p.v_conics[3 * i + 2] = S(-0.5) * sums[5];
+    p.v_opacities[i] = seen ? sums[0] / p.opacities[i] : S(0);
+    for (int k = 0; k < kChannels; ++k) p.v_colors[kChannels * i + k] = sums[kColorSums + k];
+    for (int k = 0; k < Kind::kScreen; ++k) p.v_screen[Kind::kScreen * i + k] = v_screen[k];
+#if GABORSPLAT_ABSOLUTE
+    p.v_means2d_abs[2 * i] = sums[kAbsoluteSums];
+    p.v_means2d_abs[2 * i + 1] = sums[kAbsoluteSums + 1];
+#endif
+}
+
+GABORSPLAT_END

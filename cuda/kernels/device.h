@@ -1,0 +1,82 @@
+// What all kernels share. A kernel is specialised by macros that whoever compiles it defines:
+//   GABORSPLAT_REAL    float, or double for checks
+//   GABORSPLAT_WAVES   K, waves per splat
+//   GABORSPLAT_CHANNELS  numbers that are blended
+//   and others where a file says so.
+// It takes one struct of arguments, whose fields stand one to a line: the launcher reads them
+// there.
+#pragma once
+
+#include "../math/projection.h"
+#include "../primitives/kinds.h"
+
+#ifndef GABORSPLAT_REAL
+#define GABORSPLAT_REAL float
+#endif
+#ifndef GABORSPLAT_WAVES
+#define GABORSPLAT_WAVES 0
+#endif
+#ifndef GABORSPLAT_CHANNELS
+#define GABORSPLAT_CHANNELS 3
+#endif
+
+// The emulator of tests/emulator defines these in its own way, and all of CUDA that stands below.
+#if !defined(GABORSPLAT_EMULATOR)
+#define KERNEL(name, Arguments, threads) \
+    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments p)
+/// An array that the threads of a block share.
+#define SHARED(Type, name, count) __shared__ Type name[count]
+#endif
+
+GABORSPLAT_BEGIN
+
+using S = GABORSPLAT_REAL;
+using Kind = KindOf<GABORSPLAT_WAVES>::Type;
+constexpr int kChannels = GABORSPLAT_CHANNELS;
+
+constexpr unsigned kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+/// Number of this thread along the grid's first axis.
+HD std::int64_t thread_number() { return std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
+HD unsigned lane_number() { return threadIdx.x % kWarp; }
+
+HD Vec3<S> load3(const S* from) { return {from[0], from[1], from[2]}; }
+HD void store3(S* to, Vec3<S> v) {
+    to[0] = v.x;
+    to[1] = v.y;
+    to[2] = v.z;
+}
+
+/// Adds up 2 Half numbers over the lanes of a warp that differ in the bits of 2 Half - 1. Each exchange
+/// halves how many numbers a lane is in charge of, so that 32 sums take 31 shuffles, where one sum
+/// alone takes 5.
+template <int Half>
+HD void fold(S* held) {
+    bool upper = (lane_number() & Half) != 0;
+#pragma unroll
+    for (int i = 0; i < Half; ++i) {
+        S kept = upper ? held[i + Half] : held[i];
+        S given = upper ? held[i] : held[i + Half];
+        held[i] = kept + __shfl_xor_sync(kAllLanes, given, Half);
+    }
+    if constexpr (Half > 1) fold<Half / 2>(held);
+}
+
+/// Sums of `Count` numbers, at most 32, over the lanes of a warp: lane i returns that of numbers[i].
+template <int Count>
+HD S sum_over_warp(const S* numbers) {
+    static_assert(Count <= 32, "a lane for every number");
+    constexpr int kHeld = Count > 16 ? 32 : Count > 8 ? 16 : Count > 4 ? 8 : Count > 2 ? 4 : 2;
+    S held[kHeld];
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) held[i] = i < Count ? numbers[i] : S(0);
+    fold<kHeld / 2>(held);
+    // What is left are lanes that hold parts of the same sum.
+#pragma unroll
+    for (int apart = kHeld; apart < 32; apart *= 2)
+        held[0] += __shfl_xor_sync(kAllLanes, held[0], apart);
+    return held[0];
+}
+
+GABORSPLAT_END

@@ -1,0 +1,397 @@
+"""The CUDA backend: allocates outputs and runs the kernels of cuda/kernels.
+
+The same passes as cpu.py, for tensors on a GPU. Tensors are contiguous, on one device and of one
+floating type; `autograd.py` sees to that. Sorting and running sums are torch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from . import _native
+from .cuda_fit import adam_step, photometric_loss, shake
+from .kernels import blocks, run
+from .stages import Projected, Tiles
+from .types import RenderSettings
+
+__all__ = [
+    "adam_step",
+    "bin_to_tiles",
+    "blend",
+    "blend_backward",
+    "blend_bytes",
+    "photometric_loss",
+    "project",
+    "project_backward",
+    "shade",
+    "shade_backward",
+    "shake",
+]
+
+_TILE = _native.constants.TILE_SIZE  # [px]
+_WARP = 32
+_THREADS = 128  # of a block of the kernels that take a splat a thread
+
+
+def _padded_warps(splats: int) -> int:
+    """Warps of a grid of `_THREADS` that covers the splats."""
+    return blocks(splats, _THREADS) * (_THREADS // _WARP)
+
+
+def _projection(
+    inputs: Sequence[Tensor], size: tuple[int, int], settings: RenderSettings, radius_clip: float
+) -> dict[str, object]:
+    """The arguments that projection and its gradient share."""
+    names = ("means", "quats", "scales", "opacities", "frequencies", "coefficients")
+    return dict(zip((*names, "viewmats", "intrinsics"), inputs, strict=True)) | {
+        "splats": inputs[0].shape[0],
+        "near_plane": settings.near_plane,
+        "far_plane": settings.far_plane,
+        "eps2d": settings.eps2d,
+        "compensation_min": settings.compensation_min,
+        "alpha_min": settings.alpha_min,
+        "radius_clip": radius_clip,
+        "width": size[0],
+        "height": size[1],
+        "antialiased": int(settings.antialiased),
+        "three_sigma": int(settings.extent == "three_sigma"),
+    }
+
+
+def project(
+    inputs: Sequence[Tensor], size: tuple[int, int], settings: RenderSettings, radius_clip: float
+) -> Projected:
+    """As `cpu.project`."""
+    means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
+    cameras, splats = viewmats.shape[0], means.shape[0]
+    waves = frequencies.shape[1]
+    shape = (cameras, splats)
+    out = Projected(
+        radii=means.new_empty(*shape, 2, dtype=torch.int32),
+        means2d=means.new_empty(*shape, 2),
+        depths=means.new_empty(*shape),
+        conics=means.new_empty(*shape, 3),
+        opacities=means.new_empty(*shape),
+        cutoffs=means.new_empty(*shape),
+        screen=means.new_empty(*shape, _native.screen_size(waves)),
+    )
+    filled = {name: tensor for name, tensor in vars(out).items() if name != "opacities"}
+    filled["opacities2d"] = out.opacities
+    run(
+        "project",
+        "project",
+        (blocks(splats, _THREADS), cameras),
+        _projection(inputs, size, settings, radius_clip) | filled,
+        real=means.dtype,
+        waves=waves,
+    )
+    return out
+
+
+def project_backward(
+    inputs: Sequence[Tensor],
+    size: tuple[int, int],
+    settings: RenderSettings,
+    radii: Tensor,
+    v_outputs: Sequence[Tensor],
+) -> list[Tensor]:
+    """As `cpu.project_backward`."""
+    means, viewmats = inputs[0], inputs[6]
+    cameras, splats, waves = viewmats.shape[0], means.shape[0], inputs[4].shape[1]
+    v_inputs = [torch.empty_like(tensor) for tensor in inputs[:6]]
+    v_poses = means.new_empty(_padded_warps(splats), cameras, 12)
+    given = ("v_means2d", "v_depths", "v_conics", "v_opacities2d", "v_screen")
+    found = ("v_means", "v_quats", "v_scales", "v_opacities", "v_frequencies", "v_coefficients")
+    run(
+        "project",
+        "project_backward",
+        (blocks(splats, _THREADS), 1),
+        _projection(inputs, size, settings, radius_clip=0.0)
+        | dict(zip(given, v_outputs, strict=True))
+        | dict(zip(found, v_inputs, strict=True))
+        | {"radii": radii, "v_poses": v_poses, "cameras": cameras},
+        real=means.dtype,
+        waves=waves,
+    )
+    poses = v_poses.sum(dim=0)  # [C, 12]
+    v_viewmats = torch.zeros_like(viewmats)
+    v_viewmats[:, :3, :3] = poses[:, :9].reshape(-1, 3, 3)
+    v_viewmats[:, :3, 3] = poses[:, 9:]
+    return [*v_inputs, v_viewmats]
+
+
+def _shading(inputs: Sequence[Tensor], prefix: str = "") -> dict[str, object]:
+    """The harmonics, which lie in one tensor [N, B, 3] or in two."""
+    sh0, rest = inputs[2], inputs[-1]
+    apart = len(inputs) == 4
+    sh_rest = rest if apart else rest.flatten()[3:]
+    return {f"{prefix}sh0": sh0, f"{prefix}sh_rest": sh_rest} | (
+        {}
+        if prefix
+        else {
+            "sh0_width": 3 * sh0.shape[1],
+            "rest_width": 3 * rest.shape[1],
+            "splats": inputs[0].shape[0],
+        }
+    )
+
+
+def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
+    """As `cpu.shade`."""
+    means, positions = inputs[:2]
+    cameras, splats = positions.shape[0], means.shape[0]
+    colors = means.new_empty(cameras, splats, 3)
+    run(
+        "shade",
+        "shade_splats",
+        (blocks(splats, _THREADS), cameras),
+        _shading(inputs)
+        | {"means": means, "positions": positions, "radii": radii, "colors": colors},
+        real=means.dtype,
+        degree=degree,
+    )
+    return colors
+
+
+def shade_backward(
+    inputs: Sequence[Tensor], degree: int, radii: Tensor, colors: Tensor, v_colors: Tensor
+) -> list[Tensor]:
+    """As `cpu.shade_backward`."""
+    means, positions, *harmonics = inputs
+    cameras, splats = positions.shape[0], means.shape[0]
+    v_means = torch.empty_like(means)
+    v_positions = means.new_empty(_padded_warps(splats), cameras, 3)
+    v_harmonics = [torch.zeros_like(tensor) for tensor in harmonics]
+    run(
+        "shade",
+        "shade_backward",
+        (blocks(splats, _THREADS), 1),
+        _shading(inputs)
+        | _shading((means, positions, *v_harmonics), prefix="v_")
+        | {
+            "means": means,
+            "positions": positions,
+            "radii": radii,
+            "colors": colors,
+            "v_colors": v_colors,
+            "v_means": v_means,
+            "v_positions": v_positions,
+            "cameras": cameras,
+        },
+        real=means.dtype,
+        degree=degree,
+    )
+    return [v_means, v_positions.sum(dim=0), *v_harmonics]
+
+
+def bin_to_tiles(
+    projected: Projected, size: tuple[int, int], settings: RenderSettings, *, gradient: bool
+) -> Tiles:
+    """As `cpu.bin_to_tiles`. Waits for the GPU once, to learn how long the lists are."""
+    p = projected
+    cameras, splats = p.depths.shape
+    width, height = size
+    everything = p.depths.numel()
+    arguments: dict[str, object] = {
+        "radii": p.radii,
+        "means2d": p.means2d,
+        "conics": p.conics,
+        "cutoffs": p.cutoffs,
+        "all": everything,
+        "width": width,
+        "height": height,
+        "exact": int(settings.extent == "exact"),
+    }
+    grid = (blocks(everything, _THREADS), 1)
+    counts = p.radii.new_empty(everything, dtype=torch.int64)
+    run(
+        "tiles", "count_tiles", grid, arguments | {"counts": counts}, real=p.depths.dtype
+    )
+    order = _front_to_back(p)
+    ends = counts[order].cumsum(0)
+    first_slot = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    instances = int(first_slot[-1])
+    if instances >= 2**31:
+        raise ValueError("the splats touch more than 2^31 tiles")
+    tiles = p.radii.new_empty(instances, dtype=torch.int32)
+    ids, slots = torch.empty_like(tiles), torch.empty_like(tiles) if gradient else None
+    listed = {"order": order, "ends": ends, "first_slot": first_slot, "splats": splats}
+    written = {"tiles": tiles, "splat_ids": ids, "slots": slots}
+    del arguments["all"]
+    run(
+        "tiles",
+        "list_tiles",
+        grid if instances else (0, 0),
+        arguments | listed | written | {"all": everything},
+        real=p.depths.dtype,
+    )
+    tile_count = cameras * blocks(width, _TILE) * blocks(height, _TILE)
+    keys = tiles if tile_count >= 2**15 else tiles.to(torch.int16)
+    keys, places = keys.sort(stable=True)
+    ends_of = torch.arange(tile_count + 1, device=keys.device, dtype=torch.int32).to(keys.dtype)
+    offsets = torch.searchsorted(keys, ends_of)
+    none = tiles.new_empty(0)
+    return Tiles(
+        splat_ids=ids[places],
+        offsets=offsets,
+        slots=none if slots is None else slots[places],
+        first_slot=first_slot if gradient else none.to(torch.int64),
+    )
+
+
+def _front_to_back(p: Projected) -> Tensor:
+    """Indices [M] into the splats of all cameras, camera by camera and then by depth; those of
+    equal depth in the order of their indices."""
+    culled = p.radii[..., 0] == 0
+    # The bits of positive numbers have their order; sorting integers is a radix sort.
+    bits = p.depths.view(torch.int32 if p.depths.dtype == torch.float32 else torch.int64)
+    keys = bits.masked_fill(culled, torch.iinfo(bits.dtype).max)
+    order = keys.sort(dim=-1, stable=True).indices
+    starts = torch.arange(p.depths.shape[0], device=order.device) * p.depths.shape[1]
+    return (order + starts[:, None]).flatten()
+
+
+def _blending(inputs: Sequence[Tensor], tiles: Tiles, settings: RenderSettings) -> dict[str, object]:
+    """The arguments that blending and its gradient share."""
+    _, means2d, conics, opacities, cutoffs, colors, screen = inputs
+    return {
+        "means2d": means2d,
+        "conics": conics,
+        "opacities": opacities,
+        "cutoffs": cutoffs,
+        "colors": colors,
+        "screen": screen,
+        "splat_ids": tiles.splat_ids,
+        "offsets": tiles.offsets,
+        "alpha_min": settings.alpha_min,
+        "alpha_max": settings.alpha_max,
+        "transmittance_min": settings.transmittance_min,
+    }
+
+
+def _blend(
+    inputs: Sequence[Tensor],
+    tiles: Tiles,
+    shape: tuple[int, int, int, int],
+    settings: RenderSettings,
+    outputs: dict[str, object],
+) -> None:
+    _, height, width, waves = shape
+    colors = inputs[5]
+    red, green, blue = (float(value) for value in settings.background)
+    names = ("background_red", "background_green", "background_blue")
+    run(
+        "blend",
+        "blend",
+        (tiles.offsets.shape[0] - 1, 1),
+        _blending(inputs, tiles, settings)
+        | {"image": None, "transmittance": None, "bytes": None}
+        | dict(zip(names, (red, green, blue), strict=True))
+        | outputs
+        | {"width": width, "height": height},
+        real=colors.dtype,
+        waves=waves,
+        channels=colors.shape[-1],
+        bytes="bytes" in outputs,
+    )
+
+
+def blend(
+    inputs: Sequence[Tensor],
+    tiles: Tiles,
+    shape: tuple[int, int, int, int],
+    settings: RenderSettings,
+) -> tuple[Tensor, Tensor]:
+    """As `cpu.blend`."""
+    colors = inputs[5]
+    image = colors.new_empty(*shape[:3], colors.shape[-1])
+    transmittance = colors.new_empty(*shape[:3])
+    outputs: dict[str, object] = {"image": image, "transmittance": transmittance}
+    _blend(inputs, tiles, shape, settings, outputs)
+    return image, transmittance
+
+
+def blend_bytes(
+    inputs: Sequence[Tensor],
+    tiles: Tiles,
+    shape: tuple[int, int, int, int],
+    settings: RenderSettings,
+) -> Tensor:
+    """As `cpu.blend_bytes`."""
+    image = inputs[5].new_empty(*shape[:3], 3, dtype=torch.uint8)
+    _blend(inputs, tiles, shape, settings, {"bytes": image})
+    return image
+
+
+def blend_backward(
+    inputs: Sequence[Tensor],
+    tiles: Tiles,
+    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
+    settings: RenderSettings,
+    *,
+    waves: int,
+    absolute: bool,
+) -> list[Tensor]:
+    """As `cpu.blend_backward`. Sums are added in a fixed order when
+    `torch.use_deterministic_algorithms` is on, which takes memory for every pair of splat and
+    tile; otherwise in the order that tiles finish."""
+    image, transmittance, v_image, v_transmittance = outputs
+    radii, means2d, conics, opacities, _, colors, screen = inputs
+    _, height, width = transmittance.shape
+    channels = colors.shape[-1]
+    everything = opacities.numel()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    # 6 of the envelope, 1 + 4 K of the waves: see blend_backward.cu.
+    numbers = 6 + (1 + 4 * waves if waves else 0) + channels + 2 * absolute
+    rows = tiles.splat_ids.shape[0] if deterministic else everything
+    sums = colors.new_zeros(rows, numbers)
+    special = {
+        "waves": waves,
+        "channels": channels,
+        "absolute": absolute,
+        "deterministic": deterministic,
+    }
+    run(
+        "blend_backward",
+        "blend_backward",
+        (tiles.offsets.shape[0] - 1, 1),
+        _blending(inputs, tiles, settings)
+        | {
+            "slots": tiles.slots,
+            "image": image,
+            "transmittance": transmittance,
+            "v_image": v_image,
+            "v_transmittance": v_transmittance,
+            "sums": sums,
+            "width": width,
+            "height": height,
+        },
+        real=colors.dtype,
+        **special,
+    )
+    v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
+    v_absolute = torch.empty_like(means2d) if absolute else None
+    names = ("v_means2d", "v_conics", "v_opacities", "v_colors", "v_screen")
+    run(
+        "blend_backward",
+        "finish_blend",
+        (blocks(everything, _THREADS), 1),
+        dict(zip(names, v_inputs, strict=True))
+        | {
+            "means2d": means2d,
+            "conics": conics,
+            "opacities": opacities,
+            "screen": screen,
+            "radii": radii,
+            "first_slot": tiles.first_slot,
+            "sums": sums,
+            "v_means2d_abs": v_absolute,
+            "all": everything,
+        },
+        real=colors.dtype,
+        **special,
+    )
+    return v_inputs if v_absolute is None else [*v_inputs, v_absolute]

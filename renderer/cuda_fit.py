@@ -1,0 +1,99 @@
+"""The CUDA backend's passes of a fit: the loss, Adam and the noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .kernels import blocks, run
+
+_THREADS = 256  # of a block of the kernels that take a number, or a splat, a thread
+_SQUARE = 16  # [px] of a block of the loss
+
+
+def photometric_loss(
+    image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
+) -> tuple[float, float, float]:
+    """As `cpu.photometric_loss`. Waits for the GPU: the result is numbers."""
+    if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
+        shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
+    height, width, _ = image.shape
+    grid = (blocks(width, _SQUARE), blocks(height, _SQUARE))
+    wanted = gradient.numel() > 0
+    derivatives = image.new_empty(3, height, width, 3) if wanted and ssim_weight > 0 else None
+    sums = image.new_zeros(grid[0] * grid[1], 3)
+    valid = height * width if mask is None else int(torch.count_nonzero(mask))
+    scale = 1 / (3 * max(valid, 1))
+    common: dict[str, object] = {
+        "image": image,
+        "photo": target,
+        "mask": mask,
+        "derivatives": derivatives,
+        "width": width,
+        "height": height,
+    }
+    run(
+        "loss",
+        "compare_pictures",
+        grid,
+        common | {"sums": sums, "with_ssim": int(ssim_weight > 0)},
+        real=image.dtype,
+        photo=target.dtype,
+    )
+    if wanted:
+        weights = {"l1_weight": (1 - ssim_weight) * scale, "ssim_weight": -ssim_weight * scale}
+        run(
+            "loss",
+            "loss_gradient",
+            grid,
+            common | weights | {"gradient": gradient},
+            real=image.dtype,
+            photo=target.dtype,
+        )
+    l1, similarity, squares = (sums.double().sum(dim=0) * scale).tolist()
+    return l1, similarity, squares
+
+
+def adam_step(
+    state: tuple[Tensor, Tensor, Tensor],
+    gradient: Tensor,
+    visible: Tensor | None,
+    rates: tuple[float, float, float, float, float],
+) -> None:
+    """As `cpu.adam_step`."""
+    names = ("rate", "beta1", "beta2", "root_remainder", "eps")
+    numbers, rows = gradient.numel(), max(1, len(gradient))
+    run(
+        "descent",
+        "adam_step",
+        (blocks(numbers, _THREADS), 1),
+        dict(zip(("values", "means", "squares"), state, strict=True))
+        | dict(zip(names, rates, strict=True))
+        | {
+            "gradients": gradient,
+            "visible": None if visible is None else visible.view(torch.uint8),
+            "numbers": numbers,
+            "width": numbers // rows,
+        },
+        real=gradient.dtype,
+    )
+
+
+def shake(
+    means: Tensor,
+    inputs: tuple[Tensor, Tensor, Tensor],
+    strength: float,
+    gate: tuple[float, float, float],
+    seed: int,
+) -> None:
+    """As `cpu.shake`."""
+    run(
+        "descent",
+        "shake",
+        (blocks(len(means), _THREADS), 1),
+        dict(zip(("quats", "scales", "opacities"), inputs, strict=True))
+        | dict(zip(("slope", "faint", "least"), gate, strict=True))
+        | {"means": means, "splats": len(means), "seed": seed, "strength": strength},
+        real=means.dtype,
+    )

@@ -1,0 +1,155 @@
+"""The CUDA kernels as Python sees them: their sources, and how arguments are handed over.
+
+A kernel takes one C struct. Its fields are read from the source, where they stand one to a line, so
+that they are declared in a single place.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from . import _native
+
+_PREFIX = "GABORSPLAT_"
+_KERNEL = re.compile(r"KERNEL\((\w+),\s*(\w+),\s*(\d+)\)")
+_FIELD = re.compile(r"^\s*(?:const )?([\w:]+)(\*?) (\w+);", re.MULTILINE)
+_SCALARS = {"int": "i", "std::int64_t": "q"}
+_INTEGERS = {
+    "std::int32_t": torch.int32,
+    "std::int64_t": torch.int64,
+    "std::uint8_t": torch.uint8,
+}
+_REALS = {torch.float32: "float", torch.float64: "double"}
+
+Defines = tuple[tuple[str, str], ...]
+"""Macros that specialise a kernel, sorted by name."""
+
+
+class Launcher(Protocol):
+    """Runs kernels: a GPU, or what stands in for one."""
+
+    def launch(
+        self,
+        kernel: Kernel,
+        defines: Defines,
+        grid: tuple[int, int],
+        arguments: bytes,
+        device: torch.device,
+    ) -> None:
+        """Start `kernel` with `grid` blocks. `arguments` is its struct, of tensors on `device`."""
+        ...
+
+
+def source_folder() -> Path:
+    """Where the kernels' sources are: beside the package in a checkout, else inside it."""
+    checkout = Path(__file__).resolve().parent.parent / "cuda" / "kernels"
+    installed = Path(_native.__file__).resolve().parent / "cuda" / "kernels"
+    return checkout if (checkout / "device.h").is_file() else installed
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One `KERNEL(name, Arguments, threads)` of a source."""
+
+    source: str  # file name without suffix
+    name: str
+    threads: int  # of a block
+    fields: tuple[tuple[str, str, bool], ...]  # name, C type, whether it is a pointer
+
+    def pack(self, values: Mapping[str, object], real: torch.dtype, photo: torch.dtype) -> bytes:
+        """The struct of `values`: contiguous tensors, None for a null pointer, numbers.
+
+        Raises:
+            TypeError: a value is missing, unknown, or not of its field's type.
+        """
+        names = {name for name, _, _ in self.fields}
+        if values.keys() != names:
+            odd = ", ".join(sorted(values.keys() ^ names))
+            raise TypeError(f"{self.name}: arguments that are missing or unknown: {odd}")
+        types = {"S": real, "Photo": photo} | _INTEGERS
+        layout, packed = "@", list[object]()
+        for name, kind, pointer in self.fields:
+            value = values[name]
+            if pointer:
+                layout += "P"
+                packed.append(self._address(name, value, types[kind]))
+            else:
+                layout += _SCALARS.get(kind, "f" if real == torch.float32 else "d")
+                packed.append(value)
+        # C pads a struct to the alignment of its widest field, a pointer.
+        return struct.pack(layout + "0P", *packed)
+
+    def _address(self, name: str, value: object, dtype: torch.dtype) -> int:
+        if value is None:
+            return 0
+        if not isinstance(value, Tensor) or value.dtype != dtype or not value.is_contiguous():
+            raise TypeError(f"{self.name}: {name} must be a contiguous tensor of {dtype}")
+        return value.data_ptr()
+
+
+@lru_cache(maxsize=None)
+def find_kernel(source: str, name: str) -> Kernel:
+    """The kernel `name` of cuda/kernels/`source`.cu. Raises LookupError if it has none."""
+    text = (source_folder() / f"{source}.cu").read_text(encoding="utf-8")
+    for found, arguments, threads in _KERNEL.findall(text):
+        if found == name:
+            body = text[text.index(f"struct {arguments} {{") :]
+            fields = _FIELD.findall(body[: body.index("};")])
+            described = tuple((field, kind, star == "*") for kind, star, field in fields)
+            return Kernel(source, name, int(threads), described)
+    raise LookupError(f"{source}.cu has no kernel {name}")
+
+
+def blocks(count: int, threads: int) -> int:
+    """Blocks of `threads` that `count` threads take."""
+    return -(-count // threads)
+
+
+_launchers: dict[str, Launcher] = {}
+"""By type of device."""
+
+
+def use_launcher(device_type: str, launcher: Launcher) -> None:
+    """Let `launcher` run the kernels for tensors on devices of this type."""
+    _launchers[device_type] = launcher
+
+
+def run(
+    source: str,
+    name: str,
+    grid: tuple[int, int],
+    values: Mapping[str, object],
+    *,
+    real: torch.dtype,
+    photo: torch.dtype = torch.uint8,
+    **defines: int,
+) -> None:
+    """Start kernel `name` of cuda/kernels/`source`.cu on `grid` blocks; nothing if that is none.
+
+    `values` are the fields of its struct, `real` and `photo` what the types S and Photo stand for;
+    `defines` are the macros, in small letters, that specialise it.
+    """
+    if 0 in grid:
+        return
+    kernel = find_kernel(source, name)
+    macros = {key.upper(): str(int(value)) for key, value in defines.items()}
+    macros["REAL"] = _REALS[real]
+    if source == "loss":
+        macros["PHOTO"] = "std::uint8_t" if photo == torch.uint8 else _REALS[photo]
+    device = next(value.device for value in values.values() if isinstance(value, Tensor))
+    if device.type not in _launchers:
+        from .nvrtc import NvrtcLauncher
+
+        use_launcher("cuda", NvrtcLauncher())
+    packed = kernel.pack(values, real, photo)
+    special = tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
+    _launchers[device.type].launch(kernel, special, grid, packed, device)

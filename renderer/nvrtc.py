@@ -1,0 +1,195 @@
+"""Compiles kernels for the GPU at hand when they are first used, by NVRTC, and launches them.
+
+There is no compiler to install: NVRTC is a library that a CUDA build of torch brings along. What was
+compiled is kept on disk, under a key of sources, options, NVRTC's version and the GPU's architecture.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .kernels import Defines, Kernel, source_folder
+
+ISA = ("GABORSPLAT_ISA", "device")
+CACHE_VARIABLE = "GABORSPLAT_CACHE"
+"""Environment variable that names the folder of compiled kernels."""
+CACHE_SIZE = 256 << 20
+"""The least recently used of more than this [bytes] is dropped."""
+INSTALL = "pip install 'gaborsplat[cuda]'"
+
+
+class KernelError(RuntimeError):
+    """A kernel could not be compiled or launched."""
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return Path(base or Path.home() / ".cache") / "gaborsplat" / "kernels"
+
+
+@lru_cache(maxsize=1)
+def _headers() -> bytes:
+    """A digest of all that a kernel may include."""
+    digest = hashlib.sha256()
+    root = source_folder().parent
+    for path in sorted(root.glob("*/*.h")):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def _options(kernel: Kernel, defines: Defines, architecture: str, *, verbose: bool = False) -> Any:
+    from cuda.core import ProgramOptions
+
+    return ProgramOptions(
+        name=f"{kernel.source}.cu",
+        arch=architecture,
+        std="c++17",
+        # Denormal results are zero: they are far under every threshold, and exp2 is faster.
+        ftz=True,
+        include_path=[str(source_folder())],
+        define_macro=[ISA, *defines],
+        ptxas_options=["-v"] if verbose else None,
+    )
+
+
+def compile_kernel(kernel: Kernel, defines: Defines, architecture: str, log: Any = None) -> bytes:
+    """The cubin for an architecture such as sm_90. Needs no GPU.
+
+    `log`, a text file, gets registers and memory as ptxas reports them.
+
+    Raises:
+        KernelError: NVRTC is missing, does not know the architecture, or refuses the source.
+    """
+    try:
+        from cuda.core import Program
+    except ImportError as error:
+        raise KernelError(f"the GPU needs cuda.core: {INSTALL} ({error})") from error
+    try:
+        options = _options(kernel, defines, architecture, verbose=log is not None)
+        return bytes(Program(_text(kernel), "c++", options).compile("cubin", logs=log).code)
+    except Exception as error:  # cuda.core raises its own types and the driver's
+        raise KernelError(_explain(kernel, defines, architecture, error)) from error
+
+
+def _explain(kernel: Kernel, defines: Defines, architecture: str, error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
+    special = " ".join(f"{key.removeprefix('GABORSPLAT_')}={value}" for key, value in defines)
+    return f"kernel {kernel.name} ({special}) for {architecture}: {first}"
+
+
+class NvrtcLauncher:
+    """Runs kernels on NVIDIA GPUs, on torch's current stream."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str, Defines, str], tuple[int, Any]] = {}
+
+    def launch(
+        self,
+        kernel: Kernel,
+        defines: Defines,
+        grid: tuple[int, int],
+        arguments: bytes,
+        device: torch.device,
+    ) -> None:
+        """See `Launcher`. Returns when the kernel is queued, not when it is done."""
+        from cuda.bindings import driver
+
+        with torch.cuda.device(device):
+            handle = self._load(kernel, defines, architecture_of(device))
+            struct = ctypes.create_string_buffer(arguments, len(arguments))
+            pointers = (ctypes.c_void_p * 1)(ctypes.addressof(struct))
+            (status,) = driver.cuLaunchKernel(
+                handle,
+                *(*grid, 1),
+                *(kernel.threads, 1, 1),
+                0,  # shared memory beyond what the kernel declares
+                torch.cuda.current_stream(device).cuda_stream,
+                ctypes.addressof(pointers),
+                0,
+            )
+        if status != driver.CUresult.CUDA_SUCCESS:
+            raise KernelError(f"kernel {kernel.name} was not launched on {grid} blocks: {status.name}")
+
+    def _load(self, kernel: Kernel, defines: Defines, architecture: str) -> int:
+        key = (kernel.source, kernel.name, defines, architecture)
+        if key not in self._loaded:
+            loaded = load_kernel(kernel, defines, architecture)
+            self._loaded[key] = (int(loaded.handle), loaded)
+        return self._loaded[key][0]
+
+
+def architecture_of(device: torch.device) -> str:
+    """Such as sm_90."""
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}"
+
+
+def load_kernel(kernel: Kernel, defines: Defines, architecture: str) -> Any:
+    """cuda.core's kernel, from the cache or compiled. What is in the cache and cannot be loaded is
+    compiled again; a cache that cannot be read or written is done without."""
+    from cuda.core import ObjectCode
+    from cuda.core.utils import make_program_cache_key
+
+    cache, text = _open_cache(), _text(kernel)
+    key = make_program_cache_key(
+        code=text,
+        code_type="c++",
+        options=_options(kernel, defines, architecture),
+        target_type="cubin",
+        extra_digest=_headers(),
+    )
+    stored = None if cache is None else cache.get(key)
+    if stored is not None:
+        try:
+            return ObjectCode.from_cubin(stored).get_kernel(kernel.name)
+        except Exception:  # truncated, or not a cubin at all
+            stored = None
+    cubin = compile_kernel(kernel, defines, architecture)
+    if cache is not None:
+        with contextlib.suppress(OSError):
+            cache[key] = cubin
+    return ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
+
+
+def _open_cache() -> Any:
+    from cuda.core.utils import FileStreamProgramCache
+
+    try:
+        return FileStreamProgramCache(cache_folder(), max_size_bytes=CACHE_SIZE)
+    except OSError:
+        return None
+
+
+def _text(kernel: Kernel) -> str:
+    return (source_folder() / f"{kernel.source}.cu").read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=None)
+def why_unusable(device: torch.device) -> str | None:
+    """What keeps the kernels from running on a GPU, in one sentence; None when nothing does."""
+    if not torch.cuda.is_available():
+        built = "finds no GPU" if torch.version.cuda else "is built for the CPU alone"
+        return f"torch {torch.__version__} {built}"
+    try:
+        from .cuda import shake
+
+        means, ones = torch.zeros(1, 3, device=device), torch.ones(1, 4, device=device)
+        shake(means, (ones, ones[:, :3].contiguous(), ones[0, :1]), 0.0, (1.0, 0.0, 0.0), 0)
+        torch.cuda.synchronize(device)
+    except (RuntimeError, ImportError) as error:
+        return str(error).splitlines()[0]
+    return None
