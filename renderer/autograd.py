@@ -14,7 +14,6 @@ from . import cpu
 from .stages import Geometry, Projected, Tiles, Views
 from .types import RenderSettings
 
-
 _backends: dict[str, ModuleType] = {"cpu": cpu}
 """By type of device."""
 

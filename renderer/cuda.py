@@ -207,9 +207,7 @@ def bin_to_tiles(
     }
     grid = (blocks(everything, _THREADS), 1)
     counts = p.radii.new_empty(everything, dtype=torch.int64)
-    run(
-        "tiles", "count_tiles", grid, arguments | {"counts": counts}, real=p.depths.dtype
-    )
+    run("tiles", "count_tiles", grid, arguments | {"counts": counts}, real=p.depths.dtype)
     order = _front_to_back(p)
     ends = counts[order].cumsum(0)
     first_slot = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
@@ -254,7 +252,9 @@ def _front_to_back(p: Projected) -> Tensor:
     return (order + starts[:, None]).flatten()
 
 
-def _blending(inputs: Sequence[Tensor], tiles: Tiles, settings: RenderSettings) -> dict[str, object]:
+def _blending(
+    inputs: Sequence[Tensor], tiles: Tiles, settings: RenderSettings
+) -> dict[str, object]:
     """The arguments that blending and its gradient share."""
     _, means2d, conics, opacities, cutoffs, colors, screen = inputs
     return {

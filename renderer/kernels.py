@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -96,7 +96,7 @@ class Kernel:
         return value.data_ptr()
 
 
-@lru_cache(maxsize=None)
+@cache
 def find_kernel(source: str, name: str) -> Kernel:
     """The kernel `name` of cuda/kernels/`source`.cu. Raises LookupError if it has none."""
     text = (source_folder() / f"{source}.cu").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """Compiles kernels for the GPU at hand when they are first used, by NVRTC, and launches them.
 
-There is no compiler to install: NVRTC is a library that a CUDA build of torch brings along. What was
-compiled is kept on disk, under a key of sources, options, NVRTC's version and the GPU's architecture.
+There is no compiler to install: NVRTC is a library that a CUDA build of torch brings along. What
+was compiled is kept on disk, under a key of sources, options, NVRTC's version and architecture.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import hashlib
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,9 @@ class NvrtcLauncher:
                 0,
             )
         if status != driver.CUresult.CUDA_SUCCESS:
-            raise KernelError(f"kernel {kernel.name} was not launched on {grid} blocks: {status.name}")
+            raise KernelError(
+                f"kernel {kernel.name} was not launched on {grid} blocks: {status.name}"
+            )
 
     def _load(self, kernel: Kernel, defines: Defines, architecture: str) -> int:
         key = (kernel.source, kernel.name, defines, architecture)
@@ -178,7 +180,7 @@ def _text(kernel: Kernel) -> str:
     return (source_folder() / f"{kernel.source}.cu").read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=None)
+@cache
 def why_unusable(device: torch.device) -> str | None:
     """What keeps the kernels from running on a GPU, in one sentence; None when nothing does."""
     if not torch.cuda.is_available():

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import emulated
 import hypothesis
 import pytest
 import torch
+from on_gpu import bridged_cuda
 
 from renderer.types import WAVE_COUNTS
 
-DEVICES = ("cpu",)
-"""Devices that the kernels run on in these tests."""
+DEVICES = ("cpu", "cuda-emulated", "cuda")
+"""What runs the kernels in these tests: the CPU backend, or the CUDA backend by the emulator or,
+where there is one, by a GPU."""
 
 hypothesis.settings.register_profile(
     "repeatable", derandomize=True, deadline=None, max_examples=25, database=None
@@ -41,6 +46,17 @@ def waves(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest) -> torch.device:
-    """Where the kernels under test run."""
-    return torch.device(request.param)
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """Where the tensors of a test are, with the backend that `DEVICES` names behind it."""
+    if request.param == "cuda":
+        if not torch.cuda.is_available():
+            pytest.skip("this machine has no GPU")
+        context: AbstractContextManager[object] = bridged_cuda()
+    elif request.param == "cuda-emulated":
+        if not emulated.available():
+            pytest.skip("the emulator needs a C++ compiler")
+        context = emulated.emulated_cuda()
+    else:
+        context = nullcontext()
+    with context:
+        yield torch.device("cpu")

@@ -10,8 +10,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -35,7 +36,7 @@ def available() -> bool:
     return shutil.which(COMPILER) is not None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _digest() -> str:
     digest = hashlib.sha256()
     for root in (source_folder().parent, EMULATOR):
@@ -45,7 +46,7 @@ def _digest() -> str:
     return digest.hexdigest()[:16]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _folder() -> Path:
     """Compiled kernels, kept from one run of the tests to the next."""
     folder = Path(tempfile.gettempdir()) / f"gaborsplat-emulator-{os.getuid()}" / _digest()
@@ -53,7 +54,7 @@ def _folder() -> Path:
     return folder
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(source: Path, defines: Defines) -> ctypes.CDLL:
     """The kernels of a source, specialised."""
     flags = [f"-D{name}={value}" for name, value in defines]
@@ -77,6 +78,7 @@ class Emulator:
 
     def __init__(self) -> None:
         self.launched: set[str] = set()
+        self._loading = threading.Lock()
 
     def launch(
         self,
@@ -87,7 +89,8 @@ class Emulator:
         device: torch.device,
     ) -> None:
         assert device.type == "cpu"
-        library = load(source_folder() / f"{kernel.source}.cu", defines)
+        with self._loading:
+            library = load(source_folder() / f"{kernel.source}.cu", defines)
         size = getattr(library, f"size_of_{kernel.name}")
         size.restype = ctypes.c_size_t
         assert size() == len(arguments), f"{kernel.name}: {size()} bytes, not {len(arguments)}"

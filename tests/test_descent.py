@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from renderer import cpu
+from renderer.autograd import backend
 from renderer.fit.optimizer import EPS, SplatAdam
+
+pytestmark = pytest.mark.usefixtures("device")
 
 TYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 GATE = (100.0, 0.005, -20.0)  # slope, faint, least
@@ -117,7 +119,7 @@ def test_noise_has_a_splats_covariance_and_fades_with_its_opacity(dtype: torch.d
     opacities = 3 * randn(count, seed=3, dtype=dtype) - 4
     means = randn(count, 3, seed=4, dtype=dtype)
     moved = means.clone()
-    cpu.shake(moved, (quats, scales, opacities), strength, GATE, seed)
+    backend(means.device).shake(moved, (quats, scales, opacities), strength, GATE, seed)
 
     logit = GATE[0] * (GATE[1] - torch.sigmoid(opacities.double()))
     gate = torch.where(logit > GATE[2], torch.sigmoid(logit), 0)
@@ -135,8 +137,8 @@ def test_noise_is_normal_and_another_one_for_every_seed():
     faint = torch.full((count,), -30.0)
     one, two = still.clone(), still.clone()
     everywhere = (1e4, 0.005, -20.0)  # a gate of 1 for the faint
-    cpu.shake(one, (unit, still, faint), 1.0, everywhere, 1)
-    cpu.shake(two, (unit, still, faint), 1.0, everywhere, 2)
+    backend(one.device).shake(one, (unit, still, faint), 1.0, everywhere, 1)
+    backend(two.device).shake(two, (unit, still, faint), 1.0, everywhere, 2)
     together = torch.cat([one, two], dim=1).double()
     error = 5 / count**0.5
     assert together.mean(dim=0).abs().amax() < error
@@ -149,6 +151,6 @@ def test_noise_is_normal_and_another_one_for_every_seed():
 def test_no_value_of_an_opacity_stops_the_noise_of_the_others(value: float):
     means, opacities = torch.zeros(3, 3), torch.tensor([-6.0, value, -6.0])
     quats = torch.ones(3, 4)
-    cpu.shake(means, (quats, torch.zeros(3, 3), opacities), 1.0, GATE, 5)
+    backend(means.device).shake(means, (quats, torch.zeros(3, 3), opacities), 1.0, GATE, 5)
     assert torch.isfinite(means[::2]).all()
     assert means[::2].abs().min() > 0

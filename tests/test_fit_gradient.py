@@ -14,6 +14,8 @@ from renderer.fit.losses import photometric_loss
 from renderer.fit.parameters import activate, deactivate
 from renderer.types import RenderSettings
 
+pytestmark = pytest.mark.usefixtures("device")
+
 DEGREE = 2
 WEIGHT = 0.3
 

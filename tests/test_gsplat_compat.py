@@ -21,6 +21,8 @@ from renderer.compat import rasterization
 from renderer.reference import project_reference, render_reference
 from renderer.types import Camera, RenderSettings, Splats
 
+pytestmark = pytest.mark.usefixtures("device")
+
 WIDTH, HEIGHT = synthetic.SIZE
 INFO_KEYS = {
     *("batch_ids", "camera_ids", "gaussian_ids", "radii", "means2d", "depths", "conics"),

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from renderer.fit.losses import photometric_loss, psnr, ssim
 
+pytestmark = pytest.mark.usefixtures("device")
+
 
 def pair(height: int = 7, width: int = 12) -> tuple[Tensor, Tensor]:
     image = torch.rand(height, width, 3, dtype=torch.float64)

@@ -126,8 +126,8 @@ HD bool add_splat(const BlendBackwardArguments& p, const Place& place, const Rec
 template <int First, class Totals>
 HD void store_sums(S* sums, Totals& totals, int place) {
     constexpr int kCount = kSums - First < 32 ? kSums - First : 32;
-    S total = sum_over_warp<kCount>(sums + First);
-    if (lane_number() < kCount) totals[place + First + int(lane_number())] = total;
+    WarpSum sum = sum_over_warp<kCount>(sums + First);
+    if (sum.number >= 0) totals[place + First + sum.number] = sum.total;
     if constexpr (First + 32 < kSums) store_sums<First + 32>(sums, totals, place);
 }
 

@@ -48,35 +48,47 @@ HD void store3(S* to, Vec3<S> v) {
     to[2] = v.z;
 }
 
-/// Adds up 2 Half numbers over the lanes of a warp that differ in the bits of 2 Half - 1. Each exchange
-/// halves how many numbers a lane is in charge of, so that 32 sums take 31 shuffles, where one sum
-/// alone takes 5.
-template <int Half>
+/// What a lane has of several sums over its warp.
+struct WarpSum {
+    S total;
+    int number;  // which sum it is; none when negative
+};
+
+// The bits of a lane's number, in the order in which lanes are paired to add up. It is the same for
+// any count of numbers, and so is every sum, to the bit.
+HD constexpr int lane_bit(int step) { return step == 4 ? 16 : 8 >> step; }
+
+/// Each exchange halves how many numbers a lane is in charge of, so that 32 sums take 31 shuffles,
+/// where one sum alone takes 5.
+template <int Half, int Step>
 HD void fold(S* held) {
-    bool upper = (lane_number() & Half) != 0;
+    constexpr int kBit = lane_bit(Step);
+    bool upper = (lane_number() & kBit) != 0;
 #pragma unroll
     for (int i = 0; i < Half; ++i) {
         S kept = upper ? held[i + Half] : held[i];
         S given = upper ? held[i] : held[i + Half];
-        held[i] = kept + __shfl_xor_sync(kAllLanes, given, Half);
+        held[i] = kept + __shfl_xor_sync(kAllLanes, given, kBit);
     }
-    if constexpr (Half > 1) fold<Half / 2>(held);
+    if constexpr (Half > 1)
+        fold<Half / 2, Step + 1>(held);
+    else if constexpr (Step < 4)
+        for (int step = Step + 1; step <= 4; ++step)  // lanes that have parts of the same sum
+            held[0] += __shfl_xor_sync(kAllLanes, held[0], lane_bit(step));
 }
 
-/// Sums of `Count` numbers, at most 32, over the lanes of a warp: lane i returns that of numbers[i].
+/// Sums of `Count` numbers, at most 32, over the lanes of a warp; each is with one lane.
 template <int Count>
-HD S sum_over_warp(const S* numbers) {
+HD WarpSum sum_over_warp(const S* numbers) {
     static_assert(Count <= 32, "a lane for every number");
-    constexpr int kHeld = Count > 16 ? 32 : Count > 8 ? 16 : Count > 4 ? 8 : Count > 2 ? 4 : 2;
-    S held[kHeld];
+    constexpr int kBits = Count > 16 ? 5 : Count > 8 ? 4 : Count > 4 ? 3 : Count > 2 ? 2 : 1;
+    S held[1 << kBits];
 #pragma unroll
-    for (int i = 0; i < kHeld; ++i) held[i] = i < Count ? numbers[i] : S(0);
-    fold<kHeld / 2>(held);
-    // What is left are lanes that hold parts of the same sum.
-#pragma unroll
-    for (int apart = kHeld; apart < 32; apart *= 2)
-        held[0] += __shfl_xor_sync(kAllLanes, held[0], apart);
-    return held[0];
+    for (int i = 0; i < 1 << kBits; ++i) held[i] = i < Count ? numbers[i] : S(0);
+    fold<(1 << kBits) / 2, 0>(held);
+    int lane = int(lane_number()), path = (lane & 15) << 1 | lane >> 4;
+    int number = path >> (5 - kBits), others = path & ((1 << (5 - kBits)) - 1);
+    return {held[0], others == 0 && number < Count ? number : -1};
 }
 
 GABORSPLAT_END

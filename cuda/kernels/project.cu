@@ -127,8 +127,8 @@ HD void store_pose(const PoseGradient<S>& pose, S* v_pose) {
                      pose.rotation.row1.x, pose.rotation.row1.y, pose.rotation.row1.z,
                      pose.rotation.row2.x, pose.rotation.row2.y, pose.rotation.row2.z,
                      pose.translation.x,   pose.translation.y,   pose.translation.z};
-    S sum = sum_over_warp<12>(numbers);
-    if (lane_number() < 12) v_pose[lane_number()] = sum;
+    WarpSum sum = sum_over_warp<12>(numbers);
+    if (sum.number >= 0) v_pose[sum.number] = sum.total;
 }
 
 KERNEL(project_backward, ProjectBackwardArguments, 128) {

@@ -88,9 +88,9 @@ KERNEL(shade_backward, ShadeBackwardArguments, 128) {
         }
         v_mean = v_mean + v_direction;
         S numbers[3] = {-v_direction.x, -v_direction.y, -v_direction.z};
-        S sum = sum_over_warp<3>(numbers);
-        if (lane_number() < 3)
-            p.v_positions[3 * (i / kWarp * p.cameras + camera) + lane_number()] = sum;
+        WarpSum sum = sum_over_warp<3>(numbers);
+        if (sum.number >= 0)
+            p.v_positions[3 * (i / kWarp * p.cameras + camera) + sum.number] = sum.total;
     }
     if (inside) store3(p.v_means + 3 * i, v_mean);
 }

@@ -20,10 +20,10 @@ namespace emulator {
 /// system to change the signal mask each time, which takes ten times as long as
 /// the rest.
 struct Fiber {
-  void *stack = nullptr;
+    void* stack = nullptr;
 };
 
-extern "C" void emulator_switch(void **from, void *to);
+extern "C" void emulator_switch(void** from, void* to);
 asm(R"(
 .text
 .local emulator_switch
@@ -47,65 +47,59 @@ emulator_switch:
 .size emulator_switch, .-emulator_switch
 )");
 
-inline void switch_fiber(Fiber &from, Fiber &to) {
-  emulator_switch(&from.stack, to.stack);
-}
+inline void switch_fiber(Fiber& from, Fiber& to) { emulator_switch(&from.stack, to.stack); }
 
-inline void start_fiber(Fiber &fiber, char *stack, std::size_t size,
-                        void (*body)()) {
-  auto top =
-      reinterpret_cast<std::uintptr_t>(stack + size) & ~std::uintptr_t(15);
-  void **at = reinterpret_cast<void **>(top);
-  *--at = nullptr; // as if called: a return address, which keeps the alignment
-                   // of the ABI
-  *--at = reinterpret_cast<void *>(body);
-  for (int i = 0; i < 6; ++i)
-    *--at = nullptr; // the registers that a switch restores
-  fiber.stack = at;
+inline void start_fiber(Fiber& fiber, char* stack, std::size_t size, void (*body)()) {
+    auto top = reinterpret_cast<std::uintptr_t>(stack + size) & ~std::uintptr_t(15);
+    void** at = reinterpret_cast<void**>(top);
+    *--at = nullptr;  // as if called: a return address, which keeps the alignment
+                      // of the ABI
+    *--at = reinterpret_cast<void*>(body);
+    for (int i = 0; i < 6; ++i) *--at = nullptr;  // the registers that a switch restores
+    fiber.stack = at;
 }
 
 #else
 
 struct Fiber {
-  ucontext_t context;
-  const void *stack = nullptr;
-  std::size_t size = 0;
-  void *fake_stack = nullptr;
+    ucontext_t context;
+    const void* stack = nullptr;
+    std::size_t size = 0;
+    void* fake_stack = nullptr;
 };
 
-inline void switch_fiber(Fiber &from, Fiber &to) {
+inline void switch_fiber(Fiber& from, Fiber& to) {
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.size);
+    __sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.size);
 #endif
-  swapcontext(&from.context, &to.context);
+    swapcontext(&from.context, &to.context);
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 #endif
 }
 
-inline void start_fiber(Fiber &fiber, char *stack, std::size_t size,
-                        void (*body)()) {
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = stack;
-  fiber.context.uc_stack.ss_size = size;
-  fiber.context.uc_link = nullptr;
-  fiber.stack = stack;
-  fiber.size = size;
-  makecontext(&fiber.context, body, 0);
+inline void start_fiber(Fiber& fiber, char* stack, std::size_t size, void (*body)()) {
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = stack;
+    fiber.context.uc_stack.ss_size = size;
+    fiber.context.uc_link = nullptr;
+    fiber.stack = stack;
+    fiber.size = size;
+    makecontext(&fiber.context, body, 0);
 }
 
 #endif
 
 /// Stacks for the threads of a block.
 class Stacks {
-public:
-  static constexpr std::size_t kSize = 256 << 10;
+  public:
+    static constexpr std::size_t kSize = 256 << 10;
 
-  explicit Stacks(unsigned count) : memory_(new char[count * kSize]) {}
-  char *of(unsigned thread) { return memory_.get() + thread * kSize; }
+    explicit Stacks(unsigned count) : memory_(new char[count * kSize]) {}
+    char* of(unsigned thread) { return memory_.get() + thread * kSize; }
 
-private:
-  std::unique_ptr<char[]> memory_;
+  private:
+    std::unique_ptr<char[]> memory_;
 };
 
-} // namespace emulator
+}  // namespace emulator
