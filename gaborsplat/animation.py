@@ -22,6 +22,7 @@ from viewer.camera import bounds_of_splats
 
 from . import camera_path
 from .console import console, error_console
+from .devices import Device, pick_device
 from .viewing import load_scene, origin_of, training_views
 
 DEFAULT_SIZE = (960, 540)
@@ -47,6 +48,8 @@ class Render:
     """Pictures per second of the video."""
     seconds: float = 6.0
     """Length of the orbit, or of the way past the cameras."""
+    device: Device = "auto"
+    """What renders."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.fps <= 240:
@@ -63,7 +66,9 @@ class Render:
         trained_on = [view.camera for view in training_views(self.path)]
         size = self._size(trained_on, even=video)
         cameras = self._cameras(trained_on, splats, size)
-        frames = (_picture(splats, each, settings) for each in cameras)
+        device = pick_device(self.device)
+        splats = splats.to(device)
+        frames = (_picture(splats, each.to(device), settings) for each in cameras)
         shown = track(frames, "render", len(cameras), console=error_console, transient=True)
         if video:
             _write_video(self.output, shown, size, self.fps)

@@ -11,16 +11,32 @@ from typing import Literal
 import torch
 
 from renderer import _native
+from renderer.nvrtc import why_unusable
+from scenes import InputError
 
-Device = Literal["auto", "cpu"]
-"""The CPU is the only backend yet; `auto` will take a GPU where there is one."""
+from .console import error_console
+
+Device = Literal["auto", "cpu", "cuda"]
+"""`auto` takes a GPU where there is one that works."""
 
 PACKAGES = ("gaborsplat", "torch", "numpy", "gsplat", "viser", "opencv-python-headless")
 
 
 def pick_device(wanted: Device) -> torch.device:
-    """The device to compute on."""
-    del wanted
+    """The device to compute on. Says why when there is a GPU that `auto` cannot take.
+
+    Raises:
+        InputError: a GPU is wanted and cannot be used.
+    """
+    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    device = torch.device("cuda")
+    reason = why_unusable(device)
+    if reason is None:
+        return device
+    if wanted == "cuda":
+        raise InputError(f"--device: cuda cannot be used: {reason}; cpu works")
+    error_console.print(f"note: on the CPU, for the GPU cannot be used: {reason}")
     return torch.device("cpu")
 
 
@@ -37,7 +53,9 @@ def versions() -> dict[str, str]:
 
 def machine() -> dict[str, str | int]:
     """What a figure was measured on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return {
+        "gpu": gpu,
         "system": platform.platform(),
         "processor": _processor(),
         "isa": _native.isa(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tyro
 
 from renderer.fit import TrainConfig, Trainer
@@ -33,8 +32,7 @@ class Doctor:
         """Print the findings."""
         for name, value in {**machine(), **versions()}.items():
             _line(name, value)
-        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-        _line("gpu", f"{gpu} (this version computes on the CPU)")
+        _line("computes on", pick_device("auto"))
         if self.scene is None:
             return
         try:

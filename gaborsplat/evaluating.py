@@ -12,6 +12,7 @@ from rich.table import Table
 from renderer.fit import evaluate
 
 from .console import console, decimals
+from .devices import Device, pick_device
 from .run_folder import RunFolder
 
 
@@ -21,11 +22,13 @@ class Eval:
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder."""
+    device: Device = "auto"
+    """What renders."""
 
     def run(self) -> None:
         """Write RUN/metrics.json and RUN/test/, and print a table."""
         folder = RunFolder(self.path)
-        capture, splats = folder.capture(), folder.splats()
+        capture, splats = folder.capture(), folder.splats().to(pick_device(self.device))
         before = folder.metrics()
         evaluation = evaluate(
             splats, capture.test, folder.render_settings(), folder.write_comparison

@@ -15,6 +15,7 @@ from scenes import Capture, CaptureView, InputError, is_antialiased, load_splats
 from viewer import NamedCamera, RenderFunction, SceneSource, Viewer
 
 from .console import console, error_console
+from .devices import Device, pick_device
 from .run_folder import RunFolder
 
 
@@ -28,10 +29,13 @@ class View:
     """Address to listen on; 0.0.0.0 lets other machines in."""
     port: int = 8080
     """Port to listen on."""
+    device: Device = "auto"
+    """What renders."""
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
         splats, settings = load_scene(self.path)
+        splats = splats.to(pick_device(self.device))
         views = training_views(self.path)
         with Viewer(
             SceneSource(splats),

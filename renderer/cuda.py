@@ -46,7 +46,7 @@ def _projection(
 ) -> dict[str, object]:
     """The arguments that projection and its gradient share."""
     names = ("means", "quats", "scales", "opacities", "frequencies", "coefficients")
-    return dict(zip((*names, "viewmats", "intrinsics"), inputs, strict=True)) | {
+    arguments: dict[str, object] = {
         "splats": inputs[0].shape[0],
         "near_plane": settings.near_plane,
         "far_plane": settings.far_plane,
@@ -59,6 +59,7 @@ def _projection(
         "antialiased": int(settings.antialiased),
         "three_sigma": int(settings.extent == "three_sigma"),
     }
+    return arguments | dict(zip((*names, "viewmats", "intrinsics"), inputs, strict=True))
 
 
 def project(
@@ -86,7 +87,7 @@ def project(
         (blocks(splats, _THREADS), cameras),
         _projection(inputs, size, settings, radius_clip) | filled,
         real=means.dtype,
-        waves=waves,
+        defines={"waves": waves},
     )
     return out
 
@@ -114,7 +115,7 @@ def project_backward(
         | dict(zip(found, v_inputs, strict=True))
         | {"radii": radii, "v_poses": v_poses, "cameras": cameras},
         real=means.dtype,
-        waves=waves,
+        defines={"waves": waves},
     )
     poses = v_poses.sum(dim=0)  # [C, 12]
     v_viewmats = torch.zeros_like(viewmats)
@@ -123,20 +124,25 @@ def project_backward(
     return [*v_inputs, v_viewmats]
 
 
-def _shading(inputs: Sequence[Tensor], prefix: str = "") -> dict[str, object]:
-    """The harmonics, which lie in one tensor [N, B, 3] or in two."""
-    sh0, rest = inputs[2], inputs[-1]
-    apart = len(inputs) == 4
-    sh_rest = rest if apart else rest.flatten()[3:]
-    return {f"{prefix}sh0": sh0, f"{prefix}sh_rest": sh_rest} | (
-        {}
-        if prefix
-        else {
-            "sh0_width": 3 * sh0.shape[1],
-            "rest_width": 3 * rest.shape[1],
-            "splats": inputs[0].shape[0],
-        }
-    )
+def _shading(inputs: Sequence[Tensor]) -> dict[str, object]:
+    """What shading and its gradient share."""
+    means, positions, *harmonics = inputs
+    sh0, sh_rest = _harmonics(harmonics)
+    return {
+        "means": means,
+        "positions": positions,
+        "sh0": sh0,
+        "sh_rest": sh_rest,
+        "splats": means.shape[0],
+        "sh0_width": 3 * harmonics[0].shape[1],
+        "rest_width": 3 * harmonics[-1].shape[1],
+    }
+
+
+def _harmonics(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The first band and where the others begin, of one tensor [N, B, 3] or of two."""
+    first, rest = tensors[0], tensors[-1]
+    return first, rest if len(tensors) == 2 else rest.flatten()[3:]
 
 
 def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
@@ -148,10 +154,9 @@ def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
         "shade",
         "shade_splats",
         (blocks(splats, _THREADS), cameras),
-        _shading(inputs)
-        | {"means": means, "positions": positions, "radii": radii, "colors": colors},
+        _shading(inputs) | {"radii": radii, "colors": colors},
         real=means.dtype,
-        degree=degree,
+        defines={"degree": degree},
     )
     return colors
 
@@ -165,15 +170,15 @@ def shade_backward(
     v_means = torch.empty_like(means)
     v_positions = means.new_empty(_padded_warps(splats), cameras, 3)
     v_harmonics = [torch.zeros_like(tensor) for tensor in harmonics]
+    v_sh0, v_sh_rest = _harmonics(v_harmonics)
     run(
         "shade",
         "shade_backward",
         (blocks(splats, _THREADS), 1),
         _shading(inputs)
-        | _shading((means, positions, *v_harmonics), prefix="v_")
         | {
-            "means": means,
-            "positions": positions,
+            "v_sh0": v_sh0,
+            "v_sh_rest": v_sh_rest,
             "radii": radii,
             "colors": colors,
             "v_colors": v_colors,
@@ -182,7 +187,7 @@ def shade_backward(
             "cameras": cameras,
         },
         real=means.dtype,
-        degree=degree,
+        defines={"degree": degree},
     )
     return [v_means, v_positions.sum(dim=0), *v_harmonics]
 
@@ -293,9 +298,7 @@ def _blend(
         | outputs
         | {"width": width, "height": height},
         real=colors.dtype,
-        waves=waves,
-        channels=colors.shape[-1],
-        bytes="bytes" in outputs,
+        defines={"waves": waves, "channels": colors.shape[-1], "bytes": "bytes" in outputs},
     )
 
 
@@ -348,7 +351,7 @@ def blend_backward(
     numbers = 6 + (1 + 4 * waves if waves else 0) + channels + 2 * absolute
     rows = tiles.splat_ids.shape[0] if deterministic else everything
     sums = colors.new_zeros(rows, numbers)
-    special = {
+    special: dict[str, int] = {
         "waves": waves,
         "channels": channels,
         "absolute": absolute,
@@ -370,7 +373,7 @@ def blend_backward(
             "height": height,
         },
         real=colors.dtype,
-        **special,
+        defines=special,
     )
     v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
     v_absolute = torch.empty_like(means2d) if absolute else None
@@ -392,6 +395,6 @@ def blend_backward(
             "all": everything,
         },
         real=colors.dtype,
-        **special,
+        defines=special,
     )
     return v_inputs if v_absolute is None else [*v_inputs, v_absolute]

@@ -39,7 +39,6 @@ def photometric_loss(
         grid,
         common | {"sums": sums, "with_ssim": int(ssim_weight > 0)},
         real=image.dtype,
-        photo=target.dtype,
     )
     if wanted:
         weights = {"l1_weight": (1 - ssim_weight) * scale, "ssim_weight": -ssim_weight * scale}
@@ -49,7 +48,6 @@ def photometric_loss(
             grid,
             common | weights | {"gradient": gradient},
             real=image.dtype,
-            photo=target.dtype,
         )
     l1, similarity, squares = (sums.double().sum(dim=0) * scale).tolist()
     return l1, similarity, squares

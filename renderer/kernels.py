@@ -65,17 +65,21 @@ class Kernel:
     threads: int  # of a block
     fields: tuple[tuple[str, str, bool], ...]  # name, C type, whether it is a pointer
 
-    def pack(self, values: Mapping[str, object], real: torch.dtype, photo: torch.dtype) -> bytes:
+    def pack(self, values: Mapping[str, object], real: torch.dtype) -> bytes:
         """The struct of `values`: contiguous tensors, None for a null pointer, numbers.
 
         Raises:
             TypeError: a value is missing, unknown, or not of its field's type.
         """
-        names = {name for name, _, _ in self.fields}
-        if values.keys() != names:
-            odd = ", ".join(sorted(values.keys() ^ names))
-            raise TypeError(f"{self.name}: arguments that are missing or unknown: {odd}")
-        types = {"S": real, "Photo": photo} | _INTEGERS
+        odd = values.keys() ^ {name for name, _, _ in self.fields}
+        if odd:
+            raise TypeError(
+                f"{self.name}: arguments that are missing or unknown: {', '.join(sorted(odd))}"
+            )
+        photo = values.get("photo")
+        types = {"S": real} | _INTEGERS
+        if isinstance(photo, Tensor):
+            types["Photo"] = photo.dtype  # whatever it is, the kernel is compiled for it
         layout, packed = "@", list[object]()
         for name, kind, pointer in self.fields:
             value = values[name]
@@ -130,26 +134,26 @@ def run(
     values: Mapping[str, object],
     *,
     real: torch.dtype,
-    photo: torch.dtype = torch.uint8,
-    **defines: int,
+    defines: Mapping[str, int] | None = None,
 ) -> None:
     """Start kernel `name` of cuda/kernels/`source`.cu on `grid` blocks; nothing if that is none.
 
-    `values` are the fields of its struct, `real` and `photo` what the types S and Photo stand for;
-    `defines` are the macros, in small letters, that specialise it.
+    `values` are the fields of its struct, `real` what the type S stands for; `defines` are the
+    macros, in small letters, that specialise it.
     """
     if 0 in grid:
         return
     kernel = find_kernel(source, name)
-    macros = {key.upper(): str(int(value)) for key, value in defines.items()}
+    macros = {key.upper(): str(int(value)) for key, value in (defines or {}).items()}
     macros["REAL"] = _REALS[real]
-    if source == "loss":
-        macros["PHOTO"] = "std::uint8_t" if photo == torch.uint8 else _REALS[photo]
+    photo = values.get("photo")
+    if isinstance(photo, Tensor):
+        macros["PHOTO"] = "std::uint8_t" if photo.dtype == torch.uint8 else _REALS[photo.dtype]
     device = next(value.device for value in values.values() if isinstance(value, Tensor))
     if device.type not in _launchers:
         from .nvrtc import NvrtcLauncher
 
         use_launcher("cuda", NvrtcLauncher())
-    packed = kernel.pack(values, real, photo)
+    packed = kernel.pack(values, real)
     special = tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
     _launchers[device.type].launch(kernel, special, grid, packed, device)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import importlib
 import os
+import struct
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,14 @@ INSTALL = "pip install 'gaborsplat[cuda]'"
 
 class KernelError(RuntimeError):
     """A kernel could not be compiled or launched."""
+
+
+def _library(name: str) -> Any:
+    """A module of NVIDIA's `cuda` packages; they pick their own parts when they are imported."""
+    try:
+        return importlib.import_module(f"cuda.{name}")
+    except ImportError as error:
+        raise KernelError(f"the GPU needs cuda.{name}: {INSTALL} ({error})") from error
 
 
 def cache_folder() -> Path:
@@ -51,9 +61,7 @@ def _headers() -> bytes:
 
 
 def _options(kernel: Kernel, defines: Defines, architecture: str, *, verbose: bool = False) -> Any:
-    from cuda.core import ProgramOptions
-
-    return ProgramOptions(
+    return _library("core").ProgramOptions(
         name=f"{kernel.source}.cu",
         arch=architecture,
         std="c++17",
@@ -73,20 +81,17 @@ def compile_kernel(kernel: Kernel, defines: Defines, architecture: str, log: Any
     Raises:
         KernelError: NVRTC is missing, does not know the architecture, or refuses the source.
     """
-    try:
-        from cuda.core import Program
-    except ImportError as error:
-        raise KernelError(f"the GPU needs cuda.core: {INSTALL} ({error})") from error
+    core = _library("core")
     try:
         options = _options(kernel, defines, architecture, verbose=log is not None)
-        return bytes(Program(_text(kernel), "c++", options).compile("cubin", logs=log).code)
+        return bytes(core.Program(_text(kernel), "c++", options).compile("cubin", logs=log).code)
     except Exception as error:  # cuda.core raises its own types and the driver's
         raise KernelError(_explain(kernel, defines, architecture, error)) from error
 
 
 def _explain(kernel: Kernel, defines: Defines, architecture: str, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
+    first = next((line for line in lines if "error:" in line), lines[0] if lines else "")
     special = " ".join(f"{key.removeprefix('GABORSPLAT_')}={value}" for key, value in defines)
     return f"kernel {kernel.name} ({special}) for {architecture}: {first}"
 
@@ -106,8 +111,7 @@ class NvrtcLauncher:
         device: torch.device,
     ) -> None:
         """See `Launcher`. Returns when the kernel is queued, not when it is done."""
-        from cuda.bindings import driver
-
+        driver = _library("bindings.driver")
         with torch.cuda.device(device):
             handle = self._load(kernel, defines, architecture_of(device))
             struct = ctypes.create_string_buffer(arguments, len(arguments))
@@ -129,7 +133,8 @@ class NvrtcLauncher:
     def _load(self, kernel: Kernel, defines: Defines, architecture: str) -> int:
         key = (kernel.source, kernel.name, defines, architecture)
         if key not in self._loaded:
-            loaded = load_kernel(kernel, defines, architecture)
+            cubin = find_cubin(kernel, defines, architecture)
+            loaded = _library("core").ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
             self._loaded[key] = (int(loaded.handle), loaded)
         return self._loaded[key][0]
 
@@ -140,38 +145,45 @@ def architecture_of(device: torch.device) -> str:
     return f"sm_{major}{minor}"
 
 
-def load_kernel(kernel: Kernel, defines: Defines, architecture: str) -> Any:
-    """cuda.core's kernel, from the cache or compiled. What is in the cache and cannot be loaded is
-    compiled again; a cache that cannot be read or written is done without."""
-    from cuda.core import ObjectCode
-    from cuda.core.utils import make_program_cache_key
-
-    cache, text = _open_cache(), _text(kernel)
-    key = make_program_cache_key(
-        code=text,
+def find_cubin(kernel: Kernel, defines: Defines, architecture: str) -> bytes:
+    """`compile_kernel`, from the cache where it has it whole. A cache that cannot be read or
+    written is done without."""
+    cache = _open_cache()
+    key = _library("core.utils").make_program_cache_key(
+        code=_text(kernel),
         code_type="c++",
         options=_options(kernel, defines, architecture),
         target_type="cubin",
         extra_digest=_headers(),
     )
-    stored = None if cache is None else cache.get(key)
-    if stored is not None:
-        try:
-            return ObjectCode.from_cubin(stored).get_kernel(kernel.name)
-        except Exception:  # truncated, or not a cubin at all
-            stored = None
+    stored = None
+    with contextlib.suppress(OSError):
+        stored = None if cache is None else cache.get(key)
+    if stored is not None and _is_whole(stored):
+        return stored
     cubin = compile_kernel(kernel, defines, architecture)
     if cache is not None:
         with contextlib.suppress(OSError):
             cache[key] = cubin
-    return ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
+    return cubin
+
+
+def _is_whole(cubin: bytes) -> bool:
+    """Whether an ELF file reaches to the end of its table of sections, which comes last."""
+    if len(cubin) < 64 or not cubin.startswith(b"\x7fELF"):
+        return False
+    (table,) = struct.unpack_from("<Q", cubin, 40)
+    (program_table,) = struct.unpack_from("<Q", cubin, 32)
+    program_size, programs, section_size, sections = struct.unpack_from("<4H", cubin, 54)
+    ends = (table + section_size * sections, program_table + program_size * programs)
+    return max(ends) <= len(cubin)
 
 
 def _open_cache() -> Any:
-    from cuda.core.utils import FileStreamProgramCache
-
     try:
-        return FileStreamProgramCache(cache_folder(), max_size_bytes=CACHE_SIZE)
+        return _library("core.utils").FileStreamProgramCache(
+            cache_folder(), max_size_bytes=CACHE_SIZE
+        )
     except OSError:
         return None
 

@@ -266,3 +266,20 @@ def test_settings_out_of_range_are_refused(setting: dict[str, float], message: s
 def test_a_capture_without_training_views_is_refused(capture: SmallCapture) -> None:
     with pytest.raises(ValueError, match="no views to train on"):
         Trainer(replace(capture, train=[]), SHORT)
+
+
+@pytest.mark.parametrize("gabor", [0, 2])
+def test_the_cuda_backend_learns_as_the_cpu_does(
+    capture: SmallCapture, gabor: Literal[0, 2], device: torch.device
+) -> None:
+    """50 steps with growth, waves and noise. Runs that round differently drift apart."""
+    config = replace(SHORT, steps=50, gabor=gabor)
+    trainer = Trainer(capture, config, device)
+    losses = [trainer.step().loss for _ in range(config.steps)]
+    expected = CPU_LOSSES.setdefault(gabor, losses)
+    assert losses == pytest.approx(expected, rel=2e-2)
+    assert losses[:3] == pytest.approx(expected[:3], rel=1e-5)
+
+
+CPU_LOSSES: dict[int, list[float]] = {}
+"""Of the test above, by waves: it runs on the CPU first."""

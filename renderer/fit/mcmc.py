@@ -32,7 +32,7 @@ class MCMCStrategy:
     grows geometrically, from the first refinement on, to `max_splats` at `grow_stop`.
 
     Lengths are measured in scene scales, which makes noise and regularisation free of the
-    capture's unit. All random numbers come from `generator`, on the parameters' device.
+    capture's unit. All random numbers come from `generator`, on the CPU.
     """
 
     def __init__(self, config: TrainConfig, generator: torch.Generator) -> None:
@@ -111,7 +111,7 @@ class MCMCStrategy:
     def _shake(self, params: Parameters, strength: float) -> None:
         """Move faint splats by noise with their own covariance."""
         means = params["means"].detach()
-        seed = int(torch.randint(2**62, (), generator=self._generator, device=means.device))
+        seed = int(torch.randint(2**62, (), generator=self._generator))
         inputs = (params["quats"].detach(), params["scales"].detach(), params["opacities"].detach())
         gate = (GATE_SLOPE, DEAD_OPACITY, -GATE_RANGE)
         backend(means.device).shake(means, inputs, strength, gate, seed)
@@ -151,6 +151,6 @@ def _share(params: Parameters, copies: Tensor) -> None:
 def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """[count] indices, with replacement; torch.multinomial takes at most 2^24 weights."""
     cumulative = weights.double().cumsum(0)
-    ticks = torch.rand(count, generator=generator, device=weights.device, dtype=torch.float64)
+    ticks = torch.rand(count, generator=generator, dtype=torch.float64).to(weights.device)
     indices = torch.searchsorted(cumulative, ticks * cumulative[-1], right=True)
     return indices.clamp(max=len(weights) - 1)

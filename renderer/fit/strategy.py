@@ -41,7 +41,7 @@ class Strategy(Protocol):
 
 
 def make_strategy(config: TrainConfig, generator: torch.Generator) -> Strategy:
-    """The strategy that `config` names; `generator`, on the parameters' device, feeds it."""
+    """The strategy that `config` names; `generator`, on the CPU, feeds it."""
     if config.strategy == "mcmc":
         return MCMCStrategy(config, generator)
     # Imported when asked for: no other fit needs gsplat.

@@ -82,7 +82,8 @@ class Trainer:
         self._settings = config.render_settings()
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
-        self._generator = torch.Generator(self.device).manual_seed(config.seed)
+        # On the CPU whatever the device, so that both see the same random numbers.
+        self._generator = torch.Generator().manual_seed(config.seed)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
         self._raw: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
@@ -169,7 +170,7 @@ class Trainer:
     def _next_view(self) -> View:
         """Every view once, in random order, then again."""
         if not self._order:
-            order = torch.randperm(len(self._views), generator=self._generator, device=self.device)
+            order = torch.randperm(len(self._views), generator=self._generator)
             self._order = order.tolist()
         return self._views[self._order.pop()]
 

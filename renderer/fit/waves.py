@@ -28,7 +28,7 @@ def start_waves(raw: Parameters, generator: torch.Generator) -> None:
     if waves == 0:
         return
     device = frequencies.device
-    first = torch.rand(count, 1, generator=generator, device=device)
+    first = torch.rand(count, 1, generator=generator).to(device)
     turn = math.pi * (first + torch.arange(waves, device=device) / waves)  # [N, K]
     axes = raw["scales"].argsort(dim=-1, descending=True)[:, None, :2]  # [N, 1, 2]
     in_plane = START_FREQUENCY * torch.stack([turn.cos(), turn.sin()], dim=-1)  # [N, K, 2]

@@ -317,6 +317,7 @@ struct Start {
 inline thread_local Start start;
 
 inline void run_thread() {
+    begin_fiber(block->scheduler);
     start.body(start.arguments);
     self().state = State::kDone;
     switch_fiber(self().fiber, block->scheduler);
