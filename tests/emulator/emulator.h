@@ -343,7 +343,8 @@ inline void run_block(Stacks& stacks, unsigned size) {
 /// Runs all blocks; returns what went wrong, or null.
 inline const char* launch(Body body, const void* arguments, Dim grid, unsigned size) {
     static thread_local std::string error;
-    Stacks stacks(size);
+    static thread_local Stacks stacks;
+    stacks.provide(size);
     start = {body, arguments};
     for (unsigned y = 0; y < grid.y; ++y)
         for (unsigned x = 0; x < grid.x; ++x) {

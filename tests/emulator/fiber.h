@@ -99,15 +99,19 @@ inline void start_fiber(Fiber& fiber, char* stack, std::size_t size, void (*body
 
 #endif
 
-/// Stacks for the threads of a block.
+/// Stacks for the threads of a block, kept from one launch to the next.
 class Stacks {
   public:
-    static constexpr std::size_t kSize = 256 << 10;
+    static constexpr std::size_t kSize = 128 << 10;
 
-    explicit Stacks(unsigned count) : memory_(new char[count * kSize]) {}
+    void provide(unsigned count) {
+        if (count > count_) memory_.reset(new char[count * kSize]);
+        if (count > count_) count_ = count;
+    }
     char* of(unsigned thread) { return memory_.get() + thread * kSize; }
 
   private:
+    unsigned count_ = 0;
     std::unique_ptr<char[]> memory_;
 };
 
