@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,13 @@ from torch import Tensor
 
 from renderer.fit.neighbours import neighbour_distances
 from renderer.types import SH_C0, Camera, Splats
+
+
+@cache
+def _garden(path: Path) -> tuple[dict[str, Tensor], Tensor]:
+    """The arrays of gsplat's test_garden.npz, and the spacing of its points."""
+    points = {name: torch.from_numpy(array) for name, array in np.load(path).items()}
+    return points, neighbour_distances(points["means3d"]).square().mean(dim=-1).sqrt()
 
 
 @dataclass(frozen=True)
@@ -27,15 +35,12 @@ def load(work: Workload, garden: Path | None) -> tuple[Splats, Camera]:
     """The splats and a camera of a workload."""
     if work.scene == "garden":
         assert garden is not None
-        points = np.load(garden)
-        means = torch.from_numpy(points["means3d"])
-        colors = torch.from_numpy(points["colors"]).double() / 255
-        camera = Camera(
-            torch.from_numpy(points["viewmats"][0]), torch.from_numpy(points["Ks"][0]), (648, 420)
-        ).resized(work.size)
+        points, scales = _garden(garden)
+        means, colors = points["means3d"], points["colors"].double() / 255
+        camera = Camera(points["viewmats"][0], points["Ks"][0], (648, 420)).resized(work.size)
     else:
         means, colors, camera = _random_room(int(work.scene), work.size)
-    scales = neighbour_distances(means).square().mean(dim=-1).sqrt()
+        scales = neighbour_distances(means).square().mean(dim=-1).sqrt()
     return _dressed(means, colors, scales, work), camera
 
 

@@ -195,6 +195,7 @@ def blend(
         Image [C, H, W, D] without background, and transmittance [C, H, W].
     """
     p = projected
-    inputs = (p.means2d, p.conics, p.opacities, p.cutoffs, colors.contiguous(), p.screen)
+    _, colors = _checked({"means2d": p.means2d, "colors": colors})
+    inputs = (p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
     result: Any = _Blend.apply(tiles, shape, settings, absgrad, p.radii, *inputs)
     return result

@@ -245,7 +245,8 @@ def _info(
     # gsplat's sort key: image, tile, then the depth's bits.
     tile_bits = int(math.log2(across * down)) + 1
     counts = tiles.offsets.diff()
-    tile = torch.arange(len(counts)).repeat_interleave(counts)
+    tile = torch.arange(len(counts), device=counts.device)
+    tile = tile.repeat_interleave(counts, output_size=len(tiles.splat_ids))
     image = torch.div(tile, across * down, rounding_mode="floor")
     depth_bits = projected.depths.detach().float().view(torch.int32).long().flatten()
     key = (image << (32 + tile_bits)) | (tile % (across * down) << 32)

@@ -31,6 +31,7 @@ __all__ = [
     "shake",
 ]
 
+MOST_CHANNELS = 128
 _TILE = _native.constants.TILE_SIZE  # [px]
 _WARP = 32
 _THREADS = 128  # of a block of the kernels that take a splat a thread
@@ -219,18 +220,12 @@ def bin_to_tiles(
     instances = int(first_slot[-1])
     if instances >= 2**31:
         raise ValueError("the splats touch more than 2^31 tiles")
-    tiles = p.radii.new_empty(instances, dtype=torch.int32)
-    ids, slots = torch.empty_like(tiles), torch.empty_like(tiles) if gradient else None
+    tiles = p.radii.new_zeros(instances, dtype=torch.int32)
+    ids, slots = torch.zeros_like(tiles), torch.empty_like(tiles) if gradient else None
     listed = {"order": order, "ends": ends, "first_slot": first_slot, "splats": splats}
     written = {"tiles": tiles, "splat_ids": ids, "slots": slots}
-    del arguments["all"]
-    run(
-        "tiles",
-        "list_tiles",
-        grid if instances else (0, 0),
-        arguments | listed | written | {"all": everything},
-        real=p.depths.dtype,
-    )
+    if instances:
+        run("tiles", "list_tiles", grid, arguments | listed | written, real=p.depths.dtype)
     tile_count = cameras * blocks(width, _TILE) * blocks(height, _TILE)
     keys = tiles if tile_count >= 2**15 else tiles.to(torch.int16)
     keys, places = keys.sort(stable=True)
@@ -286,7 +281,9 @@ def _blend(
 ) -> None:
     _, height, width, waves = shape
     colors = inputs[5]
-    red, green, blue = (float(value) for value in settings.background)
+    if colors.shape[-1] > MOST_CHANNELS:
+        raise ValueError(f"the GPU blends at most {MOST_CHANNELS} channels, not {colors.shape[-1]}")
+    background = map(float, settings.background)
     names = ("background_red", "background_green", "background_blue")
     run(
         "blend",
@@ -294,7 +291,7 @@ def _blend(
         (tiles.offsets.shape[0] - 1, 1),
         _blending(inputs, tiles, settings)
         | {"image": None, "transmittance": None, "bytes": None}
-        | dict(zip(names, (red, green, blue), strict=True))
+        | dict(zip(names, background, strict=True))
         | outputs
         | {"width": width, "height": height},
         real=colors.dtype,

@@ -80,24 +80,40 @@ class Kernel:
         types = {"S": real} | _INTEGERS
         if isinstance(photo, Tensor):
             types["Photo"] = photo.dtype  # whatever it is, the kernel is compiled for it
+        device = device_of(values)
         layout, packed = "@", list[object]()
         for name, kind, pointer in self.fields:
             value = values[name]
             if pointer:
                 layout += "P"
-                packed.append(self._address(name, value, types[kind]))
+                packed.append(self._address(name, value, types[kind], device))
             else:
                 layout += _SCALARS.get(kind, "f" if real == torch.float32 else "d")
-                packed.append(value)
+                packed.append(self._number(name, value, torch.finfo(real).max))
         # C pads a struct to the alignment of its widest field, a pointer.
         return struct.pack(layout + "0P", *packed)
 
-    def _address(self, name: str, value: object, dtype: torch.dtype) -> int:
+    def _number(self, name: str, value: object, largest: float) -> int | float:
+        if isinstance(value, int):
+            return value
+        if not isinstance(value, float):
+            raise TypeError(f"{self.name}: {name} must be a number")
+        return max(-largest, min(value, largest))  # what lies beyond has no float32
+
+    def _address(self, name: str, value: object, dtype: torch.dtype, device: torch.device) -> int:
         if value is None:
             return 0
+        if isinstance(value, Tensor) and value.device != device:
+            raise TypeError(f"{self.name}: {name} is on {value.device}, other tensors on {device}")
         if not isinstance(value, Tensor) or value.dtype != dtype or not value.is_contiguous():
             raise TypeError(f"{self.name}: {name} must be a contiguous tensor of {dtype}")
         return value.data_ptr()
+
+
+def device_of(values: Mapping[str, object]) -> torch.device:
+    """Where the first tensor is."""
+    tensors = (value for value in values.values() if isinstance(value, Tensor))
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 @cache
@@ -149,7 +165,7 @@ def run(
     photo = values.get("photo")
     if isinstance(photo, Tensor):
         macros["PHOTO"] = "std::uint8_t" if photo.dtype == torch.uint8 else _REALS[photo.dtype]
-    device = next(value.device for value in values.values() if isinstance(value, Tensor))
+    device = device_of(values)
     if device.type not in _launchers:
         from .nvrtc import NvrtcLauncher
 

@@ -11,7 +11,9 @@ import ctypes
 import hashlib
 import importlib
 import os
+import re
 import struct
+import threading
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ CACHE_VARIABLE = "GABORSPLAT_CACHE"
 """Environment variable that names the folder of compiled kernels."""
 CACHE_SIZE = 256 << 20
 """The least recently used of more than this [bytes] is dropped."""
+EXACT = ("tiles",)
+"""Sources whose kernels must round alike, so that no product and sum may become one operation."""
 INSTALL = "pip install 'gaborsplat[cuda]'"
 
 
@@ -37,7 +41,7 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(f"cuda.{name}")
     except ImportError as error:
-        raise KernelError(f"the GPU needs cuda.{name}: {INSTALL} ({error})") from error
+        raise KernelError(f"the GPU needs cuda.{name} (cuda-core 1.2): {INSTALL}") from error
 
 
 def cache_folder() -> Path:
@@ -67,6 +71,7 @@ def _options(kernel: Kernel, defines: Defines, architecture: str, *, verbose: bo
         std="c++17",
         # Denormal results are zero: they are far under every threshold, and exp2 is faster.
         ftz=True,
+        fma=kernel.source not in EXACT,
         include_path=[str(source_folder())],
         define_macro=[ISA, *defines],
         ptxas_options=["-v"] if verbose else None,
@@ -91,7 +96,7 @@ def compile_kernel(kernel: Kernel, defines: Defines, architecture: str, log: Any
 
 def _explain(kernel: Kernel, defines: Defines, architecture: str, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    first = next((line for line in lines if "error:" in line), lines[0] if lines else "")
+    first = next((line for line in lines if re.search(r"error\s*:", line)), (lines or [""])[0])
     special = " ".join(f"{key.removeprefix('GABORSPLAT_')}={value}" for key, value in defines)
     return f"kernel {kernel.name} ({special}) for {architecture}: {first}"
 
@@ -101,6 +106,7 @@ class NvrtcLauncher:
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, str, Defines, str], tuple[int, Any]] = {}
+        self._thread = threading.local()
 
     def launch(
         self,
@@ -113,6 +119,7 @@ class NvrtcLauncher:
         """See `Launcher`. Returns when the kernel is queued, not when it is done."""
         driver = _library("bindings.driver")
         with torch.cuda.device(device):
+            self._enter(driver, torch.cuda.current_device())
             handle = self._load(kernel, defines, architecture_of(device))
             struct = ctypes.create_string_buffer(arguments, len(arguments))
             pointers = (ctypes.c_void_p * 1)(ctypes.addressof(struct))
@@ -130,11 +137,24 @@ class NvrtcLauncher:
                 f"kernel {kernel.name} was not launched on {grid} blocks: {status.name}"
             )
 
+    def _enter(self, driver: Any, index: int) -> None:
+        """Make the GPU's context current on this thread: torch leaves that to CUDA's runtime, which
+        does it with the thread's first call, and ours may be the first."""
+        if getattr(self._thread, "index", None) == index:
+            return
+        _, context = driver.cuCtxGetCurrent()
+        if int(context) == 0:
+            _library("core").Device(index).set_current()
+        self._thread.index = index
+
     def _load(self, kernel: Kernel, defines: Defines, architecture: str) -> int:
         key = (kernel.source, kernel.name, defines, architecture)
         if key not in self._loaded:
             cubin = find_cubin(kernel, defines, architecture)
-            loaded = _library("core").ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
+            try:
+                loaded = _library("core").ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
+            except Exception as error:  # a driver that is older than NVRTC, say
+                raise KernelError(_explain(kernel, defines, architecture, error)) from error
             self._loaded[key] = (int(loaded.handle), loaded)
         return self._loaded[key][0]
 
@@ -184,7 +204,7 @@ def _open_cache() -> Any:
         return _library("core.utils").FileStreamProgramCache(
             cache_folder(), max_size_bytes=CACHE_SIZE
         )
-    except OSError:
+    except (OSError, RuntimeError):  # no home folder
         return None
 
 
@@ -204,6 +224,6 @@ def why_unusable(device: torch.device) -> str | None:
         means, ones = torch.zeros(1, 3, device=device), torch.ones(1, 4, device=device)
         shake(means, (ones, ones[:, :3].contiguous(), ones[0, :1]), 0.0, (1.0, 0.0, 0.0), 0)
         torch.cuda.synchronize(device)
-    except (RuntimeError, ImportError) as error:
-        return str(error).splitlines()[0]
+    except Exception as error:  # whatever torch, cuda.core or the driver raise
+        return (str(error).splitlines() or [type(error).__name__])[0]
     return None

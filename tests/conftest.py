@@ -52,6 +52,8 @@ def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
         if not torch.cuda.is_available():
             pytest.skip("this machine has no GPU")
         context: AbstractContextManager[object] = bridged_cuda()
+        if "forked" in request.node.name:
+            pytest.skip("CUDA does not survive a fork")
     elif request.param == "cuda-emulated":
         if not emulated.available():
             pytest.skip("the emulator needs a C++ compiler")

@@ -48,7 +48,9 @@ def _bridged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def bridged_cuda() -> Iterator[None]:
-    """While this is entered, tensors on the CPU are rendered and fitted by the GPU."""
+    """While this is entered, tensors on the CPU are rendered and fitted by the GPU. Sums are added
+    in a fixed order, for tests compare bits."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
     bridge = ModuleType("bridge")
     for name in cuda.__all__:
         setattr(bridge, name, _bridged(getattr(cuda, name)))
@@ -57,3 +59,4 @@ def bridged_cuda() -> Iterator[None]:
         yield
     finally:
         autograd._backends["cpu"] = cpu
+        torch.use_deterministic_algorithms(False)

@@ -41,6 +41,10 @@ def covered(splats: Splats, camera: Camera, settings: RenderSettings) -> Tensor:
     return (render_reference(splats, camera, settings).alpha > 1e-2).double()
 
 
+def color_loss(frame: Frame) -> Tensor:
+    return frame.color.square().sum()
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_gradients_match_the_oracle(waves: int, name: str, device: torch.device):
     splats, camera = synthetic.cloud(40, waves, degree=2, seed=waves), synthetic.camera()
@@ -57,6 +61,19 @@ def test_gradients_of_harmonics_match_the_oracle(degree: int, device: torch.devi
     loss = random_loss(camera.size)
     expected = autograd(render_reference, bright, camera, RenderSettings(), loss)
     actual = autograd(render, bright.to(device), camera.to(device), RenderSettings(), loss)
+    assert_gradients_close(actual, expected, GRADIENT)
+
+
+def test_gradients_added_in_a_fixed_order_match_the_oracle(waves: int, device: torch.device):
+    splats, camera = synthetic.cloud(60, waves, degree=1, seed=2), synthetic.camera()
+    expected = autograd(render_reference, splats, camera, RenderSettings(), color_loss)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        actual = autograd(
+            render, splats.to(device), camera.to(device), RenderSettings(), color_loss
+        )
+    finally:
+        torch.use_deterministic_algorithms(False)
     assert_gradients_close(actual, expected, GRADIENT)
 
 

@@ -276,8 +276,11 @@ def test_a_forked_process_draws_too(device: torch.device):
     expected = render(splats, camera).color
     child = os.fork()
     if child == 0:  # none of the threads that drew above live here
-        same = torch.equal(render(splats, camera).color, expected)
-        os._exit(0 if same else 1)
+        same = False
+        try:
+            same = torch.equal(render(splats, camera).color, expected)
+        finally:
+            os._exit(0 if same else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 

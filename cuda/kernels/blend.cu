@@ -40,10 +40,13 @@ HD void store_bytes(const BlendArguments& p, std::int64_t pixel, const S* image,
     }
 }
 
+// Splats that a block takes at a time: static shared memory ends at 48 KB.
+constexpr int kBytesOfSplat = int(sizeof(S)) * kRecordFields + 4;
+constexpr int kBatch = kBytesOfSplat * kTileThreads <= 49152 ? kTileThreads : kTileThreads / 2;
+
 static_assert(kTileThreads == 256, "the launch bounds below");
 
 KERNEL(blend, BlendArguments, 256) {
-    constexpr int kBatch = kTileThreads;
     SHARED(S, records, kRecordFields * kBatch);
     SHARED(std::int32_t, ids, kBatch);
     const Place place = find_place(p.width, p.height);

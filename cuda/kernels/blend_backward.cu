@@ -22,7 +22,10 @@ constexpr int kAbsoluteSums = kColorSums + kChannels;
 constexpr int kSums = kAbsoluteSums + (GABORSPLAT_ABSOLUTE ? 2 : 0);
 // Splats that a block takes at a time: as many as their numbers fit into static shared memory.
 constexpr int kBytesOfSplat = int(sizeof(S)) * (kTileWarps * kSums + kRecordFields);
-constexpr int kBatch = 32 * kBytesOfSplat <= 48000 ? 32 : 16 * kBytesOfSplat <= 48000 ? 16 : 8;
+HD constexpr int fitting_batch(int splats) {
+    return splats == 1 || splats * kBytesOfSplat <= 48000 ? splats : fitting_batch(splats / 2);
+}
+constexpr int kBatch = fitting_batch(32);
 
 struct BlendBackwardArguments {
     const S* means2d;               // [M, 2]

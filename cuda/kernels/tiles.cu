@@ -1,4 +1,5 @@
-// Which splats touch which tile: counted by splat, then listed front to back.
+// Which splats touch which tile: counted by splat, then listed front to back. Both by one rule, to
+// the bit: compiled without contraction, which could differ between the two.
 #include "../math/tile_extent.h"
 #include "device.h"
 
@@ -62,7 +63,7 @@ KERNEL(list_tiles, ListTilesArguments, 128) {
     int across = tiles_along(p.width);
     int first = int(i / p.splats) * across * tiles_along(p.height);
     tile_extent(p, i).for_rows([&](int row, int begin, int end) {
-        for (int column = begin; column < end; ++column) {
+        for (int column = begin; column < end && at < p.ends[place]; ++column) {
             p.tiles[at] = first + row * across + column;
             p.splat_ids[at] = std::int32_t(i);
             if (p.slots) p.slots[at] = std::int32_t(slot++);

@@ -57,7 +57,11 @@ HD float fma_(float a, float b, float c) { return ::fmaf(a, b, c); }
 #else
 HD float fma_(float a, float b, float c) { return a * b + c; }
 #endif
+#if defined(__CUDACC__)
+HD double fma_(double a, double b, double c) { return ::fma(a, b, c); }
+#else
 HD double fma_(double a, double b, double c) { return a * b + c; }
+#endif
 
 HD float select(bool where, float yes, float no) { return where ? yes : no; }
 HD double select(bool where, double yes, double no) { return where ? yes : no; }

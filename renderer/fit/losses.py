@@ -91,6 +91,9 @@ def _compare(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
 ) -> tuple[float, float, float]:
     """Mean L1, SSIM (0 without weight) and squared error; fills `gradient` unless it is empty."""
+    for name, tensor in (("the photo", target), ("the mask", mask)):
+        if tensor is not None and tensor.device != image.device:
+            raise ValueError(f"{name} is on {tensor.device}, the picture on {image.device}")
     if target.dtype != torch.uint8:
         target = target.to(image.dtype)
     inputs = image.detach().contiguous(), target.detach().contiguous()

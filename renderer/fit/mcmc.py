@@ -150,7 +150,8 @@ def _share(params: Parameters, copies: Tensor) -> None:
 
 def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """[count] indices, with replacement; torch.multinomial takes at most 2^24 weights."""
-    cumulative = weights.double().cumsum(0)
-    ticks = torch.rand(count, generator=generator, dtype=torch.float64).to(weights.device)
+    # On the CPU, where the random numbers are: running sums on a GPU have no fixed order.
+    cumulative = weights.double().cpu().cumsum(0)
+    ticks = torch.rand(count, generator=generator, dtype=torch.float64)
     indices = torch.searchsorted(cumulative, ticks * cumulative[-1], right=True)
-    return indices.clamp(max=len(weights) - 1)
+    return indices.clamp(max=len(weights) - 1).to(weights.device)

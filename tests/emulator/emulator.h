@@ -61,6 +61,7 @@ struct Block {
     std::vector<std::uint64_t> votes;  // by warp
     std::vector<std::unique_ptr<char[]>> shared;
     std::vector<int> shared_sites;
+    std::size_t shared_bytes = 0;
     Fiber scheduler;
     std::string error;
 };
@@ -212,6 +213,10 @@ class Shared {
                 return;
             }
         block->shared_sites.push_back(site);
+        block->shared_bytes += Count * sizeof(T);
+        if (block->shared_bytes > 49152)
+            fail("%s: %zu bytes of static shared memory, of at most 49152", name,
+                 block->shared_bytes);
         block->shared.emplace_back(new char[Count * sizeof(Element<T>)]);
         elements_ = reinterpret_cast<Element<T>*>(block->shared.back().get());
         for (std::size_t i = 0; i < Count; ++i) new (elements_ + i) Element<T>{};
