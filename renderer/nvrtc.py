@@ -121,8 +121,8 @@ class NvrtcLauncher:
         with torch.cuda.device(device):
             self._enter(driver, torch.cuda.current_device())
             handle = self._load(kernel, defines, architecture_of(device))
-            struct = ctypes.create_string_buffer(arguments, len(arguments))
-            pointers = (ctypes.c_void_p * 1)(ctypes.addressof(struct))
+            packed = ctypes.create_string_buffer(arguments, len(arguments))
+            pointers = (ctypes.c_void_p * 1)(ctypes.addressof(packed))
             (status,) = driver.cuLaunchKernel(
                 handle,
                 *(*grid, 1),
