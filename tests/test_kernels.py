@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import re
 import struct
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -159,3 +162,63 @@ def test_a_machine_without_a_gpu_says_so():
     assert reason is not None
     assert "torch" in reason
     assert "\n" not in reason
+
+
+class Driver:
+    """Stands for cuda.bindings.driver: notes what is launched, and answers as told."""
+
+    class CUresult:
+        CUDA_SUCCESS = SimpleNamespace(name="CUDA_SUCCESS")
+        CUDA_ERROR_INVALID_VALUE = SimpleNamespace(name="CUDA_ERROR_INVALID_VALUE")
+
+    def __init__(self) -> None:
+        self.launches: list[tuple[object, ...]] = []
+        self.context = 0
+        self.status = self.CUresult.CUDA_SUCCESS
+
+    def cuCtxGetCurrent(self) -> tuple[object, int]:
+        return self.CUresult.CUDA_SUCCESS, self.context
+
+    def cuLaunchKernel(self, *arguments: int) -> tuple[object]:
+        pointer = ctypes.c_void_p.from_address(arguments[9]).value
+        assert pointer is not None
+        self.launches.append((*arguments[:9], ctypes.string_at(pointer, 8)))
+        return (self.status,)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    """What the launcher finds where there seems to be a GPU."""
+    driver = Driver()
+
+    def set_current() -> None:
+        driver.context = 1
+
+    kernel = SimpleNamespace(handle=77)
+    loaded = SimpleNamespace(get_kernel=lambda name: kernel)
+    core = SimpleNamespace(
+        Device=lambda index: SimpleNamespace(set_current=set_current),
+        ObjectCode=SimpleNamespace(from_cubin=lambda cubin: loaded),
+    )
+    libraries = {"bindings.driver": driver, "core": core}
+    monkeypatch.setattr(nvrtc, "_library", libraries.__getitem__)
+    monkeypatch.setattr(nvrtc, "find_cubin", lambda *_: b"cubin")
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=5))
+    return driver
+
+
+def test_the_driver_gets_grid_block_stream_and_struct(driver: Driver):
+    kernel = find_kernel("blend", "blend")
+    nvrtc.NvrtcLauncher().launch(kernel, BLEND, (3, 2), b"argument", torch.device("cuda"))
+    assert driver.launches == [(77, 3, 2, 1, 256, 1, 1, 0, 5, b"argument")]
+    assert driver.context == 1, "a thread that has no context gets one"
+
+
+def test_a_launch_that_fails_names_the_kernel_and_the_grid(driver: Driver):
+    driver.status = driver.CUresult.CUDA_ERROR_INVALID_VALUE
+    launcher, kernel = nvrtc.NvrtcLauncher(), find_kernel("blend", "blend")
+    with pytest.raises(nvrtc.KernelError, match=r"blend .* \(3, 2\) blocks: CUDA_ERROR_INVALID"):
+        launcher.launch(kernel, BLEND, (3, 2), b"argument", torch.device("cuda"))
