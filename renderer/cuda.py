@@ -12,24 +12,12 @@ import torch
 from torch import Tensor
 
 from . import _native
-from .cuda_fit import adam_step, photometric_loss, shake
+from .cuda_fit import adam_step as adam_step
+from .cuda_fit import photometric_loss as photometric_loss
+from .cuda_fit import shake as shake
 from .kernels import blocks, run
 from .stages import Projected, Tiles
 from .types import RenderSettings
-
-__all__ = [
-    "adam_step",
-    "bin_to_tiles",
-    "blend",
-    "blend_backward",
-    "blend_bytes",
-    "photometric_loss",
-    "project",
-    "project_backward",
-    "shade",
-    "shade_backward",
-    "shake",
-]
 
 MOST_CHANNELS = 128
 _TILE = _native.constants.TILE_SIZE  # [px]
@@ -339,7 +327,7 @@ def blend_backward(
     `torch.use_deterministic_algorithms` is on, which takes memory for every pair of splat and
     tile; otherwise in the order that tiles finish."""
     image, transmittance, v_image, v_transmittance = outputs
-    radii, means2d, conics, opacities, _, colors, screen = inputs
+    opacities, colors = inputs[3], inputs[5]
     _, height, width = transmittance.shape
     channels = colors.shape[-1]
     everything = opacities.numel()
@@ -372,8 +360,17 @@ def blend_backward(
         real=colors.dtype,
         defines=special,
     )
+    return _finish_blend(inputs, tiles, sums, special)
+
+
+def _finish_blend(
+    inputs: Sequence[Tensor], tiles: Tiles, sums: Tensor, special: dict[str, int]
+) -> list[Tensor]:
+    """From sums over pixels to gradients."""
+    radii, means2d, conics, opacities, _, colors, screen = inputs
+    everything = opacities.numel()
     v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]
-    v_absolute = torch.empty_like(means2d) if absolute else None
+    v_absolute = torch.empty_like(means2d) if special["absolute"] else None
     names = ("v_means2d", "v_conics", "v_opacities", "v_colors", "v_screen")
     run(
         "blend_backward",

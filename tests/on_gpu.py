@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
+from inspect import isfunction
 from types import ModuleType
 from typing import Any
 
@@ -46,13 +47,22 @@ def _bridged(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def passes() -> list[str]:
+    """What a backend has: the public functions of the CPU's."""
+    return [
+        name
+        for name, value in vars(cpu).items()
+        if isfunction(value) and value.__module__ == cpu.__name__ and not name.startswith("_")
+    ]
+
+
 @contextlib.contextmanager
 def bridged_cuda() -> Iterator[None]:
     """While this is entered, tensors on the CPU are rendered and fitted by the GPU. Sums are added
     in a fixed order, for tests compare bits."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     bridge = ModuleType("bridge")
-    for name in cuda.__all__:
+    for name in passes():
         setattr(bridge, name, _bridged(getattr(cuda, name)))
     autograd._backends["cpu"] = bridge
     try:

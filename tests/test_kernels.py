@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import io
 import re
 import struct
@@ -14,8 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from on_gpu import passes
 
-from renderer import nvrtc
+from renderer import cpu, cuda, nvrtc
 from renderer.kernels import Kernel, find_kernel, source_folder
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
@@ -71,6 +73,13 @@ def test_arguments_that_are_missing_unknown_or_of_another_type_are_refused():
     for wrong in (torch.zeros(4, dtype=torch.float64), torch.zeros(4, 4).T[1:], 7):
         with pytest.raises(TypeError, match="gradients must be a contiguous tensor"):
             pack(kernel, values | {"gradients": wrong})
+
+
+def test_both_backends_have_the_same_passes():
+    assert len(passes()) == 11
+    for name in passes():
+        ours, theirs = inspect.signature(getattr(cuda, name)), inspect.signature(getattr(cpu, name))
+        assert list(ours.parameters) == list(theirs.parameters), name
 
 
 def test_a_kernel_that_is_not_there_is_named():
