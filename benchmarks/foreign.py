@@ -26,9 +26,11 @@ class Picture:
     raw: Mapping[str, Tensor]
 
 
-def train_with(rasterization: Rasterization) -> None:
-    """Let every trainer of this process draw plain Gaussians by a function with gsplat's
-    signature."""
+def step_with(
+    rasterization: Rasterization, *, packed: bool = False
+) -> tuple[Callable[..., Picture], Callable[..., Any]]:
+    """`draw` and `compare` of renderer.fit.gradient, for plain Gaussians, by a function with
+    gsplat's signature."""
 
     def draw(
         raw: Mapping[str, Tensor],
@@ -51,7 +53,7 @@ def train_with(rasterization: Rasterization) -> None:
             width=camera.size[0],
             height=camera.size[1],
             sh_degree=sh_degree,
-            packed=False,
+            packed=packed,
             rasterize_mode="antialiased" if settings.antialiased else "classic",
         )
         info["means2d"].retain_grad()
@@ -68,4 +70,10 @@ def train_with(rasterization: Rasterization) -> None:
             tensor.grad = None
         return judgement, gradients
 
+    return draw, compare
+
+
+def train_with(rasterization: Rasterization) -> None:
+    """Let every trainer of this process draw by `rasterization`."""
+    draw, compare = step_with(rasterization)
     vars(trainer).update(draw=draw, compare=compare)

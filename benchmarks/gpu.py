@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 import tyro
+from foreign import step_with
 from report import summary, write
 from rich.table import Table
 from torch import Tensor
@@ -138,30 +139,12 @@ class Subject:
         color, _, _ = function(**(arguments | leaves))
         color[0].backward(self.upstream)
 
-    def step(self) -> None:
-        """Our training step: loss, gradient, Adam."""
-        picture = draw(
-            self.raw, self.camera, RenderSettings(), sh_degree=self.splats.sh_degree, waves=True
-        )
+    def step(self, draw: Callable[..., Any] = draw, compare: Callable[..., Any] = compare) -> None:
+        """A training step: loss, gradient, Adam."""
+        settings, degree = RenderSettings(), self.splats.sh_degree
+        waves = self.splats.waves > 0
+        picture = draw(self.raw, self.camera, settings, sh_degree=degree, waves=waves)
         _, gradients = compare(picture, self.photo, None, SSIM_WEIGHT)
-        descend(self.raw, self.optimizers, gradients, None)
-
-    def step_with(self, function: Callable[..., Any], **options: Any) -> None:
-        """The same with another rasterizer and autograd; our loss and Adam."""
-        from renderer.fit.losses import photometric_loss
-        from renderer.fit.parameters import activate
-
-        splats = activate(self.raw)
-        subject = {
-            "means": splats.means,
-            "quats": splats.quats,
-            "scales": splats.scales,
-            "opacities": splats.opacities,
-            "colors": splats.sh,
-        }
-        color, _, _ = function(**(self.arguments(**options) | subject))
-        photometric_loss(color[0], self.photo, None, SSIM_WEIGHT).backward()
-        gradients = {k: t.grad for k, t in self.raw.items() if t.grad is not None}
         descend(self.raw, self.optimizers, gradients, None)
 
 
@@ -263,11 +246,12 @@ def jobs_of(subjects: dict[int, Subject]) -> list[Job]:
         renderer: str, waves: int, function: Callable[..., Any], options: dict[str, Any]
     ) -> None:
         subject = subjects[waves]
-        step = subject.step if renderer == "ours" else None
+        ours = renderer == "ours"
+        passes = () if ours else step_with(function, packed=options["packed"])
         calls: dict[str, Callable[[], object]] = {
             "picture": lambda: subject.picture(function, **options),
             "gradient": lambda: subject.there_and_back(function, **options),
-            "step": step or (lambda: subject.step_with(function, **options)),
+            "step": lambda: subject.step(*passes),
         }
         jobs.extend(Job(renderer, waves, work, call) for work, call in calls.items())
 

@@ -53,16 +53,7 @@ def project(
     """Project all splats. `inputs` are the fields of Geometry, then viewmats and intrinsics."""
     means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
     waves = frequencies.shape[1]
-    shape = (viewmats.shape[0], means.shape[0])
-    out = Projected(
-        radii=torch.empty(*shape, 2, dtype=torch.int32),
-        means2d=means.new_empty(*shape, 2),
-        depths=means.new_empty(*shape),
-        conics=means.new_empty(*shape, 3),
-        opacities=means.new_empty(*shape),
-        cutoffs=means.new_empty(*shape),
-        screen=means.new_empty(*shape, _native.screen_size(waves)),
-    )
+    out = Projected.empty(means, viewmats.shape[0], _native.screen_size(waves))
     filled = list(out.tensors()[1:])
     options = _project_options(size, settings, radius_clip)
     _native.project(list(inputs), waves, options, out.radii, filled)
@@ -196,9 +187,6 @@ def photometric_loss(
 
     `target` is of the image's type or uint8, `mask` [H, W] uint8. Fills `gradient` with that of
     (1 - w) L1 + w (1 - SSIM), unless it is empty. SSIM is 0 where its weight is."""
-    if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
-        shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
-        raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
     valid = image.new_empty(0, dtype=torch.uint8) if mask is None else mask
     return _native.photometric_loss(image, target, valid, image.shape[1], ssim_weight, gradient)
 

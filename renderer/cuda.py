@@ -20,6 +20,7 @@ from .stages import Projected, Tiles
 from .types import RenderSettings
 
 MOST_CHANNELS = 128
+"""Numbers of a pixel that one thread holds while it blends."""
 _TILE = _native.constants.TILE_SIZE  # [px]
 _WARP = 32
 _THREADS = 128  # of a block of the kernels that take a splat a thread
@@ -56,24 +57,14 @@ def project(
 ) -> Projected:
     """As `cpu.project`."""
     means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
-    cameras, splats = viewmats.shape[0], means.shape[0]
     waves = frequencies.shape[1]
-    shape = (cameras, splats)
-    out = Projected(
-        radii=means.new_empty(*shape, 2, dtype=torch.int32),
-        means2d=means.new_empty(*shape, 2),
-        depths=means.new_empty(*shape),
-        conics=means.new_empty(*shape, 3),
-        opacities=means.new_empty(*shape),
-        cutoffs=means.new_empty(*shape),
-        screen=means.new_empty(*shape, _native.screen_size(waves)),
-    )
+    out = Projected.empty(means, viewmats.shape[0], _native.screen_size(waves))
     filled = {name: tensor for name, tensor in vars(out).items() if name != "opacities"}
     filled["opacities2d"] = out.opacities
     run(
         "project",
         "project",
-        (blocks(splats, _THREADS), cameras),
+        (blocks(means.shape[0], _THREADS), viewmats.shape[0]),
         _projection(inputs, size, settings, radius_clip) | filled,
         real=means.dtype,
         defines={"waves": waves},

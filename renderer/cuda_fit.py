@@ -15,9 +15,6 @@ def photometric_loss(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
 ) -> tuple[float, float, float]:
     """As `cpu.photometric_loss`. Waits for the GPU: the result is numbers."""
-    if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
-        shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
-        raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
     height, width, _ = image.shape
     grid = (blocks(width, _SQUARE), blocks(height, _SQUARE))
     wanted = gradient.numel() > 0

@@ -138,9 +138,12 @@ _launchers: dict[str, Launcher] = {}
 """By type of device."""
 
 
-def use_launcher(device_type: str, launcher: Launcher) -> None:
-    """Let `launcher` run the kernels for tensors on devices of this type."""
-    _launchers[device_type] = launcher
+def _launcher(device_type: str) -> Launcher:
+    if device_type not in _launchers:
+        from .nvrtc import NvrtcLauncher
+
+        _launchers[device_type] = NvrtcLauncher()
+    return _launchers[device_type]
 
 
 def run(
@@ -166,10 +169,6 @@ def run(
     if isinstance(photo, Tensor):
         macros["PHOTO"] = "std::uint8_t" if photo.dtype == torch.uint8 else _REALS[photo.dtype]
     device = device_of(values)
-    if device.type not in _launchers:
-        from .nvrtc import NvrtcLauncher
-
-        use_launcher("cuda", NvrtcLauncher())
     packed = kernel.pack(values, real)
     special = tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
-    _launchers[device.type].launch(kernel, special, grid, packed, device)
+    _launcher(device.type).launch(kernel, special, grid, packed, device)

@@ -14,7 +14,7 @@ import os
 import re
 import struct
 import threading
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def cache_folder() -> Path:
     return Path(base or Path.home() / ".cache") / "gaborsplat" / "kernels"
 
 
-@lru_cache(maxsize=1)
+@cache
 def _headers() -> bytes:
     """A digest of all that a kernel may include."""
     digest = hashlib.sha256()

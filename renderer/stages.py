@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import torch
 from torch import Tensor
 
 
@@ -48,6 +49,21 @@ class Projected:
     opacities: Tensor  # [...] compensated when antialiased
     cutoffs: Tensor  # [...] envelope power beyond which alpha is under alpha_min
     screen: Tensor  # [..., F] the waves on the image, their own phase centre included
+
+    @classmethod
+    def empty(cls, like: Tensor, cameras: int, numbers: int) -> Projected:
+        """Of all splats, a row of `like` each, in `cameras` views; for a backend to fill. `numbers`
+        is F."""
+        shape = (cameras, len(like))
+        return cls(
+            radii=like.new_empty(*shape, 2, dtype=torch.int32),
+            means2d=like.new_empty(*shape, 2),
+            depths=like.new_empty(*shape),
+            conics=like.new_empty(*shape, 3),
+            opacities=like.new_empty(*shape),
+            cutoffs=like.new_empty(*shape),
+            screen=like.new_empty(*shape, numbers),
+        )
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All fields, in order."""

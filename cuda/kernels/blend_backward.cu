@@ -1,8 +1,8 @@
 // The gradient of blending, by replaying it front to back: a tile a block, a pixel a thread.
 //   GABORSPLAT_ABSOLUTE       also find the sums over pixels of |gradient of means2d|
-//   GABORSPLAT_DETERMINISTIC  every pair of splat and tile has a place of its own, and these are
-//   added
-//                             up in order; otherwise tiles add to their splat as they finish
+//   GABORSPLAT_DETERMINISTIC  every pair of splat and tile has a place of its own, and a second
+//                             kernel adds these in order; otherwise tiles add to their splat as
+//                             they finish
 #include "tile.h"
 
 #ifndef GABORSPLAT_ABSOLUTE

@@ -1,5 +1,4 @@
-// Splats on the image and their colours, and the gradients of both: a splat a thread.
-#include "../math/harmonics.h"
+// Splats on the image, and the gradient of that: a splat a thread.
 #include "device.h"
 
 GABORSPLAT_BEGIN
@@ -57,7 +56,7 @@ struct ProjectBackwardArguments {
     S* v_opacities;
     S* v_frequencies;
     S* v_coefficients;
-    S* v_poses;  // [warps of the grid, C, 12] rotation by rows, translation; null: not wanted
+    S* v_poses;  // [warps of the grid, C, 12] rotation by rows, translation
     std::int64_t splats;
     S near_plane;
     S far_plane;
@@ -154,7 +153,7 @@ KERNEL(project_backward, ProjectBackwardArguments, 128) {
                         sum.quat.z + out.quat.z};
             sum.opacity += out.opacity;
         }
-        if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * p.cameras + camera));
+        store_pose(pose, p.v_poses + 12 * (i / kWarp * p.cameras + camera));
     }
     if (!inside) return;
     store3(p.v_means + 3 * i, sum.mean);

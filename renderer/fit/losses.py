@@ -91,6 +91,9 @@ def _compare(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
 ) -> tuple[float, float, float]:
     """Mean L1, SSIM (0 without weight) and squared error; fills `gradient` unless it is empty."""
+    if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
+        shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
+        raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
     for name, tensor in (("the photo", target), ("the mask", mask)):
         if tensor is not None and tensor.device != image.device:
             raise ValueError(f"{name} is on {tensor.device}, the picture on {image.device}")
