@@ -139,6 +139,16 @@ class Subject:
         color, _, _ = function(**(arguments | leaves))
         color[0].backward(self.upstream)
 
+    @torch.no_grad()
+    def render(self) -> Tensor:
+        """[H, W, 3], by our own function; depth and alpha come with it."""
+        return render(self.splats, self.camera).color
+
+    def render_and_back(self) -> None:
+        """As `there_and_back`."""
+        leaves = self.splats.map(lambda tensor: tensor.detach().requires_grad_())
+        render(leaves, self.camera).color.backward(self.upstream)
+
     def step(self, draw: Callable[..., Any] = draw, compare: Callable[..., Any] = compare) -> None:
         """A training step: loss, gradient, Adam."""
         settings, degree = RenderSettings(), self.splats.sh_degree
@@ -238,29 +248,36 @@ def back_to_back(call: Callable[[], object], times: int = 20) -> float:
 
 
 def jobs_of(subjects: dict[int, Subject]) -> list[Job]:
-    """Ours for every number of waves; gsplat's without."""
+    """Ours for every number of waves, by our own functions and by gsplat's face; gsplat's without
+    waves."""
     theirs = gsplat_rasterization()
     jobs: list[Job] = []
 
-    def add(
+    def add(renderer: str, waves: int, calls: dict[str, Callable[[], object]]) -> None:
+        jobs.extend(Job(renderer, waves, work, call) for work, call in calls.items())
+
+    def add_face(
         renderer: str, waves: int, function: Callable[..., Any], options: dict[str, Any]
     ) -> None:
         subject = subjects[waves]
-        ours = renderer == "ours"
-        passes = () if ours else step_with(function, packed=options["packed"])
         calls: dict[str, Callable[[], object]] = {
             "picture": lambda: subject.picture(function, **options),
             "gradient": lambda: subject.there_and_back(function, **options),
-            "step": lambda: subject.step(*passes),
         }
-        jobs.extend(Job(renderer, waves, work, call) for work, call in calls.items())
+        if renderer != "ours by gsplat's face":
+            passes = step_with(function, packed=options["packed"])
+            calls["step"] = lambda: subject.step(*passes)
+        add(renderer, waves, calls)
 
     for waves, subject in subjects.items():
         gabor = (subject.splats.frequencies, subject.splats.coefficients)
-        add("ours", waves, rasterization, {"packed": False} | ({"gabor": gabor} if waves else {}))
+        own = {"picture": subject.render, "gradient": subject.render_and_back, "step": subject.step}
+        add("ours", waves, dict[str, Callable[[], object]](own))
+        options = {"packed": False} | ({"gabor": gabor} if waves else {})
+        add_face("ours by gsplat's face", waves, rasterization, options)
     if theirs is not None:
-        add("gsplat", 0, theirs, {"packed": False})
-        add("gsplat packed", 0, theirs, {"packed": True})
+        add_face("gsplat", 0, theirs, {"packed": False})
+        add_face("gsplat packed", 0, theirs, {"packed": True})
     return jobs
 
 

@@ -3,8 +3,9 @@ tensors and calls a backend, chosen by the tensors' device. Gradients are of fir
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from torch.autograd.function import once_differentiable
 from . import cpu
 from .stages import Geometry, Projected, Tiles, Views
 from .types import RenderSettings
+
+T = TypeVar("T")
 
 _backends: dict[str, ModuleType] = {"cpu": cpu}
 """By type of device."""
@@ -163,15 +166,27 @@ def shade(means: Tensor, sh: Tensor, views: Views, radii: Tensor, degree: int) -
     return colors
 
 
-def bin_to_tiles(
-    projected: Projected, size: tuple[int, int], settings: RenderSettings, *, gradient: bool = True
-) -> Tiles:
-    """The splats of every tile, front to back. `projected` has shape [C, N]. Without `gradient`,
-    what is blended with these tiles cannot be differentiated."""
+def with_tiles(
+    projected: Projected,
+    size: tuple[int, int],
+    settings: RenderSettings,
+    blend_with: Callable[[Tiles], T],
+    *,
+    gradient: bool,
+) -> tuple[Tiles, T]:
+    """The splats of every tile, front to back, and what `blend_with` makes of them.
+
+    `projected` has shape [C, N]. Without `gradient`, what is blended with these tiles cannot be
+    differentiated. On a GPU `blend_with` is called again if the lists turn out to be too short.
+    """
     detached = Projected(*(tensor.detach() for tensor in projected.tensors()))
     passes = backend(projected.depths.device)
-    tiles: Tiles = passes.bin_to_tiles(detached, size, settings, gradient=gradient)
-    return tiles
+    while True:
+        tiles: Tiles = passes.bin_to_tiles(detached, size, settings, gradient=gradient)
+        result = blend_with(tiles)
+        whole = tiles.whole()
+        if whole is not None:
+            return whole, result
 
 
 def blend(

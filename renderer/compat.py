@@ -23,13 +23,27 @@ RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
 
 @dataclass(frozen=True)
 class _Packing:
-    """Which (camera, splat) pairs the packed rows are; None keeps all of them."""
+    """Which (camera, splat) pairs are left when the culled ones are dropped."""
 
+    visible: Tensor  # [C, N] bool
     camera_ids: Tensor  # [nnz]
     gaussian_ids: Tensor  # [nnz]
 
+    @classmethod
+    def of(cls, radii: Tensor) -> _Packing:
+        visible = (radii > 0).all(dim=-1)
+        return cls(visible, *torch.where(visible))
+
     def pick(self, tensor: Tensor) -> Tensor:
         return tensor[self.camera_ids, self.gaussian_ids]
+
+    def renumber(self, tiles: Tiles) -> Tiles:
+        """The same lists, of the rows that are left."""
+        visible = self.visible.flatten()
+        row_of = visible.cumsum(0) - 1
+        keep = torch.cat([visible, visible.new_ones(1)])
+        ids = row_of[tiles.splat_ids.long()].int()
+        return replace(tiles, splat_ids=ids, first_slot=tiles.first_slot[keep])
 
 
 def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
@@ -141,16 +155,24 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
 
     dense = autograd.project(geometry, views, settings, radius_clip)
     values = _values(means, colors, views, dense.radii, sh_degree)
-    tiles = autograd.bin_to_tiles(dense, views.size, settings)
-    if packed:
-        projected, values, tiles, packing = _pack(dense, values, tiles)
+    packing = _Packing.of(dense.radii) if packed else None
+    if packing is None:
+        projected = dense
     else:
-        projected, packing = dense, None
+        projected = Projected(*map(packing.pick, dense.tensors()))
+        values = packing.pick(values)
     channels, backgrounds = _with_depth(values, projected.depths, backgrounds, render_mode)
     shape = (len(viewmats), height, width, geometry.waves)
-    image, transmittance = autograd.blend(
-        projected, channels, tiles, shape, settings, absgrad=absgrad
+
+    def blend(tiles: Tiles) -> tuple[Tensor, Tensor]:
+        tiles = tiles if packing is None else packing.renumber(tiles)
+        return autograd.blend(projected, channels, tiles, shape, settings, absgrad=absgrad)
+
+    tiles, (image, transmittance) = autograd.with_tiles(
+        dense, views.size, settings, blend, gradient=True
     )
+    if packing is not None:
+        tiles = packing.renumber(tiles)
     alphas = 1 - transmittance[..., None]
     if backgrounds is not None:
         image = image + transmittance[..., None] * backgrounds[:, None, None, :]
@@ -201,24 +223,6 @@ def _values(
         for sh, viewmat, k, r in zip(colors, views.viewmats, views.intrinsics, radii, strict=True)
     ]
     return torch.cat(per_camera)
-
-
-def _pack(
-    dense: Projected, values: Tensor, tiles: Tiles
-) -> tuple[Projected, Tensor, Tiles, _Packing]:
-    """Drop the culled splats."""
-    visible = (dense.radii > 0).all(dim=-1)
-    packing = _Packing(*torch.where(visible))
-    packed = Projected(*(packing.pick(tensor) for tensor in dense.tensors()))
-    row_of = visible.flatten().cumsum(0) - 1
-    keep = torch.cat([visible.flatten(), visible.new_ones(1)])
-    tiles = Tiles(
-        splat_ids=row_of[tiles.splat_ids.long()].int(),
-        offsets=tiles.offsets,
-        slots=tiles.slots,
-        first_slot=tiles.first_slot[keep],
-    )
-    return packed, packing.pick(values), tiles, packing
 
 
 def _with_depth(

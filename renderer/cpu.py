@@ -109,7 +109,8 @@ def bin_to_tiles(
         settings.extent == "exact",
         gradient,
     )
-    return Tiles(*(torch.from_numpy(array) for array in lists))
+    splat_ids, offsets, slots, first_slot = map(torch.from_numpy, lists)
+    return Tiles(splat_ids, offsets, slots, first_slot)
 
 
 def blend(
@@ -182,13 +183,15 @@ def blend_backward(
 
 def photometric_loss(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
-) -> tuple[float, float, float]:
-    """Means of L1, SSIM and the squared error over the valid pixels of an image [H, W, 3].
+) -> Tensor:
+    """Means [3] float64 of L1, SSIM and the squared error over the valid pixels of [H, W, 3].
 
     `target` is of the image's type or uint8, `mask` [H, W] uint8. Fills `gradient` with that of
     (1 - w) L1 + w (1 - SSIM), unless it is empty. SSIM is 0 where its weight is."""
     valid = image.new_empty(0, dtype=torch.uint8) if mask is None else mask
-    return _native.photometric_loss(image, target, valid, image.shape[1], ssim_weight, gradient)
+    width = image.shape[1]
+    means = _native.photometric_loss(image, target, valid, width, ssim_weight, gradient)
+    return torch.tensor(means, dtype=torch.float64)
 
 
 def adam_step(

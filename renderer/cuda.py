@@ -1,7 +1,7 @@
 """The CUDA backend: allocates outputs and runs the kernels of cuda/kernels.
 
 The same passes as cpu.py, for tensors on a GPU. Tensors are contiguous, on one device and of one
-floating type; `autograd.py` sees to that. Sorting and running sums are torch's.
+floating type; `autograd.py` sees to that.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from . import _native
 from .cuda_fit import adam_step as adam_step
 from .cuda_fit import photometric_loss as photometric_loss
 from .cuda_fit import shake as shake
+from .cuda_tiles import bin_to_tiles as bin_to_tiles
 from .kernels import blocks, run
 from .stages import Projected, Tiles
 from .types import RenderSettings
 
 MOST_CHANNELS = 128
 """Numbers of a pixel that one thread holds while it blends."""
-_TILE = _native.constants.TILE_SIZE  # [px]
 _WARP = 32
 _THREADS = 128  # of a block of the kernels that take a splat a thread
 
@@ -170,65 +170,6 @@ def shade_backward(
         defines={"degree": degree},
     )
     return [v_means, v_positions.sum(dim=0), *v_harmonics]
-
-
-def bin_to_tiles(
-    projected: Projected, size: tuple[int, int], settings: RenderSettings, *, gradient: bool
-) -> Tiles:
-    """As `cpu.bin_to_tiles`. Waits for the GPU once, to learn how long the lists are."""
-    p = projected
-    cameras, splats = p.depths.shape
-    width, height = size
-    everything = p.depths.numel()
-    arguments: dict[str, object] = {
-        "radii": p.radii,
-        "means2d": p.means2d,
-        "conics": p.conics,
-        "cutoffs": p.cutoffs,
-        "all": everything,
-        "width": width,
-        "height": height,
-        "exact": int(settings.extent == "exact"),
-    }
-    grid = (blocks(everything, _THREADS), 1)
-    counts = p.radii.new_empty(everything, dtype=torch.int64)
-    run("tiles", "count_tiles", grid, arguments | {"counts": counts}, real=p.depths.dtype)
-    order = _front_to_back(p)
-    ends = counts[order].cumsum(0)
-    first_slot = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    instances = int(first_slot[-1])
-    if instances >= 2**31:
-        raise ValueError("the splats touch more than 2^31 tiles")
-    tiles = p.radii.new_zeros(instances, dtype=torch.int32)
-    ids, slots = torch.zeros_like(tiles), torch.empty_like(tiles) if gradient else None
-    listed = {"order": order, "ends": ends, "first_slot": first_slot, "splats": splats}
-    written = {"tiles": tiles, "splat_ids": ids, "slots": slots}
-    if instances:
-        run("tiles", "list_tiles", grid, arguments | listed | written, real=p.depths.dtype)
-    tile_count = cameras * blocks(width, _TILE) * blocks(height, _TILE)
-    keys = tiles if tile_count >= 2**15 else tiles.to(torch.int16)
-    keys, places = keys.sort(stable=True)
-    ends_of = torch.arange(tile_count + 1, device=keys.device, dtype=torch.int32).to(keys.dtype)
-    offsets = torch.searchsorted(keys, ends_of)
-    none = tiles.new_empty(0)
-    return Tiles(
-        splat_ids=ids[places],
-        offsets=offsets,
-        slots=none if slots is None else slots[places],
-        first_slot=first_slot if gradient else none.to(torch.int64),
-    )
-
-
-def _front_to_back(p: Projected) -> Tensor:
-    """Indices [M] into the splats of all cameras, camera by camera and then by depth; those of
-    equal depth in the order of their indices."""
-    culled = p.radii[..., 0] == 0
-    # The bits of positive numbers have their order; sorting integers is a radix sort.
-    bits = p.depths.view(torch.int32 if p.depths.dtype == torch.float32 else torch.int64)
-    keys = bits.masked_fill(culled, torch.iinfo(bits.dtype).max)
-    order = keys.sort(dim=-1, stable=True).indices
-    starts = torch.arange(p.depths.shape[0], device=order.device) * p.depths.shape[1]
-    return (order + starts[:, None]).flatten()
 
 
 def _blending(

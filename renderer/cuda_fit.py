@@ -13,8 +13,8 @@ _SQUARE = 16  # [px] of a block of the loss
 
 def photometric_loss(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
-) -> tuple[float, float, float]:
-    """As `cpu.photometric_loss`. Waits for the GPU: the result is numbers."""
+) -> Tensor:
+    """As `cpu.photometric_loss`. Waits for the GPU only where there is a mask."""
     height, width, _ = image.shape
     grid = (blocks(width, _SQUARE), blocks(height, _SQUARE))
     wanted = gradient.numel() > 0
@@ -46,8 +46,7 @@ def photometric_loss(
             common | weights | {"gradient": gradient},
             real=image.dtype,
         )
-    l1, similarity, squares = (sums.double().sum(dim=0) * scale).tolist()
-    return l1, similarity, squares
+    return sums.double().sum(dim=0) * scale
 
 
 def adam_step(

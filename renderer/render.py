@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .autograd import backend, bin_to_tiles, blend, project, shade
+from .autograd import backend, blend, project, shade, with_tiles
 from .stages import Projected, Tiles, Views
 from .types import Camera, Frame, RenderSettings, Splats
 
@@ -24,10 +24,15 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
     width, height = camera.size
     inputs = (*splats.tensors().values(), camera.world_to_camera)
     gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-    projected, colors, tiles = _prepared(splats, camera, settings, gradient=gradient)
+    projected, colors = _seen(splats, camera, settings)
     channels = torch.cat([colors, projected.depths[..., None]], dim=-1)
-    image, transmittance = blend(
-        projected, channels, tiles, (1, height, width, splats.waves), settings
+    shape = (1, height, width, splats.waves)
+
+    def blended(tiles: Tiles) -> tuple[torch.Tensor, torch.Tensor]:
+        return blend(projected, channels, tiles, shape, settings)
+
+    _, (image, transmittance) = with_tiles(
+        projected, camera.size, settings, blended, gradient=gradient
     )
 
     alpha = 1 - transmittance[0]
@@ -48,21 +53,24 @@ def render_bytes(
     Leaves out what only depth, alpha and gradients need. Raises as `render` does.
     """
     width, height = camera.size
-    p, colors, tiles = _prepared(splats, camera, settings, gradient=False)
+    p, colors = _seen(splats, camera, settings)
     inputs = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
     shape = (1, height, width, splats.waves)
-    return backend(colors.device).blend_bytes(inputs, tiles, shape, settings)[0]
+
+    def blended(tiles: Tiles) -> torch.Tensor:
+        return backend(colors.device).blend_bytes(inputs, tiles, shape, settings)
+
+    _, image = with_tiles(p, camera.size, settings, blended, gradient=False)
+    return image[0]
 
 
-def _prepared(
-    splats: Splats, camera: Camera, settings: RenderSettings, *, gradient: bool
-) -> tuple[Projected, torch.Tensor, Tiles]:
-    """All that comes before blending: projected splats, their colours and the tiles' lists."""
+def _seen(
+    splats: Splats, camera: Camera, settings: RenderSettings
+) -> tuple[Projected, torch.Tensor]:
+    """The projected splats and their colours."""
     views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
     degree = splats.sh_degree
     if settings.sh_degree is not None:
         degree = min(degree, settings.sh_degree)
     projected = project(splats.geometry, views, settings)
-    colors = shade(splats.means, splats.sh, views, projected.radii, degree)
-    tiles = bin_to_tiles(projected, camera.size, settings, gradient=gradient)
-    return projected, colors, tiles
+    return projected, shade(splats.means, splats.sh, views, projected.radii, degree)

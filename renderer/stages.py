@@ -6,7 +6,8 @@ blended: C * N, or fewer when invisible splats have been dropped ("packed").
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -79,3 +80,15 @@ class Tiles:
     # For the gradient; empty where none was asked for.
     slots: Tensor  # [instances] int32, place of each instance among those of its splat
     first_slot: Tensor  # [M + 1] int64, running total of tiles per splat
+    length: Callable[[], int] | None = None
+    """Waits for the number of instances, where the lists may be longer, or too short for it."""
+
+    def whole(self) -> Tiles | None:
+        """The same with lists of the right length; None if they were too short."""
+        if self.length is None:
+            return self
+        length = self.length()
+        if length > len(self.splat_ids):
+            return None
+        ids, slots = self.splat_ids[:length], self.slots[:length]
+        return replace(self, splat_ids=ids, slots=slots, length=None)

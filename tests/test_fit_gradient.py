@@ -48,7 +48,7 @@ def test_the_gradient_of_a_training_step_is_that_of_autograd(
     loss = photometric_loss(color[0], image.double() / 255, mask, WEIGHT)
     loss.backward()
 
-    assert judgement.loss == pytest.approx(loss.item(), rel=1e-12)
+    assert judgement.loss.item() == pytest.approx(loss.item(), rel=1e-12)
     expected = {name: tensor.grad for name, tensor in raw.items() if tensor.numel()}
     actual = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
     assert_gradients_close(actual, expected, GRADIENT)

@@ -26,9 +26,10 @@ struct ListTilesArguments {
     const std::int64_t* order;       // [M] splats front to back, camera by camera
     const std::int64_t* ends;        // [M] tiles of order[0] to order[i], added up
     const std::int64_t* first_slot;  // [M + 1] tiles of splats 0 to i - 1, added up
-    std::int32_t* tiles;             // [instances] number of the tile among those of all cameras
-    std::int32_t* splat_ids;         // [instances]
-    std::int32_t* slots;             // [instances] first_slot[id] + 0, 1, ...; null: not wanted
+    std::int32_t* tiles;             // [room] number of the tile among those of all cameras
+    std::int32_t* splat_ids;         // [room]
+    std::int32_t* slots;             // [room] first_slot[id] + 0, 1, ...; null: not wanted
+    std::int64_t room;               // what comes after this is left out
     std::int64_t all;
     std::int64_t splats;  // N
     int width;
@@ -60,10 +61,11 @@ KERNEL(list_tiles, ListTilesArguments, 128) {
     std::int64_t i = p.order[place];
     if (p.radii[2 * i] == 0) return;
     std::int64_t at = place == 0 ? 0 : p.ends[place - 1], slot = p.first_slot[i];
+    std::int64_t end_of_list = p.ends[place] < p.room ? p.ends[place] : p.room;
     int across = tiles_along(p.width);
     int first = int(i / p.splats) * across * tiles_along(p.height);
     tile_extent(p, i).for_rows([&](int row, int begin, int end) {
-        for (int column = begin; column < end && at < p.ends[place]; ++column) {
+        for (int column = begin; column < end && at < end_of_list; ++column) {
             p.tiles[at] = first + row * across + column;
             p.splat_ids[at] = std::int32_t(i);
             if (p.slots) p.slots[at] = std::int32_t(slot++);

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..autograd import backend
+from ..autograd import backend, with_tiles
 from ..stages import Projected, Tiles
 from ..types import Camera, RenderSettings
 from .losses import Judgement, judge
@@ -74,11 +74,16 @@ def draw(
     projected = passes.project(inputs, camera.size, settings, 0.0)
     harmonics = (raw["means"], camera.position[None], raw["sh0"], raw["shN"])
     colors = passes.shade(harmonics, sh_degree, projected.radii)
-    tiles = passes.bin_to_tiles(projected, camera.size, settings, gradient=True)
     p = projected
     blended = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
     shape = (1, height, width, inputs[4].shape[1])
-    image, transmittance = passes.blend(blended, tiles, shape, settings)
+    tiles, (image, transmittance) = with_tiles(
+        p,
+        camera.size,
+        settings,
+        lambda tiles: passes.blend(blended, tiles, shape, settings),
+        gradient=True,
+    )
     color = image[0]
     if any(settings.background):
         color = color + transmittance[0, ..., None] * color.new_tensor(settings.background)

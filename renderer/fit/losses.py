@@ -28,8 +28,8 @@ LEAST_MSE = 1e-10
 class Judgement:
     """An image against its photo."""
 
-    loss: float
-    psnr: float  # [dB]
+    loss: Tensor  # float64, a scalar
+    mse: Tensor  # float64, a scalar
     gradient: Tensor  # [H, W, 3] of the loss to the image
 
 
@@ -40,7 +40,7 @@ def judge(
     gradient = torch.empty_like(image)
     l1, similarity, mse = _compare(image, target, mask, ssim_weight, gradient)
     loss = (1 - ssim_weight) * l1 + ssim_weight * (_any(mask) - similarity)
-    return Judgement(loss, _decibel(mse), gradient)
+    return Judgement(loss, mse, gradient)
 
 
 def photometric_loss(
@@ -58,13 +58,13 @@ def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
 def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Peak signal-to-noise ratio of two [H, W, 3] images over the valid pixels, at most 100 dB."""
     _, _, mse = _compare(image, target, mask, 0.0, image.new_empty(0))
-    return image.new_tensor(_decibel(mse))
+    return image.new_tensor(decibel(float(mse)))
 
 
 def quality(image: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
     """`psnr` and `ssim`, together."""
-    _, similarity, mse = _compare(image, target, mask, 1.0, image.new_empty(0))
-    return _decibel(mse), similarity
+    _, similarity, mse = _compare(image, target, mask, 1.0, image.new_empty(0)).tolist()
+    return decibel(mse), similarity
 
 
 class _Photometric(torch.autograd.Function):
@@ -76,7 +76,7 @@ class _Photometric(torch.autograd.Function):
     ) -> Tensor:
         judgement = judge(image, target, mask, ssim_weight)
         ctx.save_for_backward(judgement.gradient)
-        return image.new_tensor(judgement.loss)
+        return judgement.loss.to(image.dtype)
 
     @staticmethod
     @once_differentiable
@@ -89,8 +89,9 @@ class _Photometric(torch.autograd.Function):
 
 def _compare(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
-) -> tuple[float, float, float]:
-    """Mean L1, SSIM (0 without weight) and squared error; fills `gradient` unless it is empty."""
+) -> Tensor:
+    """Mean L1, SSIM (0 without weight) and squared error, [3] float64; fills `gradient` unless it
+    is empty."""
     if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
         shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
         raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
@@ -108,5 +109,6 @@ def _any(mask: Tensor | None) -> float:
     return 1.0 if mask is None or bool(mask.any()) else 0.0
 
 
-def _decibel(mse: float) -> float:
+def decibel(mse: float) -> float:
+    """PSNR [dB] of a mean squared error; NaN of what is not finite."""
     return -10.0 * math.log10(max(mse, LEAST_MSE)) if math.isfinite(mse) else math.nan

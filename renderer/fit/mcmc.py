@@ -47,7 +47,7 @@ class MCMCStrategy:
     @torch.no_grad()
     def regularize(
         self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
-    ) -> float:
+    ) -> Tensor | float:
         """The loss that lets unneeded splats fade and shrink (paper, section 3.5): a weight times
         the mean opacity, and one times the mean standard deviation. Adds its gradient."""
         opacities, scales = torch.sigmoid(raw["opacities"]), torch.exp(raw["scales"])
@@ -55,7 +55,7 @@ class MCMCStrategy:
         scale_weight = self._config.scale_weight / state["scene_scale"] / max(1, scales.numel())
         gradients["opacities"].add_(opacities * (1 - opacities), alpha=opacity_weight)
         gradients["scales"].add_(scales, alpha=scale_weight)
-        return float(opacity_weight * opacities.sum() + scale_weight * scales.sum())
+        return opacity_weight * opacities.sum() + scale_weight * scales.sum()
 
     def step_pre_backward(
         self,

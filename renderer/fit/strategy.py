@@ -19,7 +19,7 @@ class Strategy(Protocol):
 
     def regularize(
         self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
-    ) -> float: ...
+    ) -> Tensor | float: ...
 
     def step_pre_backward(
         self,

@@ -18,6 +18,7 @@ from .data import FitInput, View
 from .fairlock import FairLock
 from .gradient import compare, draw
 from .init import initial_parameters, scene_scale
+from .losses import decibel
 from .optimizer import Parameters, descend, make_optimizers, prune_broken
 from .parameters import activate
 from .schedule import Schedule
@@ -140,8 +141,13 @@ class Trainer:
         photo, mask = view.image().to(self.device), view.mask()
         mask = None if mask is None else mask.to(self.device)
         judgement, gradients = compare(picture, photo, mask, self.config.ssim_weight)
-        loss = judgement.loss + self._strategy.regularize(self._raw, state, gradients)
-        skipped = not self._finite(loss, gradients)
+        regularization = self._strategy.regularize(self._raw, state, gradients)
+        sums = torch.stack([gradient.sum() for gradient in gradients.values()])
+        # All that the host wants to know, so that it waits for a GPU but once.
+        loss, mse, change = torch.stack(
+            [judgement.loss + regularization, judgement.mse, sums.sum().double()]
+        ).tolist()
+        skipped = not (math.isfinite(loss) and math.isfinite(change))
         if skipped:
             self._skip(step)
         else:
@@ -153,7 +159,7 @@ class Trainer:
             )
         if skipped or self._schedule.refines(step):
             self.pruned_splats += prune_broken(self._raw, self._optimizers, state)
-        return loss, judgement.psnr, skipped
+        return loss, decibel(mse), skipped
 
     def _enter(self, step: int) -> None:
         """Bring everything that depends on the step up to date."""
@@ -173,11 +179,6 @@ class Trainer:
             order = torch.randperm(len(self._views), generator=self._generator)
             self._order = order.tolist()
         return self._views[self._order.pop()]
-
-    @staticmethod
-    def _finite(loss: float, gradients: dict[str, Tensor]) -> bool:
-        sums = torch.stack([gradient.sum() for gradient in gradients.values()])
-        return math.isfinite(loss) and bool(torch.isfinite(sums).all())
 
     def _skip(self, step: int) -> None:
         self.skipped_steps += 1
