@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -19,15 +19,15 @@ from renderer.render import render_bytes
 from renderer.types import Camera, RenderSettings, Splats
 from scenes import InputError, replacing
 from viewer.camera import bounds_of_splats
+from viewer.loop import Mode
+from viewer.paint import Picture, paint
 
 from . import camera_path
 from .console import console, error_console
 from .devices import Device, pick_device
-from .viewing import load_scene, origin_of, training_views
+from .viewing import Scene, all_views, load_beside, load_scene, origin_of, shown_with
 
 DEFAULT_SIZE = (960, 540)
-
-Picture = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,12 @@ class Render:
     """Pictures per second of the video."""
     seconds: float = 6.0
     """Length of the orbit, or of the way past the cameras."""
+    show: Mode = "rgb"
+    """Colours, depth or opacity; or the waves: direction as hue, frequency as brightness."""
+    waves: bool = True
+    """Draw the Gabor waves of PATH; without them the Gaussian envelopes alone."""
+    beside: Path | None = None
+    """Another run or splat file, shown in the right half of every picture, with its waves."""
     device: Device = "auto"
     """What renders."""
 
@@ -63,18 +69,33 @@ class Render:
         if self.output.suffix and not video:
             raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
         splats, settings = load_scene(self.path)
-        trained_on = [view.camera for view in training_views(self.path)]
+        trained_on = [view.camera for view in all_views(self.path)]
         size = self._size(trained_on, even=video)
         cameras = self._cameras(trained_on, splats, size)
         device = pick_device(self.device)
-        splats = splats.to(device)
-        frames = (_picture(splats, each.to(device), settings) for each in cameras)
+        splats = (splats if self.waves else splats.without_waves()).to(device)
+        beside = load_beside(self.beside, self.path, device)
+        frames = (
+            self._picture(splats, each.to(device), settings, beside=beside) for each in cameras
+        )
         shown = track(frames, "render", len(cameras), console=error_console, transient=True)
         if video:
             _write_video(self.output, shown, size, self.fps)
         else:
             _write_pictures(self.output, shown)
         console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}")
+
+    @torch.no_grad()
+    def _picture(
+        self, splats: Splats, camera: Camera, settings: RenderSettings, *, beside: Scene | None
+    ) -> Picture:
+        """[H, W, 3] BGR."""
+        if self.show == "rgb" and beside is None:
+            picture = render_bytes(splats, camera, settings).cpu().numpy()
+        else:
+            draw = shown_with(settings, beside).of(self.show)
+            picture = paint(draw(splats, camera, settings), self.show)
+        return np.ascontiguousarray(picture[..., ::-1])
 
     def _size(self, cameras: list[Camera], *, even: bool) -> tuple[int, int]:
         if self.size is None:
@@ -96,13 +117,6 @@ class Render:
         if self.along == "cameras":
             return camera_path.past(trained_on, frames, size)
         return camera_path.from_file(Path(self.along), size, origin_of(self.path))
-
-
-@torch.no_grad()
-def _picture(splats: Splats, camera: Camera, settings: RenderSettings) -> Picture:
-    """[H, W, 3] BGR."""
-    picture = render_bytes(splats, camera, settings).cpu().numpy()
-    return np.ascontiguousarray(picture[..., ::-1])
 
 
 def _write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int) -> None:

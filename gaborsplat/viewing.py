@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 import tyro
 
+from renderer.frequency import render_frequencies
 from renderer.render import render
 from renderer.types import Camera, Frame, RenderSettings, Splats
 from scenes import Capture, CaptureView, InputError, is_antialiased, load_splats, splat_origin
-from viewer import NamedCamera, RenderFunction, SceneSource, Viewer
+from viewer import NamedCamera, Renderers, RenderFunction, SceneSource, Viewer
 
 from .console import console, error_console
 from .devices import Device, pick_device
@@ -29,20 +31,23 @@ class View:
     """Address to listen on; 0.0.0.0 lets other machines in."""
     port: int = 8080
     """Port to listen on."""
+    beside: Path | None = None
+    """Another run or splat file, shown in the right half of the picture, always with its waves."""
     device: Device = "auto"
     """What renders."""
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
         splats, settings = load_scene(self.path)
-        splats = splats.to(pick_device(self.device))
-        views = training_views(self.path)
+        device = pick_device(self.device)
+        splats, beside = splats.to(device), load_beside(self.beside, self.path, device)
+        views = all_views(self.path)
         with Viewer(
             SceneSource(splats),
             cameras=[NamedCamera(view.name, view.camera, view.image) for view in views],
             host=self.host,
             port=self.port,
-            render=shown_with(settings),
+            render=shown_with(settings, beside),
         ) as viewer:
             console.print(f"{len(splats):,} splats at {viewer.url}; Ctrl-C ends it.")
             wait_for_ctrl_c()
@@ -54,28 +59,50 @@ def wait_for_ctrl_c() -> None:
         time.sleep(3600)
 
 
-def shown_with(settings: RenderSettings) -> RenderFunction:
-    """A render function for the viewer that keeps to how the splats were trained."""
+@dataclass(frozen=True)
+class Scene:
+    """Splats, and how they were trained to be shown."""
 
-    def render_as_trained(splats: Splats, camera: Camera, wanted: RenderSettings) -> Frame:
-        return render(splats, camera, replace(wanted, antialiased=settings.antialiased))
-
-    return render_as_trained
+    splats: Splats
+    settings: RenderSettings
 
 
-def training_views(path: Path) -> Sequence[CaptureView]:
+def shown_with(settings: RenderSettings, beside: Scene | None = None) -> Renderers:
+    """Render functions for the viewer that keep to how the splats were trained; with `beside`, the
+    left half shows them and the right half the others."""
+
+    def as_trained(draw: RenderFunction) -> RenderFunction:
+        def drawn(splats: Splats, camera: Camera, wanted: RenderSettings) -> Frame:
+            frame = draw(splats, camera, replace(wanted, antialiased=settings.antialiased))
+            if beside is None:
+                return frame
+            same = replace(wanted, antialiased=beside.settings.antialiased)
+            return halves(frame, draw(beside.splats, camera, same))
+
+        return drawn
+
+    return Renderers(as_trained(render), as_trained(render_frequencies))
+
+
+def halves(left: Frame, right: Frame) -> Frame:
+    """The left half of one picture, and the right half of another of the same size."""
+    middle = left.alpha.shape[1] // 2
+    return Frame(
+        *(
+            torch.cat([getattr(left, name)[:, :middle], getattr(right, name)[:, middle:]], dim=1)
+            for name in ("color", "alpha", "depth")
+        )
+    )
+
+
+def all_views(path: Path) -> Sequence[CaptureView]:
     """All views of a run, as far as its capture is still there; none for a file."""
-    capture = _capture_of(path)
+    capture = capture_of(path)
     return () if capture is None else capture.views
 
 
-def held_out_views(path: Path) -> Sequence[CaptureView]:
-    """The held-out views of a run, as far as its capture is still there; none for a file."""
-    capture = _capture_of(path)
-    return () if capture is None else capture.test
-
-
-def _capture_of(path: Path) -> Capture | None:
+def capture_of(path: Path) -> Capture | None:
+    """The capture of a run, if it is still there; None for a file."""
     if not is_run(path):
         return None
     try:
@@ -103,6 +130,17 @@ def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
     run = RunFolder(path)
     settings = run.render_settings()
     return run.splats(), settings
+
+
+def load_beside(path: Path | None, shown: Path, device: torch.device) -> Scene | None:
+    """The scene for the other half of a picture, in the frame of the one `shown`; None without a
+    path. Raises as `load_scene`."""
+    if path is None:
+        return None
+    splats, settings = load_scene(path)
+    shift = [b - a for a, b in zip(origin_of(shown), origin_of(path), strict=True)]
+    means = (splats.means.double() + torch.tensor(shift, dtype=torch.float64)).to(splats.means)
+    return Scene(replace(splats, means=means).to(device), settings)
 
 
 def origin_of(path: Path) -> tuple[float, float, float]:

@@ -37,6 +37,9 @@ class _Packing:
     def pick(self, tensor: Tensor) -> Tensor:
         return tensor[self.camera_ids, self.gaussian_ids]
 
+    def drop_culled(self, dense: Projected) -> Projected:
+        return Projected(*map(self.pick, dense.tensors()))
+
     def renumber(self, tiles: Tiles) -> Tiles:
         """The same lists, of the rows that are left."""
         visible = self.visible.flatten()
@@ -156,11 +159,9 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     dense = autograd.project(geometry, views, settings, radius_clip)
     values = _values(means, colors, views, dense.radii, sh_degree)
     packing = _Packing.of(dense.radii) if packed else None
-    if packing is None:
-        projected = dense
-    else:
-        projected = Projected(*map(packing.pick, dense.tensors()))
-        values = packing.pick(values)
+    projected = dense
+    if packing is not None:
+        projected, values = packing.drop_culled(dense), packing.pick(values)
     channels, backgrounds = _with_depth(values, projected.depths, backgrounds, render_mode)
     shape = (len(viewmats), height, width, geometry.waves)
 
@@ -168,11 +169,9 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         tiles = tiles if packing is None else packing.renumber(tiles)
         return autograd.blend(projected, channels, tiles, shape, settings, absgrad=absgrad)
 
-    tiles, (image, transmittance) = autograd.with_tiles(
-        dense, views.size, settings, blend, gradient=True
-    )
-    if packing is not None:
-        tiles = packing.renumber(tiles)
+    binned = autograd.with_tiles(dense, views.size, settings, blend, gradient=True)
+    tiles, (image, transmittance) = binned
+    tiles = tiles if packing is None else packing.renumber(tiles)
     alphas = 1 - transmittance[..., None]
     if backgrounds is not None:
         image = image + transmittance[..., None] * backgrounds[:, None, None, :]

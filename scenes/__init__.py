@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from renderer.bake import bake as bake
+
 from .atomic import replacing as replacing
-from .bake import bake as bake
 from .capture import Capture as Capture
 from .capture import CaptureView as CaptureView
 from .capture import capture_name as capture_name

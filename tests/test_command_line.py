@@ -101,6 +101,69 @@ def test_baked_exports_have_no_waves_and_state_what_is_lost(
     assert len(gs.load_splats(tmp_path / "baked.splat")) == len(gs.load_splats(path))
 
 
+def test_baking_under_a_budget_says_what_either_way_loses(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    count = len(gs.load_splats(run / "splats.ply"))
+    path = tmp_path / "split.ply"
+    options = ["--bake", "--budget", str(count + 100)]
+    assert main(["export", str(run), "-o", str(path), *options]) == DONE
+    printed = capsys.readouterr().out
+    assert "damped to the mean: " in printed
+    assert f"split into {count + 100:,} Gaussians: " in printed
+    lost = [float(line.split(" dB, ")[1].split()[0]) for line in printed.splitlines()[:2]]
+    assert lost[1] < lost[0] + 0.05
+    splats = gs.load_splats(path)
+    assert (splats.waves, len(splats)) == (0, count + 100)
+
+    ply = tmp_path / "gabor.ply"
+    assert main(["export", str(run), "-o", str(ply)]) == DONE
+    assert main(["export", str(ply), "-o", str(path), "--bake"]) == DONE
+    assert "agrees with the original" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--budget", "9999"), "--bake; give both"),
+        (("--bake", "--budget", "1"), "--budget: must be at least the"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused(
+    options: tuple[str, ...],
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    path = tmp_path / "never.ply"
+    assert main(["export", str(run), "-o", str(path), *options]) == BAD_INPUT
+    assert message in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_pictures_can_show_other_things_and_two_runs_at_once(run: Path, tmp_path: Path):
+    bare = tmp_path / "bare.ply"
+    gs.save_splats(gs.load_splats(run / "splats.ply").without_waves(), bare)
+    way = ["--path", "cameras", "--size", "64x48", "--seconds", "0.2", "--fps", "10"]
+
+    def shown(name: str, *options: str) -> np.ndarray:
+        folder = tmp_path / name
+        assert main(["render", str(run), "-o", str(folder), *way, *options]) == DONE
+        return cv2.imread(str(folder / "00000.png")).astype(int)
+
+    full, plain = shown("full"), shown("plain", "--no-waves")
+    both = shown("both", "--beside", str(bare))
+    assert np.abs(full - plain).max() > 3
+    assert np.abs(both[:, :32] - full[:, :32]).max() <= 1
+    assert np.abs(both[:, 32:] - plain[:, 32:]).max() <= 1
+    waves = shown("waves", "--show", "frequency", "--beside", str(bare))
+    assert waves[:, :32].max() > 20
+    assert not waves[:, 32:].any()  # there are none
+    alpha = shown("alpha", "--show", "alpha")
+    assert (alpha[..., 0] == alpha[..., 1]).all()
+
+
 def test_camera_paths_become_videos_and_pictures(run: Path, tmp_path: Path):
     film = tmp_path / "film.mp4"
     options = ["--seconds", "0.5", "--fps", "10"]

@@ -13,6 +13,7 @@ from fitting import SmallCapture, blobs, small_capture
 from torch import Tensor
 
 from renderer.fit import (
+    LearningRates,
     StepReport,
     TrainConfig,
     Trainer,
@@ -24,6 +25,7 @@ from renderer.fit import (
 from renderer.fit.init import initial_parameters, scene_scale
 from renderer.fit.neighbours import neighbour_distance
 from renderer.fit.trainer import GIVE_UP_AFTER
+from renderer.frequency import NYQUIST, waves_on_image
 
 SHORT = TrainConfig(steps=150, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5)
 
@@ -74,6 +76,38 @@ def test_waves_are_learnt_after_their_warm_up(capture: SmallCapture) -> None:
     for _ in range(20):
         trainer.step()
     assert len(trainer.splats().coefficients[..., 1].unique()) > 100
+
+
+def test_waves_begin_where_the_residual_asks_unless_told_otherwise(capture: SmallCapture) -> None:
+    frequencies: dict[str, torch.Tensor] = {}
+    for birth in ("residual", "random"):
+        config = replace(SHORT, steps=40, wave_start=0.5, wave_birth=birth)
+        trainer = Trainer(capture, config)
+        while trainer.steps_done <= 20:
+            trainer.step()
+        frequencies[birth] = trainer.splats().frequencies.norm(dim=-1)
+    assert frequencies["random"].std() < 0.02  # all begin at one frequency
+    assert frequencies["residual"].std() > 0.1
+    assert frequencies["residual"].max() > 0.6
+
+
+@pytest.mark.parametrize("limit", [True, False])
+@pytest.mark.parametrize("steps", [30, 37])
+def test_no_wave_ends_finer_than_the_photos_unless_told_otherwise(
+    steps: int, limit: bool, capture: SmallCapture
+) -> None:
+    quick = LearningRates(frequencies=0.5)  # waves run away
+    config = replace(SHORT, steps=steps, wave_limit=limit, learning_rates=quick)
+    trainer = Trainer(capture, config)
+    while not trainer.done:
+        trainer.step()
+    splats = trainer.splats()
+    coarsest = torch.full(splats.coefficients.shape[:2], torch.inf)
+    for view in capture.train:
+        seen, waves = waves_on_image(splats, view.camera, config.render_settings())
+        coarsest[seen] = torch.minimum(coarsest, waves[..., :2].norm(dim=-1))[seen]
+    finest = coarsest[coarsest.isfinite()].max()
+    assert (finest <= NYQUIST * 1.001) == limit
 
 
 def test_another_thread_gets_whole_snapshots_while_steps_go_on(capture: SmallCapture) -> None:

@@ -16,9 +16,10 @@ import torch
 from viewer_page import CANVAS, ORANGE, PATIENCE, Page, Painter, cloud, eventually, opened, sessions
 from viser import transforms
 
+from gaborsplat.viewing import Scene, shown_with
 from renderer.render import render
-from renderer.types import Camera
-from viewer import LiveView, NamedCamera, SceneSource, TrainingStatus, Viewer
+from renderer.types import Camera, RenderSettings
+from viewer import LiveView, NamedCamera, Renderers, SceneSource, TrainingStatus, Viewer
 from viewer.camera import camera_to_world
 from viewer.paint import paint
 
@@ -115,6 +116,32 @@ def test_controls_reach_the_renderer(page: Page, painter: Painter) -> None:
     assert painter.calls[-1][0].waves == 0
     page.set("Show", "alpha")
     assert color_of(page.picture(3)) == pytest.approx((1, 1, 1), abs=0.01)
+
+
+def test_the_mode_frequency_shows_the_waves_and_not_the_colours(source: SceneSource) -> None:
+    colours, waves = Painter(), Painter((0.1, 0.9, 0.2))
+    renderers = Renderers(colours, waves)
+    with Viewer(source, port=0, render=renderers) as viewer, opened(viewer) as page:
+        page.picture(0)
+        assert not waves.calls
+        page.set("Show", "frequency")
+        assert color_of(page.picture(1)) == pytest.approx(waves.color, abs=0.02)
+        assert len(colours.calls) == 1
+
+
+def test_another_scene_may_stand_in_the_right_half() -> None:
+    left, right = cloud(40, waves=2), cloud(30, waves=0)
+    camera = synthetic.camera((40, 30), torch.float32)
+    settings = RenderSettings(background=(0.2, 0.0, 0.0))
+    drawn = shown_with(RenderSettings(), Scene(right, RenderSettings())).picture
+    frame = drawn(left, camera, settings)
+    for name in ("color", "alpha", "depth"):
+        shown = getattr(frame, name)
+        expected = getattr(render(left, camera, settings), name)
+        beside = getattr(render(right, camera, settings), name)
+        assert torch.equal(shown[:, :20], expected[:, :20])
+        assert torch.equal(shown[:, 20:], beside[:, 20:])
+        assert not torch.equal(shown, expected)
 
 
 def test_waves_are_offered_only_when_there_are_some(page: Page, source: SceneSource) -> None:

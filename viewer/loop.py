@@ -19,8 +19,8 @@ MIN_LONGEST_SIDE = 256
 MIN_SIDE = 16
 """Pictures are never narrower or lower than this [px], however thin the canvas."""
 
-Mode = Literal["rgb", "depth", "alpha"]
-MODES: tuple[Mode, ...] = ("rgb", "depth", "alpha")
+Mode = Literal["rgb", "depth", "alpha", "frequency"]
+MODES: tuple[Mode, ...] = ("rgb", "depth", "alpha", "frequency")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ SAMPLES = 20_000
 
 
 def paint(frame: Frame, mode: Mode) -> Picture:
-    """[H, W, 3] uint8 RGB of `frame`: its colours, its depth in false colours, or its opacity."""
+    """[H, W, 3] uint8 RGB of `frame`: its colours (of `frequency` too), its depth in false colours,
+    or its opacity."""
     if mode == "depth":
         return paint_depth(frame.depth, frame.alpha)
     if mode == "alpha":

@@ -11,8 +11,6 @@ from types import TracebackType
 import rich
 import viser
 
-from renderer.render import render as render_splats
-
 from .address import check_free, is_loopback, port_in_use, url_of
 from .camera import (
     Bounds,
@@ -24,7 +22,7 @@ from .camera import (
 )
 from .frustums import NamedCamera
 from .scene import SceneSource
-from .session import RenderFunction, Session, Stage
+from .session import Renderers, RenderFunction, Session, Stage
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ class Viewer:
         cameras: Sequence[NamedCamera] = (),
         host: str = "127.0.0.1",
         port: int = 8080,
-        render: RenderFunction = render_splats,
+        render: RenderFunction | Renderers | None = None,
     ) -> None:
         """Start to serve on `host`:`port` (0: any free port).
 
@@ -54,7 +52,10 @@ class Viewer:
         Raises PortInUse when the port is taken and InputError when the address is not valid.
         """
         self._source = source
-        self._render = render
+        if render is None or isinstance(render, Renderers):
+            self._renderers = render or Renderers()
+        else:
+            self._renderers = Renderers(render)
         self._stage = Stage(tuple(cameras), _bounds(source, cameras))
         self._sessions: dict[int, Session] = {}
         self._server = _start_server(host, port)
@@ -113,7 +114,7 @@ class Viewer:
 
     async def _connected(self, client: viser.ClientHandle) -> None:
         running = {key: each for key, each in self._sessions.items() if each.running}
-        session = Session(client, self._source, self._stage, self._render)
+        session = Session(client, self._source, self._stage, self._renderers)
         self._sessions = {**running, client.client_id: session}
         session.start()
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import torch
 import viser
 
+from renderer.frequency import render_frequencies
+from renderer.render import render
 from renderer.types import Camera, Frame, RenderSettings, Splats
 
 from .camera import Bounds, camera_at, pose_of
 from .frustums import Frustums, NamedCamera
-from .loop import Job, Pose, RenderLoop, ViewSettings
+from .loop import Job, Mode, Pose, RenderLoop, ViewSettings
 from .paint import occlusion_depth, paint
 from .panel import Panel, Readout
 from .scene import SceneSource, Snapshot
@@ -23,6 +25,19 @@ from .scene import SceneSource, Snapshot
 log = logging.getLogger(__name__)
 
 RenderFunction = Callable[[Splats, Camera, RenderSettings], Frame]
+
+
+@dataclass(frozen=True)
+class Renderers:
+    """What draws the splats, and their waves in the mode `frequency`."""
+
+    picture: RenderFunction = render
+    frequencies: RenderFunction = render_frequencies
+
+    def of(self, mode: Mode) -> RenderFunction:
+        """The one for a mode."""
+        return self.frequencies if mode == "frequency" else self.picture
+
 
 SHARP_QUALITY = 92
 """JPEG quality while the camera rests."""
@@ -50,12 +65,12 @@ class Session:
     """
 
     def __init__(
-        self, client: viser.ClientHandle, source: SceneSource, stage: Stage, render: RenderFunction
+        self, client: viser.ClientHandle, source: SceneSource, stage: Stage, renderers: Renderers
     ) -> None:
         self._client = client
         self._source = source
         self._stage = stage
-        self._render = render
+        self._renderers = renderers
         self._loop = RenderLoop()
         self._pose: tuple[Pose, float] | None = None
         self._settings = ViewSettings()
@@ -176,7 +191,7 @@ class Session:
         means = splats.means
         camera = camera_at(job.pose, job.size).to(means.dtype).to(means.device)
         with torch.no_grad():
-            return self._render(splats, camera, settings)
+            return self._renderers.of(job.settings.mode)(splats, camera, settings)
 
     def _send(self, job: Job, frame: Frame) -> None:
         if self._stopped.is_set():

@@ -3,6 +3,7 @@
 from .checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from .config import LearningRates, TrainConfig
 from .data import FitInput, View
+from .distill import to_gaussians
 from .evaluate import Evaluation, Score, evaluate
 from .interrupt import deferred_interrupt
 from .losses import photometric_loss, psnr, ssim
@@ -31,5 +32,6 @@ __all__ = [
     "psnr",
     "save_checkpoint",
     "ssim",
+    "to_gaussians",
     "train",
 ]

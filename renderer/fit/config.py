@@ -32,7 +32,7 @@ class LearningRates:
     """View-dependent colour *: all other bands."""
     frequencies: float = 5e-3
     """Waves: cycles per sigma."""
-    coefficients: float = 5e-3
+    coefficients: float = 2e-2
     """Waves: cosine and sine amplitudes."""
 
     def __post_init__(self) -> None:
@@ -68,8 +68,13 @@ class TrainConfig:
     """Fraction of the run in which the splats become `max_splats`; `mcmc` only."""
     refine_every: int = 100
     """Steps between two refinements, at most a fortieth of the run."""
-    wave_start: float = 0.25
+    wave_start: float = 0.15
     """Fraction of the run in which splats are plain Gaussians, before their waves are learnt."""
+    wave_birth: Literal["residual", "random"] = "residual"
+    """Where waves start: at the frequencies that would explain most of what is left of some photos,
+    or in random directions."""
+    wave_limit: bool = True
+    """Keep waves from becoming finer than every photo can resolve."""
     opacity_weight: float = 0.01
     """Weight of the mean opacity in the loss; `mcmc` only."""
     scale_weight: float = 0.01
@@ -101,6 +106,7 @@ class TrainConfig:
             _require("background", value, 0.0, 1.0)
         _require_one_of("gabor", self.gabor, (0, 1, 2, 4))
         _require_one_of("sh_degree", self.sh_degree, (0, 1, 2, 3))
+        _require_one_of("wave_birth", self.wave_birth, ("residual", "random"))
         _require_one_of("strategy", self.strategy, ("mcmc", "default"))
 
     def render_settings(self) -> RenderSettings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..types import Camera
@@ -54,3 +55,10 @@ class FitInput(Protocol):
     def point_colors(self) -> Tensor:
         """[P, 3] uint8 RGB."""
         ...
+
+
+def on_device(view: View, device: torch.device) -> tuple[Camera, Tensor, Tensor | None]:
+    """Camera, image and mask of a view, on `device`."""
+    mask = view.mask()
+    mask = None if mask is None else mask.to(device)
+    return view.camera.to(device), view.image().to(device), mask

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..render import render
 from ..types import RenderSettings, Splats
-from .data import View
+from .data import View, on_device
 from .losses import quality
 
 OnImage = Callable[[View, Tensor, Tensor], None]
@@ -67,11 +67,9 @@ def evaluate(
     device = splats.means.device
     scores: dict[str, Score] = {}
     for view in views:
-        frame = render(splats, view.camera.to(device), settings or RenderSettings())
+        camera, photo, mask = on_device(view, device)
+        frame = render(splats, camera, settings or RenderSettings())
         image = frame.color.clamp(0.0, 1.0)
-        photo = view.image().to(device)
-        mask = view.mask()
-        mask = None if mask is None else mask.to(device)
         scores[view.name] = Score(*quality(image, photo, mask))
         if on_image is not None:
             on_image(view, image.cpu(), photo.cpu().float() / 255.0)

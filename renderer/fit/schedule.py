@@ -8,6 +8,8 @@ from .config import LearningRates, TrainConfig
 
 FULL_RUN = 30_000
 """Steps of a run for which the usual learning rates were found."""
+WAVE_LIMITS = 10
+"""About how often in a run waves that are too fine are shortened."""
 MOST_HASTE = 4.0
 """Most by which the rates of a short run exceed these."""
 
@@ -24,6 +26,7 @@ class Schedule:
     refine_stop: int
     refine_every: int
     grow_stop: int
+    limit_every: int
 
     @classmethod
     def of(cls, config: TrainConfig) -> Schedule:
@@ -38,6 +41,7 @@ class Schedule:
             refine_stop=int(config.refine_stop * steps),
             refine_every=max(1, min(config.refine_every, steps // 40)),
             grow_stop=int(min(config.grow_stop, config.refine_stop) * steps),
+            limit_every=max(1, steps // WAVE_LIMITS),
         )
 
     def active_sh_degree(self, step: int) -> int:
@@ -48,6 +52,10 @@ class Schedule:
         """Whether splats are added and removed after `step`."""
         inside = self.refine_start < step < self.refine_stop
         return inside and step % self.refine_every == 0
+
+    def limits_waves(self, step: int) -> bool:
+        """Whether waves that are too fine are shortened after `step`."""
+        return (step + 1) % self.limit_every == 0 or step + 1 == self.steps
 
     def growth(self, step: int) -> float:
         """0 when refinement starts, 1 from the last refinement before `grow_stop` on."""

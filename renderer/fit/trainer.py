@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from ..types import Splats
+from .birth import PHOTOS, start_where_asked
 from .config import TrainConfig
-from .data import FitInput, View
+from .data import FitInput, View, on_device
 from .fairlock import FairLock
 from .gradient import compare, draw
 from .init import initial_parameters, scene_scale
@@ -23,7 +24,7 @@ from .optimizer import Parameters, descend, make_optimizers, prune_broken
 from .parameters import activate
 from .schedule import Schedule
 from .strategy import make_strategy
-from .waves import start_waves
+from .waves import limit_waves, start_waves
 
 STATE_VERSION = 1
 """Version of what `Trainer.state_dict` returns."""
@@ -129,21 +130,20 @@ class Trainer:
         """Loss, PSNR [dB] and whether the step was skipped."""
         step = self.steps_done
         self._enter(step)
+        camera, photo, mask = on_device(view, self.device)
         picture = draw(
             self._raw,
-            view.camera.to(self.device),
+            camera,
             self._settings,
             sh_degree=self._sh_degree,
             waves=self.config.gabor > 0 and self._waves_started,
         )
         state = self._strategy_state
         self._strategy.step_pre_backward(self._raw, self._optimizers, state, step, picture.info)
-        photo, mask = view.image().to(self.device), view.mask()
-        mask = None if mask is None else mask.to(self.device)
         judgement, gradients = compare(picture, photo, mask, self.config.ssim_weight)
         regularization = self._strategy.regularize(self._raw, state, gradients)
         sums = torch.stack([gradient.sum() for gradient in gradients.values()])
-        # All that the host wants to know, so that it waits for a GPU but once.
+        # All that the host wants to know, so that it waits for a GPU but once more.
         loss, mse, change = torch.stack(
             [judgement.loss + regularization, judgement.mse, sums.sum().double()]
         ).tolist()
@@ -159,6 +159,8 @@ class Trainer:
             )
         if skipped or self._schedule.refines(step):
             self.pruned_splats += prune_broken(self._raw, self._optimizers, state)
+        if self._waves_started and self._schedule.limits_waves(step):
+            self._limit_waves()
         return loss, decibel(mse), skipped
 
     def _enter(self, step: int) -> None:
@@ -170,8 +172,24 @@ class Trainer:
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         self._sh_degree = max(self._sh_degree, self._schedule.active_sh_degree(step))
         if not self._waves_started and step >= self._schedule.wave_start:
-            start_waves(self._raw, self._generator)
+            self._start_waves()
             self._waves_started = True
+
+    def _start_waves(self) -> None:
+        config = self.config
+        start_waves(self._raw, self._generator)
+        if config.gabor > 0 and config.wave_birth == "residual":
+            order = torch.randperm(len(self._views), generator=self._generator)
+            views = [self._views[index] for index in order[:PHOTOS].tolist()]
+            start_where_asked(
+                self._raw, views, self._settings, config.ssim_weight, degree=self._sh_degree
+            )
+
+    def _limit_waves(self) -> None:
+        if self.config.gabor == 0 or not self.config.wave_limit:
+            return
+        cameras = [view.camera.to(self.device) for view in self._views]
+        limit_waves(self._raw, cameras, self._settings)
 
     def _next_view(self) -> View:
         """Every view once, in random order, then again."""

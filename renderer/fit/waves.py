@@ -1,14 +1,19 @@
-"""Waves through the life of a splat: how they start, and how children inherit them."""
+"""Waves through the life of a splat: how they start, how children inherit them, and how fine they
+may become."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..frequency import NYQUIST, waves_on_image
+from ..types import Camera, RenderSettings
 from .optimizer import Parameters
+from .parameters import activate
 
 START_FREQUENCY = 0.3
 """Cycles per sigma; measured: from here gradient descent finds most waves up to 1."""
@@ -30,11 +35,18 @@ def start_waves(raw: Parameters, generator: torch.Generator) -> None:
     device = frequencies.device
     first = torch.rand(count, 1, generator=generator).to(device)
     turn = math.pi * (first + torch.arange(waves, device=device) / waves)  # [N, K]
-    axes = raw["scales"].argsort(dim=-1, descending=True)[:, None, :2]  # [N, 1, 2]
-    in_plane = START_FREQUENCY * torch.stack([turn.cos(), turn.sin()], dim=-1)  # [N, K, 2]
-    frequencies.zero_().scatter_(2, axes.expand(-1, waves, -1), in_plane)
+    planar = START_FREQUENCY * torch.stack([turn.cos(), turn.sin()], dim=-1)
+    frequencies.copy_(in_longest_plane(raw["scales"], planar))
     coefficients[..., 0] = START_COSINE
     coefficients[..., 1] = 0.0
+
+
+def in_longest_plane(scales: Tensor, planar: Tensor) -> Tensor:
+    """Vectors [N, K, 3] that have `planar` [N, K, 2] along the longest and the second longest axis
+    of `scales` [N, 3]."""
+    axes = scales.argsort(dim=-1, descending=True)[:, None, :2]
+    vectors = planar.new_zeros(*planar.shape[:2], 3)
+    return vectors.scatter_(2, axes.expand_as(planar), planar)
 
 
 @torch.no_grad()
@@ -53,6 +65,24 @@ def carry_waves(raw: Parameters, anchor_means: Tensor, anchor_scales: Tensor) ->
     a, b = coefficients.unbind(-1)
     coefficients.copy_(torch.stack([a * cosine + b * sine, b * cosine - a * sine], dim=-1))
     frequencies.mul_(torch.exp(raw["scales"] - anchor_scales).unsqueeze(1))
+
+
+@torch.no_grad()
+def limit_waves(raw: Parameters, cameras: Sequence[Camera], settings: RenderSettings) -> None:
+    """Shorten frequencies to what at least one of the cameras can resolve: half a cycle a pixel.
+
+    Finer waves cannot be learnt from the photos; they would show when zooming in. What counts is
+    the wave on the image, so that a component along the ray, which no camera sees, is free. Waves
+    of splats that no camera has in its image are left as they are.
+    """
+    least = torch.full_like(raw["coefficients"][..., 0], torch.inf)  # [N, K] cycles per pixel
+    splats = activate(raw)
+    for camera in cameras:
+        seen, waves = waves_on_image(splats, camera, settings)
+        frequency = waves[..., :2].norm(dim=-1)
+        least = torch.where(seen[:, None], torch.minimum(least, frequency), least)
+    excess = torch.where(least.isfinite(), least / NYQUIST, 1.0).clamp_min(1.0)
+    raw["frequencies"].div_(excess[..., None])
 
 
 def _to_splat(quats: Tensor, vectors: Tensor) -> Tensor:

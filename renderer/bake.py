@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from renderer.types import Splats
+from .types import Splats
 
 
 def bake(splats: Splats) -> Splats:
