@@ -129,7 +129,8 @@ def bytes_saved(ours: dict[str, Any], plain: Rows) -> str:
     if not ordered:
         return ""
     if ordered[-1]["psnr"] < ours["psnr"]:
-        return f"> {100 * (1 - ours['bytes'] / ordered[-1]['bytes']):.0f} %"
+        saved = 1 - ours["bytes"] / ordered[-1]["bytes"]
+        return f"> {100 * saved:.0f} %" if saved > 0 else ""
     if ordered[0]["psnr"] > ours["psnr"]:
         return f"< {100 * (1 - ours['bytes'] / ordered[0]['bytes']):.0f} %"
     # Between sizes, as PSNR grows with the logarithm of bytes.
