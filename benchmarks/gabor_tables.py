@@ -55,34 +55,35 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
 
 
+def with_same_seeds(runs: Rows, setting: dict[str, Any]) -> tuple[Rows, Rows]:
+    """The runs of a setting and those of the Gaussian, of seeds that both have, in their order."""
+    sides = pick(runs, **setting), pick(runs, **(setting | {"gabor": 0}))
+    first, second = ({run["seed"]: run for run in side} for side in sides)
+    seeds = sorted(first.keys() & second.keys())
+    return [first[seed] for seed in seeds], [second[seed] for seed in seeds]
+
+
 def equal_splats(runs: Rows) -> str:
     """Figures of the Gaussian, and what each number of waves gains, with as many splats."""
     rows: list[list[str]] = []
     for key in distinct(runs, *SETTING, "gabor"):
-        same = pick(runs, **dict(zip(SETTING, key[:4], strict=True)))
-        ours, plain = pick(same, gabor=key[4]), pick(same, gabor=0)
+        ours, plain = with_same_seeds(runs, dict(zip((*SETTING, "gabor"), key, strict=True)))
         if key[4] == 0 or not plain:
             continue
-        seeds = {run["seed"] for run in ours} & {run["seed"] for run in plain}
-        if not seeds:
-            continue
-        ours, plain = ([run for run in side if run["seed"] in seeds] for side in (ours, plain))
-        gains = [
-            pick(ours, seed=seed)[0]["psnr"] - pick(plain, seed=seed)[0]["psnr"] for seed in seeds
-        ]
+        gained = [a["psnr"] - b["psnr"] for a, b in zip(ours, plain, strict=True)]
         difference = lambda name: mean_of(ours, name) - mean_of(plain, name)  # noqa: B023, E731
         rows.append(
             [
                 *map(str, key),
                 f"{mean_of(plain, 'psnr'):.2f}",
                 f"{mean_of(ours, 'psnr'):.2f}",
-                f"{statistics.fmean(gains):+.2f} ({min(gains):+.2f} to {max(gains):+.2f})",
+                f"{statistics.fmean(gained):+.2f} ({min(gained):+.2f} to {max(gained):+.2f})",
                 f"{difference('ssim'):+.3f}",
                 f"{difference('flip'):+.4f}",
                 f"{difference('fine_psnr'):+.2f}",
                 f"{difference('far_psnr'):+.2f}",
                 f"{mean_of(ours, 'seconds') / mean_of(plain, 'seconds'):.2f}",
-                str(len(seeds)),
+                str(len(plain)),
             ]
         )
     head = ["capture", "splats", "strategy", "steps", "K", "K = 0, dB", "K, dB", "PSNR gained"]
@@ -142,12 +143,9 @@ def bytes_saved(ours: dict[str, Any], plain: Rows) -> str:
 def gains(runs: Rows, setting: dict[str, Any]) -> dict[str, float | None] | None:
     """What waves gain in one capture over the Gaussian of equal splats, over the seeds that both
     have; and over that of equal bytes. None without such runs."""
-    ours = pick(runs, **setting)
-    plain = pick(runs, **(setting | {"gabor": 0}))
-    seeds = {run["seed"] for run in ours} & {run["seed"] for run in plain}
-    if not seeds:
+    ours, plain = with_same_seeds(runs, setting)
+    if not plain:
         return None
-    ours, plain = ([run for run in side if run["seed"] in seeds] for side in (ours, plain))
     curve = pick(runs, gabor=0, **{name: setting[name] for name in BY_SIZE})
     mean = {name: mean_of(ours, name) for name in ("psnr", "bytes")}
     same_bytes = between([(run["bytes"], run["psnr"]) for run in averaged(curve)], mean["bytes"])
@@ -190,7 +188,7 @@ def mean_and_worst(values: Sequence[float | None]) -> str:
 def variants(runs: Rows) -> str:
     """What each change to the method does, over all runs that were made both with it and
     without."""
-    names = ("psnr", "ssim", "fine_psnr", "far_psnr", "seconds")
+    names = ("psnr", "ssim", "fine_psnr", "far_psnr")
     rows: list[list[str]] = []
     keys = (*SETTING, "gabor", "seed")
     plain = {tuple(run[name] for name in keys): run for run in pick(runs, variant="")}
@@ -207,7 +205,7 @@ def variants(runs: Rows) -> str:
         rows.append(
             [
                 variant,
-                *(f"{change[name]:+.3f}" for name in names[:-1]),
+                *(f"{change[name]:+.3f}" for name in names),
                 f"{slower:.2f}",
                 str(len(pairs)),
             ]

@@ -28,6 +28,8 @@ import tyro
 from raycaster import Ball, Pillar, Quad, Surface, cast, picture
 from torch import Tensor
 
+from renderer.rotations import to_quaternions
+
 LAST_FILE = "sparse/0/points3D.txt"
 """Of a capture, to be written."""
 VIEWS = 48
@@ -274,21 +276,6 @@ def surface_points(
     return torch.cat(points), torch.cat(colors)
 
 
-def quaternion(rotation: Tensor) -> Tensor:
-    """wxyz: the eigenvector of Bar-Itzhack's matrix (2000), sure for every rotation."""
-    m = rotation.double().numpy()
-    q = np.array(
-        [
-            [m[0, 0] - m[1, 1] - m[2, 2], 0, 0, 0],
-            [m[1, 0] + m[0, 1], m[1, 1] - m[0, 0] - m[2, 2], 0, 0],
-            [m[2, 0] + m[0, 2], m[2, 1] + m[1, 2], m[2, 2] - m[0, 0] - m[1, 1], 0],
-            [m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1], np.trace(m)],
-        ]
-    )
-    x, y, z, w = np.linalg.eigh(q)[1][:, -1]
-    return torch.tensor([w, x, y, z])
-
-
 def write_capture(folder: Path, scene: Sequence[Surface], size: tuple[int, int], seed: int) -> None:
     """Photos and COLMAP's three text files."""
     generator = torch.Generator().manual_seed(seed)
@@ -301,7 +288,7 @@ def write_capture(folder: Path, scene: Sequence[Surface], size: tuple[int, int],
         rgb = picture(scene, view, intrinsics, size, SAMPLES).clamp(0, 1)
         pixels = (255 * rgb + 0.5).byte().numpy()
         cv2.imwrite(str(folder / "images" / name), pixels[..., ::-1])
-        pose = [*quaternion(view[:3, :3]).tolist(), *view[:3, 3].tolist()]
+        pose = [*to_quaternions(view[None, :3, :3].double())[0].tolist(), *view[:3, 3].tolist()]
         lines.append(f"{index + 1} {' '.join(f'{x:.9g}' for x in pose)} 1 {name}\n\n")
     model = folder / "sparse" / "0"
     focal, center_x, center_y = intrinsics[0, 0], intrinsics[0, 2], intrinsics[1, 2]

@@ -17,11 +17,11 @@ from renderer.render import render
 from renderer.types import Camera, RenderSettings, Splats
 from scenes import (
     VERIFIABLE,
-    WRITABLE,
     Capture,
     CaptureView,
     InputError,
     bake,
+    check_writable,
     mode_comments,
     read_independently,
     save_splats,
@@ -60,8 +60,7 @@ class Export:
 
     def run(self) -> None:
         """Write the file, whole or not at all."""
-        if not self.output.name.lower().endswith(WRITABLE):
-            raise InputError(f"{self.output}: cannot be written; known are {', '.join(WRITABLE)}")
+        check_writable(self.output)  # before all that takes time
         if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
             raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
         splats, settings = load_scene(self.path)

@@ -137,9 +137,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     }
     _check_choice("render_mode", render_mode, get_args(RenderMode))
     _check_choice("rasterize_mode", rasterize_mode, ("classic", "antialiased"))
-    for option, used in unsupported.items():
-        if used:
-            raise ValueError(f"rasterization: {option} is not supported")
+    _refuse(unsupported)
     del channel_chunk, segmented
 
     settings = replace(
@@ -165,20 +163,27 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     channels, backgrounds = _with_depth(values, projected.depths, backgrounds, render_mode)
     shape = (len(viewmats), height, width, geometry.waves)
 
-    def blend(tiles: Tiles) -> tuple[Tensor, Tensor]:
+    def blend(tiles: Tiles) -> tuple[Tiles, tuple[Tensor, Tensor]]:
         tiles = tiles if packing is None else packing.renumber(tiles)
-        return autograd.blend(projected, channels, tiles, shape, settings, absgrad=absgrad)
+        result = autograd.blend(projected, channels, tiles, shape, settings, absgrad=absgrad)
+        return tiles, result
 
     binned = autograd.with_tiles(dense, views.size, settings, blend, gradient=True)
-    tiles, (image, transmittance) = binned
-    tiles = tiles if packing is None else packing.renumber(tiles)
+    _, (listed, (image, transmittance)) = binned
+    tiles = listed.whole()
+    assert tiles is not None  # `with_tiles` saw to it
     alphas = 1 - transmittance[..., None]
     if backgrounds is not None:
         image = image + transmittance[..., None] * backgrounds[:, None, None, :]
     if render_mode in ("ED", "RGB+ED"):
-        expected = image[..., -1:] / alphas.clamp(min=1e-10)
-        image = torch.cat([image[..., :-1], expected], dim=-1)
+        image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
     return image, alphas, _info(projected, tiles, views, packing)
+
+
+def _refuse(options: dict[str, bool]) -> None:
+    for option, used in options.items():
+        if used:
+            raise ValueError(f"rasterization: {option} is not supported")
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from .autograd import blend, project, with_tiles
-from .stages import Tiles, Views
+from .autograd import project
+from .render import composite
+from .stages import Views
 from .types import Camera, Frame, RenderSettings, Splats
 
 NYQUIST = 0.5
@@ -31,21 +33,10 @@ def render_frequencies(splats: Splats, camera: Camera, settings: RenderSettings)
     shows. Alpha and depth are those of the envelopes. Raises as `render` does.
     """
     views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
-    width, height = camera.size
-    plain = splats.without_waves()
-    envelopes = project(plain.geometry, views, settings)
+    envelopes = project(splats.without_waves().geometry, views, settings)
     colors = _colors(splats, camera, settings)[None]
-    channels = torch.cat([colors, envelopes.depths[..., None]], dim=-1)
-
-    def blended(tiles: Tiles) -> tuple[Tensor, Tensor]:
-        return blend(envelopes, channels, tiles, (1, height, width, 0), settings)
-
-    _, (image, transmittance) = with_tiles(
-        envelopes, camera.size, settings, blended, gradient=False
-    )
-    alpha = 1 - transmittance[0]
-    depth = torch.where(alpha > 0, image[0, ..., 3] / alpha.clamp_min(1e-12), 0)
-    return Frame(image[0, ..., :3], alpha, depth)
+    on_black = replace(settings, background=(0.0, 0.0, 0.0))
+    return composite(envelopes, colors, camera, on_black, waves=0, gradient=False)
 
 
 @torch.no_grad()

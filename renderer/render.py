@@ -21,12 +21,25 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
     Raises:
         ValueError: tensors of mixed type or device, or on a device without a backend.
     """
-    width, height = camera.size
     inputs = (*splats.tensors().values(), camera.world_to_camera)
     gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     projected, colors = _seen(splats, camera, settings)
+    return composite(projected, colors, camera, settings, waves=splats.waves, gradient=gradient)
+
+
+def composite(
+    projected: Projected,
+    colors: torch.Tensor,
+    camera: Camera,
+    settings: RenderSettings,
+    *,
+    waves: int,
+    gradient: bool,
+) -> Frame:
+    """Blends splats as `camera` sees them, in the colours [1, N, 3]."""
+    width, height = camera.size
     channels = torch.cat([colors, projected.depths[..., None]], dim=-1)
-    shape = (1, height, width, splats.waves)
+    shape = (1, height, width, waves)
 
     def blended(tiles: Tiles) -> tuple[torch.Tensor, torch.Tensor]:
         return blend(projected, channels, tiles, shape, settings)

@@ -18,6 +18,7 @@ from .errors import InputError as InputError
 from .formats import READABLE as READABLE
 from .formats import VERIFIABLE as VERIFIABLE
 from .formats import WRITABLE as WRITABLE
+from .formats import check_writable as check_writable
 from .formats import load_splats as load_splats
 from .formats import read_independently as read_independently
 from .formats import save_splats as save_splats

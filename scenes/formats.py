@@ -77,6 +77,7 @@ def save_splats(
         InputError: the format cannot be written or cannot carry waves, or a value is not finite.
     """
     target = Path(path)
+    check_writable(target)
     name = target.name.lower()
     if name.endswith(".ply") and not name.endswith(".compressed.ply"):
         splat_ply.save_splats(splats, target, origin=origin, comments=comments)
@@ -91,8 +92,12 @@ def save_splats(
                 )
             with replacing(target) as draft:
                 write(deactivate(splats, target), draft)
-            return
-    raise InputError(f"{target}: cannot be written; known are {', '.join(WRITABLE)}")
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError unless the ending of the name is that of a format we write."""
+    if not path.name.lower().endswith(WRITABLE):
+        raise InputError(f"{path}: cannot be written; known are {', '.join(WRITABLE)}")
 
 
 def read_independently(path: str | Path) -> Splats:

@@ -10,6 +10,7 @@ import raycaster
 import textures
 import torch
 
+from renderer.rotations import to_matrices, to_quaternions
 from scenes import load_capture
 
 
@@ -46,18 +47,13 @@ def test_one_seed_makes_one_capture(tmp_path: Path):
 
 
 @pytest.mark.parametrize("turn", [0.0, 1.0, 2.5])
-def test_poses_survive_being_written_as_quaternions(turn: float):
-    matrix = textures.camera_at(turn, 0.4, 3.0)[:3, :3]
-    w, *axis = textures.quaternion(matrix).tolist()
-    x, y, z = axis
-    again = torch.tensor(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    assert torch.allclose(again, matrix, atol=1e-5)
+def test_poses_survive_being_quaternions(turn: float):
+    matrix = textures.camera_at(turn, 0.4, 3.0)[None, :3, :3]
+    assert torch.allclose(to_matrices(to_quaternions(matrix)), matrix, atol=1e-5)
+    w, x, y, z = to_quaternions(matrix)[0].double()
+    by_hand = textures.vector(0, 0, 1).double()  # the camera's axis: R^T e is row 2 of R
+    row = torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)])
+    assert torch.allclose(row, by_hand @ matrix[0].double(), atol=1e-5)
 
 
 def test_rays_hit_where_surfaces_are():

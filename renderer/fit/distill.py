@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Parameter
 
 from ..bake import bake
 from ..frequency import waves_on_image
 from ..render import render_bytes
+from ..rotations import to_matrices, to_quaternions
 from ..types import Camera, RenderSettings, Splats
 from .config import LearningRates
 from .gradient import compare, draw
@@ -103,7 +103,7 @@ def crests(splats: Splats) -> Splats:
     opacity = splats.opacities * highest
     opacities = opacity[:, None] * torch.exp(-0.5 * at.square() / (1 + variance))
 
-    frames = _rotations(splats.quats.double()) * splats.scales[:, None].double()  # [N, 3, 3], R S
+    frames = to_matrices(splats.quats.double()) * splats.scales[:, None].double()  # [N, 3, 3], R S
     along = torch.einsum("nij,nj->ni", frames, (kappa / size[:, None]).double())
     means = splats.means[:, None] + (at / (1 + variance))[..., None] * along[:, None].to(at)
     covariances = frames @ frames.mT - (1 - inside)[..., None] * (
@@ -121,7 +121,7 @@ def crests(splats: Splats) -> Splats:
     count = CRESTS * len(splats)
     return Splats(
         means=means.reshape(count, 3),
-        quats=repeat(_quaternions(axes)),
+        quats=repeat(to_quaternions(axes)),
         scales=repeat(scales),
         opacities=opacities.reshape(count).clamp(0.01, 0.99),
         sh=repeat(splats.sh),
@@ -158,27 +158,3 @@ def _fitted(
         descend(raw, optimizers, gradients, None)
         progress(step + 1, steps)
     return activate(raw).detach()
-
-
-def _rotations(quats: Tensor) -> Tensor:
-    """[N, 3, 3] of quaternions wxyz of any non-zero length."""
-    w, x, y, z = F.normalize(quats, dim=-1).unbind(dim=-1)
-    rows = [
-        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-    ]
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
-
-
-def _quaternions(rotations: Tensor) -> Tensor:
-    """[N, 4] wxyz of rotations: the largest eigenvector of Bar-Itzhack's matrix (2000)."""
-    m = rotations
-    trace = m.diagonal(dim1=1, dim2=2).sum(dim=-1)
-    symmetric = m + m.mT - trace[:, None, None] * torch.eye(3).to(m)
-    twist = torch.stack(
-        [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], dim=-1
-    )
-    last = torch.cat([twist, trace[:, None]], dim=-1)
-    whole = torch.cat([torch.cat([symmetric, twist[..., None]], dim=-1), last[:, None]], dim=1)
-    return torch.linalg.eigh(whole).eigenvectors[:, :, -1].roll(1, dims=-1)
