@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import cv2
 import numpy as np
-import torch
 import tyro
 from rich.progress import track
 
-from renderer.render import render_bytes
-from renderer.types import Camera, RenderSettings, Splats
-from scenes import InputError, replacing
+from renderer.types import Camera, Splats
+from scenes import InputError
 from viewer.camera import bounds_of_splats
-from viewer.loop import Mode
-from viewer.paint import Picture, paint
+from viewer.draw import Artist, Renderers, Scene
+from viewer.paint import Picture
+from viewer.settings import Mode, ViewSettings
+from viewer.video import write_video
 
 from . import camera_path
 from .console import console, error_console
 from .devices import Device, pick_device
-from .viewing import Scene, all_views, load_beside, load_scene, origin_of, shown_with
+from .viewing import all_views, load_beside, load_scene, origin_of
 
 DEFAULT_SIZE = (960, 540)
 
@@ -49,7 +49,8 @@ class Render:
     seconds: float = 6.0
     """Length of the orbit, or of the way past the cameras."""
     show: Mode = "rgb"
-    """Colours, depth or opacity; or the waves: direction as hue, frequency as brightness."""
+    """Colours, depth, opacity, normals of the surface, or a dot at the centre of every splat; or
+    the waves: direction as hue, frequency as brightness."""
     waves: bool = True
     """Draw the Gabor waves of PATH; without them the Gaussian envelopes alone."""
     beside: Path | None = None
@@ -73,29 +74,30 @@ class Render:
         size = self._size(trained_on, even=video)
         cameras = self._cameras(trained_on, splats, size)
         device = pick_device(self.device)
-        splats = (splats if self.waves else splats.without_waves()).to(device)
-        beside = load_beside(self.beside, self.path, device)
-        frames = (
-            self._picture(splats, each.to(device), settings, beside=beside) for each in cameras
-        )
+        scene = Scene(splats.to(device), settings)
+        frames = self._pictures(scene, load_beside(self.beside, self.path, device), cameras)
         shown = track(frames, "render", len(cameras), console=error_console, transient=True)
         if video:
-            _write_video(self.output, shown, size, self.fps)
+            write_video(self.output, shown, size, self.fps)
         else:
             _write_pictures(self.output, shown)
         console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}")
 
-    @torch.no_grad()
-    def _picture(
-        self, splats: Splats, camera: Camera, settings: RenderSettings, *, beside: Scene | None
-    ) -> Picture:
-        """[H, W, 3] BGR."""
-        if self.show == "rgb" and beside is None:
-            picture = render_bytes(splats, camera, settings).cpu().numpy()
-        else:
-            draw = shown_with(settings, beside).of(self.show)
-            picture = paint(draw(splats, camera, settings), self.show)
-        return np.ascontiguousarray(picture[..., ::-1])
+    def _pictures(
+        self, scene: Scene, beside: Scene | None, cameras: list[Camera]
+    ) -> Iterator[Picture]:
+        """[H, W, 3] BGR of each camera."""
+        red, green, blue = (round(255 * x) for x in scene.settings.background)
+        settings = ViewSettings(
+            mode=self.show,
+            background=(red, green, blue),
+            waves=self.waves,
+            beside="other",
+        )
+        artist = Artist(Renderers(), divider=False)
+        for camera in cameras:
+            picture = artist.draw(scene, camera, settings, other=beside).picture
+            yield np.ascontiguousarray(picture[..., ::-1])
 
     def _size(self, cameras: list[Camera], *, even: bool) -> tuple[int, int]:
         if self.size is None:
@@ -117,22 +119,6 @@ class Render:
         if self.along == "cameras":
             return camera_path.past(trained_on, frames, size)
         return camera_path.from_file(Path(self.along), size, origin_of(self.path))
-
-
-def _write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int) -> None:
-    with replacing(path) as draft:
-        # OpenCV picks the container by the ending.
-        film = draft.with_suffix(".mp4")
-        writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-        if not writer.isOpened():
-            raise OSError(f"{path}: OpenCV cannot write mp4 here; give a folder for PNGs instead")
-        try:
-            for frame in frames:
-                writer.write(frame)
-            writer.release()
-            film.replace(draft)
-        finally:
-            film.unlink(missing_ok=True)
 
 
 def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,18 +15,18 @@ from renderer.types import Camera
 from scenes import InputError
 from viewer.camera import (
     Bounds,
+    camera_at,
     camera_to_world,
     outlook_of,
     overview_of,
     up_direction,
     vertical_fov,
 )
+from viewer.path_file import poses_from_json
 
 Vector = npt.NDArray[np.float64]
 Pose = npt.NDArray[np.float64]
 """[4, 4] camera to world."""
-
-OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def camera(pose: Pose, fov: float, size: tuple[int, int]) -> Camera:
@@ -81,8 +80,8 @@ def past(cameras: Sequence[Camera], frames: int, size: tuple[int, int]) -> list[
 def from_file(
     path: Path, size: tuple[int, int], origin: tuple[float, float, float]
 ) -> list[Camera]:
-    """A camera path in the form of nerfstudio's JSON: "camera_path", a list with one entry a frame,
-    each with "camera_to_world" (16 numbers by rows, OpenGL axes) and "fov" (vertical, in degrees).
+    """Every picture of a camera path's file, which viewer/path_file.py describes.
+
     Poses are in the frame of the capture, of which `origin` has been subtracted from the splats.
 
     Raises:
@@ -91,22 +90,10 @@ def from_file(
     if not path.is_file():
         raise InputError(f"--path {path}: no such file; known are orbit, cameras and FILE.json")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))["camera_path"]
-        frames = [
-            (np.array(entry["camera_to_world"], float).reshape(4, 4), float(entry["fov"]))
-            for entry in entries
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a camera path ({error!r})") from error
-    if not frames:
-        raise InputError(f"{path}: the camera path has no frames")
-    for k, (pose, fov) in enumerate(frames):
-        usable = np.isfinite(pose).all() and abs(np.linalg.det(pose[:3, :3]) - 1) < 0.01
-        if not (usable and 0 < fov < 180):
-            raise InputError(f"{path}: frame {k} is no rigid pose with a fov between 0 and 180")
-    for pose, _ in frames:
-        pose[:3, 3] -= origin
-    return [camera(pose @ OPENGL_TO_OPENCV, math.radians(fov), size) for pose, fov in frames]
+        poses = poses_from_json(path.read_bytes(), origin, canvas=size)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return [camera_at(pose, size) for pose in poses]
 
 
 def _looking(position: Vector, target: Vector, up: Vector) -> Pose:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from renderer.fit import LearningRates, TrainConfig, View
+from renderer.fit import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
 from renderer.types import RenderSettings, Splats
 from scenes import (
     Capture,
@@ -24,6 +24,7 @@ from scenes import (
     mode_comments,
     replacing,
     save_splats,
+    splat_origin,
 )
 
 from .devices import machine, versions
@@ -101,7 +102,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture.
+        images, capture, origin.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -109,12 +110,14 @@ class RunFolder:
         if not self.path.is_dir():
             raise InputError(f"{self.path}: no such folder")
         if not self._config_file.is_file():
-            raise InputError(f"{self.path}: not a run folder, it has no config.json")
+            raise InputError(
+                f"{self.path}: not a run folder, it has no config.json; "
+                "name one that gaborsplat train wrote"
+            )
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
-            return {
-                key: document[key] for key in ("train", "scene", "max_size", "images", "capture")
-            }
+            needed = ("train", "scene", "max_size", "images", "capture", "origin")
+            return {key: document[key] for key in needed}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
@@ -148,9 +151,50 @@ class RunFolder:
             )
         return capture
 
+    def newest_splats_file(self) -> Path:
+        """Where the splats are: splats.ply, or until there is one the newest checkpoint.
+
+        Raises:
+            InputError: there is neither.
+        """
+        if self.splats_file.is_file():
+            return self.splats_file
+        found = checkpoints(self.checkpoints)
+        if found:
+            return found[-1]
+        raise InputError(
+            f"{self.path}: holds no splats yet, neither splats.ply nor a checkpoint; "
+            "its training has to go on first"
+        )
+
     def splats(self) -> Splats:
-        """The result of the run."""
-        return load_splats(self.splats_file)
+        """The result of the run, or how far it got.
+
+        Raises:
+            InputError: there is none yet, or it is damaged.
+        """
+        source = self.newest_splats_file()
+        if source == self.splats_file:
+            return load_splats(source)
+        try:
+            return checkpoint_splats(source)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def origin(self) -> tuple[float, float, float]:
+        """What was subtracted from all coordinates of the splats.
+
+        Raises:
+            InputError: this is no run folder, or a file in it is damaged.
+        """
+        if self.splats_file.is_file():
+            return splat_origin(self.splats_file)
+        stated = self.config()["origin"]
+        try:
+            x, y, z = map(float, stated)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self._config_file}: damaged (origin {stated!r})") from error
+        return (x, y, z)
 
     def write_splats(self, splats: Splats, origin: Sequence[float], config: TrainConfig) -> None:
         """The result, also of an unfinished run."""

@@ -6,7 +6,7 @@ import contextlib
 import math
 import shlex
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,18 +25,26 @@ from renderer.fit import (
     save_checkpoint,
 )
 from scenes import Capture, InputError, capture_name, demo_path, load_capture
-from viewer import LiveView, NamedCamera, SceneSource, TrainingStatus, Viewer
+from viewer import (
+    Action,
+    LiveView,
+    NamedCamera,
+    SceneSource,
+    TrainingStatus,
+    Viewer,
+    ViewerOptions,
+)
 
 from .console import console, decimal_bytes, decimals, error_console, show_repairs
 from .devices import Device, peak_memory, pick_device
 from .progress import TrainingProgress
 from .run_folder import Log, RunFolder
-from .viewing import shown_with, wait_for_ctrl_c
+from .viewing import wait_for_ctrl_c
 
 LOG_EVERY = 10
 """Steps between two lines of log.jsonl."""
 PAUSE_POLL = 0.05
-"""Seconds between two looks whether a paused training may go on."""
+"""Seconds between two looks for what browsers ask of a training that is paused or over."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Train:
     """Address that the viewer listens on."""
     port: int = 8080
     """Port of the viewer."""
+    stock_page: bool = False
+    """Leave viser's own page as it is, without the faster display."""
     resume: bool = False
     """Go on where the run in --out (by default the newest of this scene) stopped, with the settings
     it had; those given here go over them."""
@@ -78,7 +88,8 @@ class Train:
         trainer = Trainer(capture, self.config, pick_device(self.device))
         if self.resume:
             _load(folder, trainer)
-        with self._live_view(capture, trainer) as live:
+        run = _Run(trainer, capture, folder)
+        with self._live_view(run) as live:
             folder.write_config(
                 self.config,
                 capture,
@@ -86,13 +97,13 @@ class Train:
                 {"max_size": self.max_size, "images": self.images, "device": str(trainer.device)},
             )
             try:
-                _Fit(trainer, capture, folder, live, self.eval_every).run()
+                _Fit(run, live, self.eval_every).run()
             except KeyboardInterrupt:
                 self._say_how_to_resume(folder, trainer.steps_done)
                 raise
             if live is not None:
                 console.print("The viewer stays open; Ctrl-C ends it.")
-                wait_for_ctrl_c()
+                wait_for_ctrl_c(live.serve, PAUSE_POLL)
 
     def _folder(self, capture: Capture) -> RunFolder:
         if self.resume:
@@ -117,23 +128,27 @@ class Train:
         console.print(shlex.join(words))
 
     @contextlib.contextmanager
-    def _live_view(
-        self, capture: Capture, trainer: Trainer
-    ) -> Generator[_LiveTraining | None, None, None]:
+    def _live_view(self, run: _Run) -> Generator[_LiveTraining | None, None, None]:
         if not self.viewer:
             yield None
             return
-        source = SceneSource(trainer.splats())
-        cameras = [NamedCamera(v.name, v.camera, v.image) for v in capture.views]
+        source = SceneSource(run.trainer.splats(), self.config.render_settings())
+        live = LiveView(source)
+        x, y, z = run.capture.origin.tolist()
         with Viewer(
             source,
-            cameras=cameras,
+            cameras=[NamedCamera(v.name, v.camera, v.image) for v in run.capture.views],
             host=self.host,
             port=self.port,
-            render=shown_with(self.config.render_settings()),
+            options=ViewerOptions(
+                actions=run.actions(live), origin=(x, y, z), stock_page=self.stock_page
+            ),
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")
-            yield _LiveTraining(LiveView(source), self.config.steps)
+            try:
+                yield _LiveTraining(live, self.config.steps)
+            finally:
+                live.close()
 
 
 @dataclass(frozen=True)
@@ -166,6 +181,43 @@ class Demo:
         return TrainConfig(steps=self.steps, gabor=self.gabor)
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What fits, what it fits to, and where it is saved."""
+
+    trainer: Trainer
+    capture: Capture
+    folder: RunFolder
+
+    def save(self) -> str:
+        """Everything needed to go on from here; returns what was saved where."""
+        checkpoint = save_checkpoint(self.folder.checkpoints, self.trainer)
+        return f"{checkpoint}; {self.save_splats()}"
+
+    def save_splats(self) -> str:
+        """The splats as they are now; returns what was saved where."""
+        splats = self.trainer.splats()
+        origin = self.capture.origin.tolist()
+        self.folder.write_splats(splats, origin, self.trainer.config)
+        where = self.folder.splats_file
+        return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
+
+    def actions(self, live: LiveView) -> Sequence[Action]:
+        """What browsers may ask for. Between two steps, when all that is saved fits together."""
+        return [
+            Action(
+                "Save PLY",
+                f"Write the splats of this moment to {self.folder.splats_file}",
+                lambda: live.ask(self.save_splats),
+            ),
+            Action(
+                "Save checkpoint",
+                "Save all that is needed to go on from here, should training be stopped",
+                lambda: live.ask(self.save),
+            ),
+        ]
+
+
 class _LiveTraining:
     """The viewer's hold on this run."""
 
@@ -174,14 +226,21 @@ class _LiveTraining:
         self._told_of_pause = False
         self.test_psnr: float | None = None
 
-    def wait_while_paused(self, check: Callable[[], None]) -> None:
-        """Until somebody presses Resume in a browser; `check` may raise."""
+    def serve(self) -> None:
+        """Do what browsers have asked for."""
+        self._view.serve()
+
+    def between_steps(self, check: Callable[[], None]) -> None:
+        """Serve, and while somebody in a browser has paused training go on serving; `check` may
+        raise."""
+        self.serve()
         while self._view.paused:
             if not self._told_of_pause:
                 error_console.print("Paused in the browser.")
                 self._told_of_pause = True
             time.sleep(PAUSE_POLL)
             check()
+            self.serve()
         self._told_of_pause = False
 
     def update(self, trainer: Trainer, report: StepReport, rate: float) -> None:
@@ -208,15 +267,9 @@ class _LiveTraining:
 class _Fit:
     """One run, from the trainer's step to the written result."""
 
-    def __init__(
-        self,
-        trainer: Trainer,
-        capture: Capture,
-        folder: RunFolder,
-        live: _LiveTraining | None,
-        eval_every: int,
-    ) -> None:
-        self._trainer, self._capture, self._folder = trainer, capture, folder
+    def __init__(self, run: _Run, live: _LiveTraining | None, eval_every: int) -> None:
+        self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
+        self._save = run.save
         self._live, self._eval_every = live, eval_every
         self._loss, self._rate = math.nan, 0.0
 
@@ -237,18 +290,13 @@ class _Fit:
                 self._save()
         self._finish()
 
-    def _save(self) -> None:
-        save_checkpoint(self._folder.checkpoints, self._trainer)
-        origin = self._capture.origin.tolist()
-        self._folder.write_splats(self._trainer.splats(), origin, self._trainer.config)
-
     def _steps(self, log: Log, raise_interrupt: Callable[[], None]) -> None:
         trainer = self._trainer
         with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
             while not trainer.done:
                 raise_interrupt()
                 if self._live is not None:
-                    self._live.wait_while_paused(raise_interrupt)
+                    self._live.between_steps(raise_interrupt)
                 report = trainer.step()
                 progress.update(report)
                 self._loss, self._rate = report.loss, progress.rate(report.step)

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 import tyro
 
-from renderer.frequency import render_frequencies
-from renderer.render import render
-from renderer.types import Camera, Frame, RenderSettings, Splats
-from scenes import Capture, CaptureView, InputError, is_antialiased, load_splats, splat_origin
-from viewer import NamedCamera, Renderers, RenderFunction, SceneSource, Viewer
+from renderer.types import RenderSettings, Splats
+from scenes import (
+    READABLE,
+    Capture,
+    CaptureView,
+    InputError,
+    is_antialiased,
+    load_splats,
+    mode_comments,
+    save_splats,
+    splat_origin,
+)
+from viewer import Action, Download, NamedCamera, Scene, SceneSource, Viewer, ViewerOptions
 
 from .console import console, error_console
 from .devices import Device, pick_device
+from .following import INTERVAL, Followed
 from .run_folder import RunFolder
+
+Origin = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class View:
-    """Show a run or a splat file in the browser."""
+    """Show a run or a splat file in the browser, and show it anew whenever it changes."""
 
     path: tyro.conf.Positional[Path]
     """Run folder, or splat file (.ply, .compressed.ply, .splat, .spz, .sog)."""
@@ -33,66 +46,86 @@ class View:
     """Port to listen on."""
     beside: Path | None = None
     """Another run or splat file, shown in the right half of the picture, always with its waves."""
+    stock_page: bool = False
+    """Leave viser's own page as it is, without the faster display."""
     device: Device = "auto"
     """What renders."""
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
-        splats, settings = load_scene(self.path)
+        with self.served() as (viewer, look):
+            console.print(f"{self.path} is shown at {viewer.url}; Ctrl-C ends it.")
+            wait_for_ctrl_c(look, INTERVAL)
+
+    @contextlib.contextmanager
+    def served(self) -> Generator[tuple[Viewer, Callable[[], None]], None, None]:
+        """A viewer, and what looks whether the files have changed, to be called every `INTERVAL`.
+
+        Raises:
+            InputError: the files cannot be read, or the address is not valid.
+        """
         device = pick_device(self.device)
-        splats, beside = splats.to(device), load_beside(self.beside, self.path, device)
-        views = all_views(self.path)
+        # Of the first version: the cameras, and whatever follows, stand in its frame.
+        origin = origin_of(self.path)
+        shown = follow(self.path, origin, device)
+        beside = None if self.beside is None else follow(self.beside, origin, device)
+        followed = [each for each in (shown, beside) if each is not None]
+
+        def look() -> None:
+            for each in followed:
+                each.look()
+
+        download = Action(
+            "Download PLY",
+            "The whole scene with its waves, whatever is hidden at the moment",
+            lambda: download_of(shown.source, name_of(self.path), origin),
+        )
         with Viewer(
-            SceneSource(splats),
-            cameras=[NamedCamera(view.name, view.camera, view.image) for view in views],
+            shown.source,
+            cameras=[NamedCamera(v.name, v.camera, v.image) for v in all_views(self.path)],
             host=self.host,
             port=self.port,
-            render=shown_with(settings, beside),
+            options=ViewerOptions(
+                beside=None if beside is None else beside.source,
+                actions=[download],
+                origin=origin,
+                stock_page=self.stock_page,
+            ),
         ) as viewer:
-            console.print(f"{len(splats):,} splats at {viewer.url}; Ctrl-C ends it.")
-            wait_for_ctrl_c()
+            yield viewer, look
 
 
-def wait_for_ctrl_c() -> None:
-    """Until KeyboardInterrupt."""
+def wait_for_ctrl_c(meanwhile: Callable[[], None], interval: float) -> None:
+    """Until KeyboardInterrupt, calling `meanwhile` every `interval` seconds."""
     while True:
-        time.sleep(3600)
+        time.sleep(interval)
+        meanwhile()
 
 
-@dataclass(frozen=True)
-class Scene:
-    """Splats, and how they were trained to be shown."""
-
-    splats: Splats
-    settings: RenderSettings
+def follow(path: Path, origin: Origin, device: torch.device) -> Followed:
+    """The splats of a run or a file, relative to `origin`, also of later versions. Raises as
+    `load_scene`."""
+    return Followed(lambda: _files_of(path), lambda: _load_relative(path, origin, device))
 
 
-def shown_with(settings: RenderSettings, beside: Scene | None = None) -> Renderers:
-    """Render functions for the viewer that keep to how the splats were trained; with `beside`, the
-    left half shows them and the right half the others."""
-
-    def as_trained(draw: RenderFunction) -> RenderFunction:
-        def drawn(splats: Splats, camera: Camera, wanted: RenderSettings) -> Frame:
-            frame = draw(splats, camera, replace(wanted, antialiased=settings.antialiased))
-            if beside is None:
-                return frame
-            same = replace(wanted, antialiased=beside.settings.antialiased)
-            return halves(frame, draw(beside.splats, camera, same))
-
-        return drawn
-
-    return Renderers(as_trained(render), as_trained(render_frequencies))
+def download_of(source: SceneSource, name: str, origin: Origin) -> Download:
+    """What `source` shows as `name`.ply, `origin` added to its positions."""
+    shown = source.current
+    if shown is None:
+        raise InputError(f"{name}.ply: nothing is shown yet")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "splats.ply"
+        comments = mode_comments(shown.settings.antialiased)
+        save_splats(shown.splats, file, origin=origin, comments=comments)
+        return Download(f"{name}.ply", file.read_bytes())
 
 
-def halves(left: Frame, right: Frame) -> Frame:
-    """The left half of one picture, and the right half of another of the same size."""
-    middle = left.alpha.shape[1] // 2
-    return Frame(
-        *(
-            torch.cat([getattr(left, name)[:, :middle], getattr(right, name)[:, middle:]], dim=1)
-            for name in ("color", "alpha", "depth")
-        )
-    )
+def name_of(path: Path) -> str:
+    """What a run or a file is called, without folders and ending."""
+    path = path.resolve()
+    name = path.parent.name if path.name == "meta.json" else path.name
+    ending = max((each for each in READABLE if name.lower().endswith(each)), key=len, default="")
+    return name[: len(name) - len(ending)] or "splats"
 
 
 def all_views(path: Path) -> Sequence[CaptureView]:
@@ -121,7 +154,7 @@ def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
     """The splats of a run or a file, and how they are to be shown.
 
     Raises:
-        InputError: `path` is neither, or is damaged.
+        InputError: `path` is neither, holds no splats yet, or is damaged.
     """
     if not is_run(path):
         splats = load_splats(path)
@@ -135,15 +168,29 @@ def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
 def load_beside(path: Path | None, shown: Path, device: torch.device) -> Scene | None:
     """The scene for the other half of a picture, in the frame of the one `shown`; None without a
     path. Raises as `load_scene`."""
-    if path is None:
-        return None
-    splats, settings = load_scene(path)
-    shift = [b - a for a, b in zip(origin_of(shown), origin_of(path), strict=True)]
-    means = (splats.means.double() + torch.tensor(shift, dtype=torch.float64)).to(splats.means)
-    return Scene(replace(splats, means=means).to(device), settings)
+    return None if path is None else _load_relative(path, origin_of(shown), device)
 
 
-def origin_of(path: Path) -> tuple[float, float, float]:
+def origin_of(path: Path) -> Origin:
     """What was subtracted from all coordinates of a run or a file."""
-    source = RunFolder(path).splats_file if is_run(path) else path
-    return splat_origin(source) if source.suffix.lower() == ".ply" else (0.0, 0.0, 0.0)
+    if is_run(path):
+        return RunFolder(path).origin()
+    return splat_origin(path) if path.suffix.lower() == ".ply" else (0.0, 0.0, 0.0)
+
+
+def _load_relative(path: Path, origin: Origin, device: torch.device) -> Scene:
+    splats, settings = load_scene(path)
+    shift = [theirs - ours for theirs, ours in zip(origin_of(path), origin, strict=True)]
+    if any(shift):
+        means = splats.means.double() + torch.tensor(shift, dtype=torch.float64)
+        splats = replace(splats, means=means.to(splats.means))
+    return Scene(splats.to(device), settings)
+
+
+def _files_of(path: Path) -> Sequence[Path]:
+    """The files that the splats of a run or a file are in at the moment."""
+    if is_run(path):
+        return [RunFolder(path).newest_splats_file()]
+    if path.name == "meta.json":  # an unbundled SOG
+        path = path.parent
+    return sorted(path.iterdir()) if path.is_dir() else [path]

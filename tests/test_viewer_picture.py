@@ -30,8 +30,8 @@ from viewer.camera import (
     vertical_fov,
 )
 from viewer.frustums import thumbnail
-from viewer.loop import Pose
 from viewer.paint import occlusion_depth, paint
+from viewer.settings import Pose
 
 STATUS = TrainingStatus(step=3, steps=100, splats=10, loss=0.5)
 DOWN_Y = np.array([0.0, -1.0, 0.0])

@@ -16,10 +16,17 @@ import torch
 from viewer_page import CANVAS, ORANGE, PATIENCE, Page, Painter, cloud, eventually, opened, sessions
 from viser import transforms
 
-from gaborsplat.viewing import Scene, shown_with
 from renderer.render import render
-from renderer.types import Camera, RenderSettings
-from viewer import LiveView, NamedCamera, Renderers, SceneSource, TrainingStatus, Viewer
+from renderer.types import Camera
+from viewer import (
+    LiveView,
+    NamedCamera,
+    Renderers,
+    SceneSource,
+    TrainingStatus,
+    Viewer,
+    ViewerOptions,
+)
 from viewer.camera import camera_to_world
 from viewer.paint import paint
 
@@ -129,19 +136,20 @@ def test_the_mode_frequency_shows_the_waves_and_not_the_colours(source: SceneSou
         assert len(colours.calls) == 1
 
 
-def test_another_scene_may_stand_in_the_right_half() -> None:
-    left, right = cloud(40, waves=2), cloud(30, waves=0)
-    camera = synthetic.camera((40, 30), torch.float32)
-    settings = RenderSettings(background=(0.2, 0.0, 0.0))
-    drawn = shown_with(RenderSettings(), Scene(right, RenderSettings())).picture
-    frame = drawn(left, camera, settings)
-    for name in ("color", "alpha", "depth"):
-        shown = getattr(frame, name)
-        expected = getattr(render(left, camera, settings), name)
-        beside = getattr(render(right, camera, settings), name)
-        assert torch.equal(shown[:, :20], expected[:, :20])
-        assert torch.equal(shown[:, 20:], beside[:, 20:])
-        assert not torch.equal(shown, expected)
+def test_another_scene_stands_in_the_right_half(source: SceneSource, painter: Painter) -> None:
+    other = SceneSource(cloud(7))
+    options = ViewerOptions(beside=other)
+    with Viewer(source, port=0, render=painter, options=options) as viewer, opened(viewer) as page:
+        page.picture(0)
+        assert [len(splats) for splats, _, _ in painter.calls] == [5, 7]
+        page.set("Beside", "nothing")
+        page.picture(1)
+        assert len(painter.calls) == 3
+        page.set("Beside", "other scene")
+        page.picture(2)
+        other.publish(cloud(9))
+        page.picture(3)
+        assert len(painter.calls[-1][0]) == 9
 
 
 def test_waves_are_offered_only_when_there_are_some(page: Page, source: SceneSource) -> None:
@@ -228,7 +236,7 @@ def test_a_page_that_leaves_takes_its_thread_along(viewer: Viewer, source: Scene
     with opened(viewer) as page:
         page.picture(0)
         assert source.watched
-        assert len(sessions()) == 1
+        assert len(sessions()) == 2  # one renders, one encodes
     eventually(lambda: not sessions())
     assert not source.watched
 

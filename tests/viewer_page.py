@@ -49,10 +49,14 @@ class Painter:
 
 
 class Page:
-    """What a browser knows: the widgets, the pictures and the messages it was sent."""
+    """What a browser knows: the widgets, the pictures and the messages it was sent.
 
-    def __init__(self, connection: ClientConnection) -> None:
+    `tells`: it says at once which pictures it has shown, as page.js does.
+    """
+
+    def __init__(self, connection: ClientConnection, *, tells: bool = False) -> None:
         self._connection = connection
+        self.tells = tells
         self.messages: list[dict[str, Any]] = []
         self.pictures: list[dict[str, Any]] = []
         self.widgets: dict[str, dict[str, Any]] = {}
@@ -115,6 +119,10 @@ class Page:
         data = np.frombuffer(self.pictures[number]["rgb_data"], np.uint8)
         return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
+    def tell(self, link: str, number: int, page: float = 0.0) -> None:
+        """Say that a picture was shown, `page` seconds after it had come."""
+        self.send("GuiUpdateMessage", uuid=link, updates={"value": (number, page, 0.0)})
+
     def named(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["type"] == kind]
 
@@ -130,18 +138,29 @@ class Page:
             kind = message["type"]
             if kind == "BackgroundImageMessage" and message["rgb_data"] is not None:
                 self.pictures.append(message)
+                if self.tells:
+                    self.tell(*mark_of(message["rgb_data"]))
             elif kind == "GuiUpdateMessage":
                 self.widgets[message["uuid"]]["props"].update(message["updates"])
             elif kind.startswith("Gui") and "props" in message:
                 self.widgets[message["uuid"]] = message
 
 
+def mark_of(jpeg: bytes) -> tuple[str, int]:
+    """The link and number in a picture's comment."""
+    assert jpeg[:4] == b"\xff\xd8\xff\xfe"
+    length = int.from_bytes(jpeg[4:6], "big")
+    name, link, number, _ = jpeg[6 : 4 + length].decode().split(":")
+    assert name == "gaborsplat"
+    return link, int(number)
+
+
 @contextmanager
-def opened(viewer: Viewer) -> Iterator[Page]:
+def opened(viewer: Viewer, *, tells: bool = False) -> Iterator[Page]:
     address = viewer.url.replace("http:", "ws:")
     protocol: Any = f"viser-v{viser.__version__}"
     with connect(address, subprotocols=[protocol], max_size=None) as connection:
-        yield Page(connection)
+        yield Page(connection, tells=tells)
 
 
 def cloud(n: int, waves: int = 0) -> Splats:

@@ -18,7 +18,7 @@ from viser import transforms
 
 from renderer.types import Camera, Splats
 
-from .loop import Pose
+from .settings import Pose
 
 Vector = npt.NDArray[np.float64]  # [3]
 Matrix = npt.NDArray[np.float64]  # [M, 3]

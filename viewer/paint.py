@@ -10,7 +10,7 @@ from torch import Tensor
 
 from renderer.types import Frame
 
-from .loop import Mode
+from .settings import Mode
 
 Picture = npt.NDArray[np.uint8]  # [H, W, 3] RGB
 
@@ -19,8 +19,8 @@ SAMPLES = 20_000
 
 
 def paint(frame: Frame, mode: Mode) -> Picture:
-    """[H, W, 3] uint8 RGB of `frame`: its colours (of `frequency` too), its depth in false colours,
-    or its opacity."""
+    """[H, W, 3] uint8 RGB of `frame`: its depth in false colours, its opacity, or else its colours,
+    which are those of `mode` already."""
     if mode == "depth":
         return paint_depth(frame.depth, frame.alpha)
     if mode == "alpha":
@@ -46,6 +46,35 @@ def paint_depth(depth: Tensor, alpha: Tensor) -> Picture:
     colors = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
     weights = np.asarray(torch.where(drawn, alpha, 0).float().cpu())
     return (colors * weights[..., None]).astype(np.uint8)
+
+
+def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
+    """[H, W, 3] normals of the surface that `depth` [H, W] describes, as 0.5 + 0.5 n with x right,
+    y up and z towards the camera: what faces the camera is (0.5, 0.5, 1).
+
+    A pixel fades to black with `alpha` [H, W]. Its slopes come from the pixels around it that are
+    not empty; black where there are too few. `intrinsics` is K [3, 3].
+    """
+    height, width = depth.shape
+    fx, fy, cx, cy = (intrinsics[i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    x = torch.arange(width).to(depth) + 0.5 - cx
+    y = torch.arange(height).to(depth)[:, None] + 0.5 - cy
+    # The inverse depth of a plane n . p = d is that of n . (x / fx, y / fy, 1) / d: linear on the
+    # image, with the normal in its slopes.
+    inverse = torch.where((alpha > 0) & (depth > 0), 1 / depth, torch.nan)
+    across, down = _slope(inverse, 1), _slope(inverse, 0)
+    normals = torch.stack([-fx * across, fy * down, inverse - x * across - y * down], dim=-1)
+    normals = torch.nn.functional.normalize(normals, dim=-1)
+    return ((0.5 + 0.5 * normals) * alpha[..., None]).nan_to_num(0.0)
+
+
+def _slope(values: Tensor, dim: int) -> Tensor:
+    """[H, W] mean of the steps from each of `values` to the next along `dim` and to it from the
+    one before. An empty one, NaN, has no steps; NaN between two of them."""
+    steps = values.diff(dim=dim)
+    border = torch.full_like(values.narrow(dim, 0, 1), torch.nan)
+    ahead, behind = torch.cat([steps, border], dim), torch.cat([border, steps], dim)
+    return torch.stack([ahead, behind]).nanmean(dim=0)
 
 
 def occlusion_depth(frame: Frame) -> npt.NDArray[np.float32]:

@@ -1,61 +1,174 @@
-"""The control panel of one browser: what it shows and what can be chosen in it."""
+"""The control panel of one browser: what can be chosen in it, and what it tells."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import viser
 
-from .loop import MODES, ViewSettings
-from .scene import TrainingStatus
+from .actions import Action, ActionButtons
+from .camera import Bounds, Outlook, Vector
+from .crop import CropControl
+from .errand import Errands
+from .frustums import go_to
+from .paint import Picture
+from .path_panel import PathPanel
+from .readout import Curves, Readout, SpeedCurves, error_box, numbers
+from .scene import TrainingPoint
+from .screenshot import Screenshot
+from .settings import MODES, Beside, Pose, ViewSettings
 
 SIDES = (256, 2048)
 """Smallest and largest choice of the longest side of a picture [px]."""
 
-MAX_ERROR = 400
-"""Characters of an error message that are shown."""
+FOVS = (5.0, 120.0)
+"""Smallest and largest choice of the vertical field of view [degrees]."""
+
+UPS: dict[str, tuple[float, float, float]] = {
+    "+x": (1, 0, 0),
+    "-x": (-1, 0, 0),
+    "+y": (0, 1, 0),
+    "-y": (0, -1, 0),
+    "+z": (0, 0, 1),
+    "-z": (0, 0, -1),
+}
+
+CURVES_INTERVAL = 2.0
+"""Seconds between updates of the curves: drawing them takes the page's time."""
+
+BESIDE_LABELS: dict[Beside, str] = {
+    "nothing": "nothing",
+    "photo": "nearest photo",
+    "other": "other scene",
+}
 
 
 @dataclass(frozen=True)
-class Readout:
-    """What the panel's numbers say."""
+class Offer:
+    """What there is to choose from, the same for every browser."""
 
-    splats: int | None = None
-    """Number of splats; None before the first scene."""
-    has_waves: bool = False
-    """Whether there are Gabor waves to hide."""
-    seconds: float | None = None
-    """Of the last picture."""
-    size: tuple[int, int] | None = None
-    """Of the last picture [px]."""
-    status: TrainingStatus | None = None
-    """None when nothing is in training."""
-    paused: bool = False
-    error: str | None = None
+    bounds: Bounds
+    up: Vector
+    outlook: Outlook
+    """Where a browser begins."""
+    cameras: int
+    """Number of training cameras."""
+    beside: Sequence[Beside]
+    """What may stand beside the scene."""
+    actions: Sequence[Action]
+    origin: tuple[float, float, float]
+    """What was subtracted from all coordinates of the capture."""
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """What follows when something is used. The first two run on the server's event loop, so they
+    must return at once."""
+
+    changed: Callable[[], None]
+    """The picture may differ now."""
+    pause: Callable[[], None]
+    """The pause button was pressed."""
+    draw: Callable[[Pose, tuple[int, int]], Picture]
+    """Gives the picture at a pose, of a size [px]; takes its time."""
 
 
 class Panel:
-    """Controls and numbers in the sidebar.
+    """Controls and numbers in the sidebar."""
 
-    `on_change` is called after a control that changes the picture was used, `on_pause` after
-    the pause button; both on the server's event loop, so they must return at once.
-    """
-
-    def __init__(
-        self,
-        gui: viser.GuiApi,
-        cameras: int,
-        on_change: Callable[[], None],
-        on_pause: Callable[[], None],
-    ) -> None:
-        defaults = ViewSettings()
+    def __init__(self, client: viser.ClientHandle, offer: Offer, reactions: Reactions) -> None:
+        self._client, self._offer, self._react = client, offer, reactions
+        self._errands = Errands(client)
         self._shown: Readout | None = None
+        self._curves_due = 0.0
+        gui = client.gui
         self._numbers = gui.add_html("")
         self._error = gui.add_html("", visible=False)
         self._pause = gui.add_button("Pause training", visible=False)
+        self._curves_folder = gui.add_folder(
+            "Training curves", expand_by_default=False, visible=False
+        )
+        with self._curves_folder:
+            self._curves = Curves(gui)
+        with gui.add_folder("Speed", expand_by_default=False):
+            self._plot_speed = gui.add_checkbox(
+                "Plot", False, hint="Draws while the camera moves, which slows the page a little"
+            )
+            self._speed_curves = SpeedCurves(gui)
+        tabs = gui.add_tab_group()
+        with tabs.add_tab("View"):
+            self._add_view(gui)
+        with tabs.add_tab("Camera"):
+            self._add_camera(gui)
+        with tabs.add_tab("Path"):
+            self._path = PathPanel(client, reactions.draw, offer.origin, self._changed)
+        with tabs.add_tab("Save"):
+            self._screenshot = Screenshot(client, reactions.draw)
+            ActionButtons(client, offer.actions, self._errands)
+        self._listen()
+
+    def close(self) -> None:
+        """End what still runs."""
+        for part in (self._path, self._screenshot, self._errands):
+            part.close()
+
+    def settings(self) -> ViewSettings:
+        """What is chosen, cut to what is allowed: a page may send anything."""
+        mode = self._mode.value
+        red, green, blue = (min(max(int(x), 0), 255) for x in self._background.value)
+        return ViewSettings(
+            mode=mode if mode in MODES else "rgb",
+            background=(red, green, blue),
+            max_side=min(max(int(self._max_side.value), SIDES[0]), SIDES[1]),
+            waves=bool(self._waves.value),
+            sh_degree=min(max(int(self._sh_degree.value), 0), 3),
+            near=_finite(self._near.value, 0.0, math.inf),
+            crop=self._crop.box,
+            beside=self._chosen_beside(),
+            split=_finite(self._split.value, 0.0, 1.0),
+            cameras=bool(self._cameras.value),
+            path=self._path.visible,
+        )
+
+    def show(self, readout: Readout) -> None:
+        """Update what differs from the last time."""
+        before, self._shown = self._shown, readout
+        if readout == before:
+            return
+        self._numbers.content = numbers(readout)
+        self._error.content = error_box(readout.error or "")
+        self._error.visible = readout.error is not None
+        self._waves.visible = readout.waves > 0
+        self._sh_degree.visible = readout.sh_degree > 0
+        self._pause.visible = readout.training
+        self._pause.label = "Resume training" if readout.paused else "Pause training"
+
+    def show_curves(self, readout: Readout, history: Sequence[TrainingPoint]) -> None:
+        """Update the curves, if it is time."""
+        now = time.monotonic()
+        if now < self._curves_due:
+            return
+        self._curves_due = now + CURVES_INTERVAL
+        if len(history) > 1:
+            self._curves_folder.visible = True
+            self._curves.show(history)
+        if self._plot_speed.value:
+            self._speed_curves.show(readout, now)
+
+    def show_pose(self, pose: Pose) -> None:
+        """Update what tells of the camera."""
+        degrees = round(math.degrees(pose.fov), 1)
+        if abs(degrees - float(self._fov.value)) > 0.1 and FOVS[0] <= degrees <= FOVS[1]:
+            self._fov.value = degrees
+        self._link.content = _link(self._client.camera)
+
+    def _add_view(self, gui: viser.GuiApi) -> None:
+        defaults = ViewSettings()
         self._mode = gui.add_dropdown("Show", MODES, initial_value=defaults.mode)
         self._background = gui.add_rgb("Background", defaults.background)
         self._max_side = gui.add_slider(
@@ -69,84 +182,130 @@ class Panel:
         self._waves = gui.add_checkbox(
             "Gabor waves", defaults.waves, visible=False, hint="Off shows the Gaussians alone"
         )
+        self._sh_degree = gui.add_slider(
+            "SH degree",
+            min=0,
+            max=3,
+            step=1,
+            initial_value=defaults.sh_degree,
+            visible=False,
+            hint="Highest degree of the spherical harmonics: 0 shows one colour from all sides",
+        )
+        radius = self._offer.bounds.radius
+        self._near = gui.add_slider(
+            "Near plane",
+            min=0.0,
+            max=2 * radius,
+            step=radius / 200,
+            initial_value=defaults.near,
+            hint="Splats nearer than this are left out, in the capture's units",
+        )
+        self._crop = CropControl(self._client, self._offer.bounds, self._changed)
+        offered = [BESIDE_LABELS[each] for each in self._offer.beside]
+        self._beside = gui.add_dropdown(
+            "Beside",
+            offered,
+            visible=len(offered) > 1,
+            hint="What the right part of the picture shows",
+        )
+        self._split = gui.add_slider(
+            "Split", min=0.0, max=1.0, step=0.01, initial_value=defaults.split, visible=False
+        )
+
+    def _add_camera(self, gui: viser.GuiApi) -> None:
         self._cameras = gui.add_checkbox(
             "Cameras",
-            defaults.cameras,
-            visible=cameras > 0,
-            hint=f"Show the {cameras} training cameras; click one to look through it",
+            False,
+            visible=self._offer.cameras > 0,
+            hint=f"Show the {self._offer.cameras} training cameras; click one to look through it",
+        )
+        self._fov = gui.add_slider(
+            "Field of view",
+            min=FOVS[0],
+            max=FOVS[1],
+            step=0.1,
+            initial_value=min(max(round(math.degrees(self._client.camera.fov), 1), 5.0), 120.0),
+            hint="Vertical, in degrees",
+        )
+        self._up = gui.add_dropdown(
+            "Up", ["capture", *UPS], hint="The axis that the camera turns around"
+        )
+        self._reset = gui.add_button("Reset view", hint="Back to where you began, level")
+        self._link = gui.add_html("")
+        gui.add_html(
+            '<div style="font-size:0.8em;opacity:0.65;padding:0.3em 0.9em">Fly: W A S D, Q and E '
+            "for down and up, arrow keys to turn. Drag to orbit, right drag to move.</div>"
+        )
+
+    def _listen(self) -> None:
+        picture = (
+            self._mode,
+            self._background,
+            self._max_side,
+            self._waves,
+            self._sh_degree,
+            self._near,
+            self._beside,
+            self._split,
+            self._cameras,
         )
 
         async def changed(_: Any) -> None:
-            on_change()
+            self._split.visible = self._beside.value != BESIDE_LABELS["nothing"]
+            self._changed()
 
         async def pause_pressed(_: Any) -> None:
-            on_pause()
+            self._react.pause()
 
-        for control in (self._mode, self._background, self._max_side, self._waves, self._cameras):
+        async def fov_changed(event: Any) -> None:
+            if event.client is not None:  # a person, not `show_pose`
+                self._client.camera.fov = math.radians(_finite(self._fov.value, *FOVS))
+
+        async def up_changed(_: Any) -> None:
+            self._client.camera.up_direction = self._chosen_up()
+
+        async def reset_pressed(_: Any) -> None:
+            self._up.value = "capture"
+            go_to(self._client, self._offer.outlook)
+
+        for control in picture:
             control.on_update(changed)
         self._pause.on_click(pause_pressed)
+        self._fov.on_update(fov_changed)
+        self._up.on_update(up_changed)
+        self._reset.on_click(reset_pressed)
 
-    def settings(self) -> ViewSettings:
-        """What is chosen, cut to what is allowed: a page may send anything."""
-        mode = self._mode.value
-        red, green, blue = (min(max(int(x), 0), 255) for x in self._background.value)
-        return ViewSettings(
-            mode=mode if mode in MODES else "rgb",
-            background=(red, green, blue),
-            max_side=min(max(int(self._max_side.value), SIDES[0]), SIDES[1]),
-            waves=bool(self._waves.value),
-            cameras=bool(self._cameras.value),
-        )
+    def _changed(self) -> None:
+        self._react.changed()
 
-    def show(self, readout: Readout) -> None:
-        """Update what differs from the last time."""
-        before, self._shown = self._shown, readout
-        if readout == before:
-            return
-        self._numbers.content = _table(_rows(readout))
-        self._error.content = _error_box(readout.error or "")
-        self._error.visible = readout.error is not None
-        self._waves.visible = readout.has_waves
-        training = readout.status is not None and not readout.status.finished
-        self._pause.visible = training
-        self._pause.label = "Resume training" if readout.paused else "Pause training"
+    def _chosen_beside(self) -> Beside:
+        for each in self._offer.beside:
+            if BESIDE_LABELS[each] == self._beside.value:
+                return each
+        return "nothing"
+
+    def _chosen_up(self) -> Vector:
+        return np.array(UPS.get(self._up.value, self._offer.up), np.float64)
 
 
-def _rows(readout: Readout) -> list[tuple[str, str]]:
-    if readout.splats is None:
-        return [("Waiting for the first step", "")]
-    rows = [("Splats", f"{readout.splats:,}")]
-    status = readout.status
-    if status is not None:
-        rows.append(("Step", f"{status.step:,} of {status.steps:,}"))
-        rows.append(("Loss", f"{status.loss:.4f}"))
-        if status.psnr is not None:
-            rows.append(("PSNR", f"{status.psnr:.2f} dB"))
-        speed = "paused" if readout.paused else f"{status.steps_per_second:.1f} steps/s"
-        rows.append(("Training", "finished" if status.finished else speed))
-    if readout.seconds is not None and readout.size is not None:
-        rows.append(("Picture", f"{readout.size[0]} x {readout.size[1]}"))
-        rows.append(("Rendered in", f"{1000 * readout.seconds:.0f} ms"))
-    return rows
+def _finite(value: float, low: float, high: float) -> float:
+    """`value` within bounds; the lower one if it is no number."""
+    return min(max(float(value), low), high) if math.isfinite(value) else low
 
 
-def _table(rows: list[tuple[str, str]]) -> str:
-    cells = "".join(
-        f'<span style="opacity:0.65">{html.escape(name)}</span>'
-        f'<span style="text-align:right">{html.escape(value)}</span>'
-        for name, value in rows
-    )
+def _link(camera: viser.CameraHandle) -> str:
+    """HTML of a link to the pose, which viser's page understands."""
+    vectors = {
+        "Position": camera.position,
+        "LookAt": camera.look_at,
+        "Up": camera.up_direction,
+    }
+    words = [
+        f"initialCamera{name}=" + ",".join(f"{x:.5g}" for x in vector)
+        for name, vector in vectors.items()
+    ]
+    address = "?" + "&".join([*words, f"initialCameraFov={camera.fov:.4f}"])
     return (
-        '<div style="display:grid;grid-template-columns:auto 1fr;gap:0.15em 1em;font-size:0.85em;'
-        f'padding:0.3em 0.9em;font-variant-numeric:tabular-nums">{cells}</div>'
-    )
-
-
-def _error_box(message: str) -> str:
-    if len(message) > MAX_ERROR:
-        message = message[:MAX_ERROR] + " …"
-    return (
-        '<div role="alert" style="margin:0.3em 0.9em;padding:0.5em 0.7em;border-radius:4px;'
-        'background:#c92a2a;color:white;font-size:0.8em;overflow-wrap:anywhere">'
-        f"Rendering failed: {html.escape(message)}</div>"
+        '<div style="padding:0.3em 0.9em;font-size:0.85em">'
+        f'<a href="{address}" target="_blank">Link to this view</a></div>'
     )

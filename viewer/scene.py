@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from renderer.types import Splats
+from renderer.types import RenderSettings, Splats
 
 Wake = Callable[[], None]
+
+_DEFAULTS = RenderSettings()
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,26 @@ class TrainingStatus:
     """Whether training is over, so that nothing can be paused."""
 
 
+@dataclass(frozen=True)
+class TrainingPoint:
+    """How training stood once, for curves over its steps or its time."""
+
+    step: int
+    """Steps done."""
+    loss: float
+    """Of that step; NaN or infinite where it was."""
+    psnr: float | None
+    """Of the last test by then [dB]; None before it."""
+    seconds: float
+    """Since training is shown, pauses included."""
+
+
 @dataclass
 class Snapshot:
     """One published scene. The splats are never written to again."""
 
     splats: Splats
+    settings: RenderSettings  # how the splats are to be shown
     version: int  # counts from 1
     seen: bool = False  # whether a browser's picture has used it
 
@@ -47,10 +64,14 @@ class SceneSource:
     took for as long as it needs it.
     """
 
-    def __init__(self, splats: Splats | None = None) -> None:
+    def __init__(self, splats: Splats | None = None, settings: RenderSettings = _DEFAULTS) -> None:
+        """`settings` say how the splats are to be shown, those of later scenes included."""
         self.current: Snapshot | None = None
         self.status: TrainingStatus | None = None
+        self.history: list[TrainingPoint] = []
+        """How training stood, oldest first: replaced by a new list, never written to."""
         self.paused = False
+        self._settings = settings
         self._version = 0
         self._watchers: tuple[Wake, ...] = ()
         self._watchers_lock = threading.Lock()
@@ -67,13 +88,14 @@ class SceneSource:
         """Whether a new snapshot would be looked at: somebody watches and has seen the last."""
         return self.watched and (self.current is None or self.current.seen)
 
-    def publish(self, splats: Splats) -> None:
+    def publish(self, splats: Splats, settings: RenderSettings | None = None) -> None:
         """Show `splats` from now on; nothing may write to their tensors afterwards.
 
-        To be called from one thread at a time.
+        Without `settings` they are shown as those before. To be called from one thread at a time.
         """
+        self._settings = settings or self._settings
         self._version += 1
-        self.current = Snapshot(splats.detach(), self._version)
+        self.current = Snapshot(splats.detach(), self._settings, self._version)
         self.wake()
 
     def wake(self) -> None:

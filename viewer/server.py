@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 import logging
+import socket
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 
 import rich
 import viser
 
+from .actions import Action
 from .address import check_free, is_loopback, port_in_use, url_of
 from .camera import (
-    Bounds,
     bounds_of_cameras,
     bounds_of_splats,
     outlook_of,
     overview_of,
     up_direction,
 )
+from .draw import Renderers, RenderFunction
 from .frustums import NamedCamera
+from .gate import gated
+from .link import page_with_script
+from .panel import Offer
 from .scene import SceneSource
-from .session import Renderers, RenderFunction, Session, Stage
+from .session import Session, Stage
+from .settings import Beside
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ViewerOptions:
+    """What a viewer may do besides showing one scene."""
+
+    beside: SceneSource | None = None
+    """Another scene, which the right part of the picture shows from the beginning."""
+    actions: Sequence[Action] = ()
+    """Buttons of the panel."""
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """What was subtracted from all coordinates of the capture; camera paths are saved in its
+    frame."""
+    stock_page: bool = False
+    """Whether viser's page is left as it is, without the faster display of page.js."""
+
+
+_DEFAULTS = ViewerOptions()
 
 JOIN_TIMEOUT = 5.0
 """Seconds that `close` waits for a picture in hand."""
@@ -45,24 +70,29 @@ class Viewer:
         host: str = "127.0.0.1",
         port: int = 8080,
         render: RenderFunction | Renderers | None = None,
+        options: ViewerOptions = _DEFAULTS,
     ) -> None:
         """Start to serve on `host`:`port` (0: any free port).
 
         The first of `cameras` is where a browser begins; without any it sees the whole scene.
-        Raises PortInUse when the port is taken and InputError when the address is not valid.
+        `render` stands in for the renderer. Raises PortInUse when the port is taken and InputError
+        when the address is not valid.
         """
-        self._source = source
-        if render is None or isinstance(render, Renderers):
-            self._renderers = render or Renderers()
-        else:
-            self._renderers = Renderers(render)
-        self._stage = Stage(tuple(cameras), _bounds(source, cameras))
+        if not isinstance(render, Renderers):
+            render = Renderers(render) if render is not None else Renderers()
+        offer = _offer(source, cameras, options)
+        self._stage = Stage(source, options.beside, tuple(cameras), render, offer)
         self._sessions: dict[int, Session] = {}
-        self._server = _start_server(host, port)
+        self._server = _start_server(host, port, stock_page=options.stock_page)
         self.url = url_of(host, self._server.get_port())
         """What to open in a browser on this machine."""
         if not is_loopback(host):
-            log.warning("the viewer listens on %s: whoever reaches this port can look", host)
+            log.warning(
+                "the viewer listens on %s: whoever reaches %s:%d can look, and press its buttons",
+                host,
+                socket.gethostname(),
+                self._server.get_port(),
+            )
         self._arrange()
         self._server.on_client_connect(self._connected)
         self._server.on_client_disconnect(self._disconnected)
@@ -95,26 +125,23 @@ class Viewer:
 
     def _arrange(self) -> None:
         """What every browser shares: the look of the page, the up direction, the first view."""
-        server, cameras = self._server, [each.camera for each in self._stage.cameras]
+        server, offer = self._server, self._stage.offer
         # The share button would publish the scene through somebody else's server.
         server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
-        up = up_direction(cameras)
-        server.scene.set_up_direction(up)
-        bounds = self._stage.bounds
-        outlook = outlook_of(cameras[0], up, bounds) if cameras else overview_of(bounds, up)
+        server.scene.set_up_direction(offer.up)
         initial = server.initial_camera
-        initial.position = outlook.position
-        initial.look_at = outlook.look_at
-        initial.up = outlook.up
-        initial.fov = outlook.fov
-        initial.near = 0.001 * bounds.radius
-        initial.far = 1000 * bounds.radius
+        initial.position = offer.outlook.position
+        initial.look_at = offer.outlook.look_at
+        initial.up = offer.outlook.up
+        initial.fov = offer.outlook.fov
+        initial.near = 0.001 * offer.bounds.radius
+        initial.far = 1000 * offer.bounds.radius
 
     # Both run on the server's event loop, hence one after the other.
 
     async def _connected(self, client: viser.ClientHandle) -> None:
         running = {key: each for key, each in self._sessions.items() if each.running}
-        session = Session(client, self._source, self._stage, self._renderers)
+        session = Session(client, self._stage)
         self._sessions = {**running, client.client_id: session}
         session.start()
 
@@ -122,19 +149,36 @@ class Viewer:
         self._sessions[client.client_id].stop()
 
 
-def _bounds(source: SceneSource, cameras: Sequence[NamedCamera]) -> Bounds:
+def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions) -> Offer:
+    views = [each.camera for each in cameras]
     if source.current is not None:
-        return bounds_of_splats(source.current.splats)
-    return bounds_of_cameras([each.camera for each in cameras])
+        bounds = bounds_of_splats(source.current.splats)
+    else:
+        bounds = bounds_of_cameras(views)
+    beside: list[Beside] = ["nothing"]
+    if options.beside is not None:
+        beside.insert(0, "other")
+    if any(each.photo is not None for each in cameras):
+        beside.append("photo")
+    up = up_direction(views)
+    return Offer(
+        bounds=bounds,
+        up=up,
+        outlook=outlook_of(views[0], up, bounds) if views else overview_of(bounds, up),
+        cameras=len(cameras),
+        beside=beside,
+        actions=options.actions,
+        origin=options.origin,
+    )
 
 
-def _start_server(host: str, port: int) -> viser.ViserServer:
+def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServer:
     # viser goes on to another port without asking when one is taken, and hangs when none can
     # be had, hence the check beforehand and the comparison after.
     check_free(host, port)
     # A browser may leave at any moment, also between two messages to it.
     warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)
-    with _quiet_console():
+    with _quiet_console(), gated(None if stock_page else page_with_script()):
         server = viser.ViserServer(host=host, port=port, label="GaborSplat", verbose=False)
         if port not in (0, server.get_port()):
             server.stop()

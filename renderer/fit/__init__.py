@@ -1,6 +1,6 @@
 """Fitting splats to photographs: trainer, losses, density control, checkpoints, evaluation."""
 
-from .checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from .checkpoint import checkpoint_splats, checkpoints, load_checkpoint, save_checkpoint
 from .config import LearningRates, TrainConfig
 from .data import FitInput, View
 from .distill import to_gaussians
@@ -22,6 +22,7 @@ __all__ = [
     "Trainer",
     "View",
     "activate",
+    "checkpoint_splats",
     "checkpoints",
     "deactivate",
     "deferred_interrupt",

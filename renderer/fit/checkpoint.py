@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from ..types import Splats
+from .parameters import activate
 from .trainer import Trainer
 
 KEPT = 2
@@ -61,6 +63,18 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Path:
                 return each
         raise
     return newest
+
+
+def checkpoint_splats(path: Path) -> Splats:
+    """The splats in the checkpoint `path`, on the CPU: what `Trainer.splats` gave then.
+
+    Raises ValueError naming the file if it is missing or damaged.
+    """
+    state = _read(path)
+    try:
+        return activate(state["raw"])
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: holds no splats ({error!r})") from error
 
 
 def _load(path: Path, trainer: Trainer) -> None:

@@ -1,0 +1,64 @@
+"""Files on disk that are shown, and shown anew when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from scenes import InputError
+from viewer import Scene, SceneSource
+
+from .console import error_console
+
+INTERVAL = 1.0
+"""Seconds between two looks at the files."""
+
+PATIENCE = 5
+"""Looks after which files are read although they change from one to the next: a fast training
+replaces its own at least as often."""
+
+Version = Sequence[tuple[Path, int, int]] | None
+"""Time [ns] and size [bytes] of each file; None while there are none."""
+
+
+class Followed:
+    """The scene in some files, published in `source` anew whenever they have changed."""
+
+    def __init__(self, files: Callable[[], Sequence[Path]], load: Callable[[], Scene]) -> None:
+        """`files` says which they are at the moment, `load` reads them. Raises as `load`."""
+        self._files, self._load = files, load
+        self._last = self._taken = self._version()  # before the files are read
+        self._restless = 0  # looks since they stood still
+        scene = load()
+        self.source = SceneSource(scene.splats, scene.settings)
+
+    def look(self) -> None:
+        """To be called every `INTERVAL`: files that have changed, but not since the last look, are
+        read again. Where that fails the scene stays what it was, which is told once."""
+        version, before = self._version(), self._last
+        self._last = version
+        still = version == before
+        self._restless = 0 if still else self._restless + 1
+        if version == self._taken or not (still or self._restless >= PATIENCE):
+            return
+        self._restless = 0
+        try:
+            scene = self._load()
+        except Exception as error:
+            # Whatever is wrong with this version, such as its size, the next one may be right.
+            if still:
+                self._taken = version
+                known = isinstance(error, InputError | OSError)
+                said = str(error) if known else f"{type(error).__name__}: {error}"
+                told = " ".join(said.split())
+                error_console.print(f"note: showing what was there before: {told}")
+        else:
+            self._taken = version
+            self.source.publish(scene.splats, scene.settings)
+
+    def _version(self) -> Version:
+        try:
+            found = [(path, path.stat()) for path in self._files()]
+        except (InputError, OSError):
+            return None
+        return [(path, stat.st_mtime_ns, stat.st_size) for path, stat in found]

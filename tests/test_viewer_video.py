@@ -1,0 +1,133 @@
+"""Videos, with an ffmpeg and without."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from viewer.video import write_video
+
+SIZE = (64, 48)
+Picture = npt.NDArray[np.uint8]
+
+FFMPEG = """#!{python}
+import sys
+sys.path.insert(0, "")
+if "-encoders" in sys.argv:
+    print({encoders!r})
+    sys.exit()
+{act}
+"""
+WRITE = """
+with open(sys.argv[-1], "wb") as film:
+    film.write(repr(sys.argv[1:]).encode() + b"\\n" + sys.stdin.buffer.read())
+"""
+FAIL_AT_ONCE = """
+sys.stdin.close()
+sys.stderr.write("\\n  [libx264] no such luck\\nmore\\n")
+sys.exit(7)
+"""
+FAIL_AT_THE_END = """
+open(sys.argv[-1], "wb").write(sys.stdin.buffer.read())
+sys.exit("disk full")
+"""
+
+
+def frames(count: int = 6, size: tuple[int, int] = SIZE) -> Iterator[Picture]:
+    """A blue picture that turns green."""
+    for k in range(count):
+        yield np.full((size[1], size[0], 3), (200, 40 * k, 0), np.uint8)
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, act: str, encoders: str) -> None:
+    """Put an ffmpeg of our own on the path, and no other."""
+    program = folder / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(FFMPEG.format(python=sys.executable, encoders=encoders, act=act))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+
+def check_opencv_wrote(film: Path) -> None:
+    reader = cv2.VideoCapture(str(film))
+    seen = []
+    while True:
+        there, picture = reader.read()
+        if not there:
+            break
+        seen.append(picture)
+    assert reader.get(cv2.CAP_PROP_FPS) == 25
+    reader.release()
+    assert [picture.shape for picture in seen] == [(48, 64, 3)] * 6
+    for k, picture in enumerate(seen):
+        # What the codec loses of a plain colour.
+        np.testing.assert_allclose(picture[24, 32], (200, 40 * k, 0), atol=12)
+
+
+def test_without_an_ffmpeg_opencv_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    film = tmp_path / "new" / "film.mp4"
+    write_video(film, frames(), SIZE, 25)
+    check_opencv_wrote(film)
+    assert list(film.parent.iterdir()) == [film]
+
+
+def test_an_ffmpeg_without_h264_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, WRITE, encoders=" V....D mpeg4")
+    film = tmp_path / "film.mp4"
+    write_video(film, frames(), SIZE, 25)
+    check_opencv_wrote(film)
+
+
+def test_an_ffmpeg_gets_every_pixel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, WRITE, encoders=" V....D libx264")
+    film = tmp_path / "film.mp4"
+    # Views with other strides, as the renderer's channels turned around.
+    flipped = (picture[..., ::-1] for picture in frames())
+    write_video(film, flipped, SIZE, 25)
+    said, raw = film.read_bytes().split(b"\n", 1)
+    assert raw == b"".join(picture[..., ::-1].tobytes() for picture in frames())
+    for words in ("'-s', '64x48'", "'-r', '25'", "'libx264'", "'yuv420p'", "'+faststart'"):
+        assert words in said.decode()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [(FAIL_AT_ONCE, r"\[libx264\] no such luck$"), (FAIL_AT_THE_END, "disk full$")],
+)
+def test_a_failing_ffmpeg_is_told_in_one_line(
+    act: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, act, encoders=" V....D libx264")
+    film = tmp_path / "film.mp4"
+    film.write_text("the old one")
+    with pytest.raises(OSError, match=r"film\.mp4: ffmpeg cannot write it: .*" + reason):
+        write_video(film, frames(300), SIZE, 25)
+    assert film.read_text() == "the old one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bin", "film.mp4"]
+
+
+@pytest.mark.parametrize("with_ffmpeg", [False, True])
+def test_a_frame_that_fails_leaves_nothing(
+    with_ffmpeg: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, WRITE, encoders="libx264" if with_ffmpeg else "")
+
+    def failing() -> Iterator[Picture]:
+        yield from frames(2)
+        raise RuntimeError("no more light")
+
+    with pytest.raises(RuntimeError, match="no more light"):
+        write_video(tmp_path / "film.mp4", failing(), SIZE, 25)
+    with pytest.raises(ValueError, match=r"\(49, 64, 3\)"):
+        write_video(tmp_path / "film.mp4", frames(size=(64, 49)), SIZE, 25)
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]

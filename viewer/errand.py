@@ -1,0 +1,112 @@
+"""Long work for one browser, off the event loop and off the thread that makes its pictures."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import viser
+
+from scenes import InputError
+
+log = logging.getLogger(__name__)
+
+MAX_LINE = 400
+"""Characters of an error message that are shown."""
+
+SHORTLY = 1.0
+"""Seconds that `close` waits for work that was asked to stop."""
+
+
+class Stopped(Exception):
+    """Raised by work that was asked to stop; nobody is told."""
+
+
+class Errands:
+    """Runs one piece of work at a time for one browser, each on a thread of its own.
+
+    What goes wrong in it is told in that browser and in the log, and ends nothing else.
+    """
+
+    def __init__(self, client: viser.ClientHandle) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._label = ""
+        self._closed = False
+        self.stopping = threading.Event()
+        """Set when the work in hand should end; work looks at it, or calls `check`, often."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is running."""
+        thread = self._thread
+        return thread is not None and thread.is_alive()
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is nobody left to tell."""
+        return self._closed
+
+    def run(self, label: str, work: Callable[[], None]) -> bool:
+        """Start `work` and return at once; `label` says what it is, such as "Screenshot".
+
+        False if something is running already, which the browser is told, or after `close`.
+        """
+        with self._lock:
+            if self._closed:
+                return False
+            free = not self.busy
+            if free:
+                self.stopping.clear()
+                self._label = label
+                name = f"viewer-client-{self._client.client_id}-errand"
+                self._thread = threading.Thread(
+                    target=self._do, args=(label, work), name=name, daemon=True
+                )
+                self._thread.start()
+        if not free:
+            self._client.add_notification(
+                f"{label}: not now", f"{self._label} is still running.", auto_close_seconds=5
+            )
+        return free
+
+    def check(self) -> None:
+        """Raise Stopped if the work in hand should end."""
+        if self.stopping.is_set():
+            raise Stopped
+
+    def stop(self) -> None:
+        """Ask the work in hand, if any, to end; returns at once."""
+        self.stopping.set()
+
+    def close(self, timeout: float = SHORTLY) -> None:
+        """Stop for good, and wait for the work in hand at most `timeout` seconds.
+
+        More than once is fine, and so is the work's own thread. On the event loop give a
+        `timeout` of 0: waiting there would halt every browser.
+        """
+        with self._lock:
+            self._closed = True
+            self.stopping.set()
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _do(self, label: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Stopped:
+            pass
+        except Exception as error:
+            log.exception("%s failed for a browser", label)
+            if not self._closed:
+                self._client.add_notification(f"{label} failed", one_line(error), color="red")
+
+
+def one_line(error: Exception) -> str:
+    """What a person is told of `error`: the text of an InputError, of others the type as well."""
+    text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_LINE else line[:MAX_LINE] + " …"

@@ -1,0 +1,244 @@
+// Runs in viser's page. Shows the server's pictures without a detour through <img> elements, tells
+// the server which it has shown, and sends the camera once per animation frame.
+//
+// It hangs on what viser's page exposes for its own tests (window.__viserMutable). If that is not
+// as expected, it touches nothing, and the page works as viser made it.
+//
+// A picture of ours begins with a JPEG comment, "gaborsplat:LINK:NUMBER:": LINK is the identifier of
+// an invisible panel element, and setting its value is how a page answers.
+(() => {
+  "use strict";
+
+  const MOST_DECODING = 2;
+  const MOST_WAITING = 2; // decoded pictures, beyond the one on screen
+  const POLL = 20; // [ms]
+  const HALF_TURN_AROUND_X = [1, 0, 0, 0]; // x y z w: three.js cameras look along -z, ours along z
+  const stats = { fitted: false, shown: 0, dropped: 0, last: 0, outOfOrder: 0 };
+  window.__gaborsplat = stats;
+
+  let mutable = null; // viser's state
+  let link = null; // of this connection
+  let arrived = []; // pictures not yet being decoded
+  let decoding = 0;
+  let waiting = []; // decoded pictures, in order
+  let lastNumber = 0; // of the newest picture shown or given up
+  let onScreen = null;
+  let textures = null;
+  let lastPose = "";
+
+  const fits = (m) =>
+    m && Array.isArray(m.messageQueue) && typeof m.sendMessage === "function" &&
+    m.backgroundMaterial?.uniforms?.colorMap && m.backgroundMaterial.uniforms.depthMap &&
+    m.backgroundMaterial.uniforms.hasDepth && m.scene?.isScene && m.camera?.isPerspectiveCamera &&
+    m.cameraControl?.getTarget && m.canvas && typeof m.requestRender === "function" &&
+    m.nodePoseData && window.__viserSceneTree?.getState()?.[""]?.wxyz &&
+    typeof createImageBitmap === "function";
+
+  // ---- pictures ----
+
+  // The link and number of one of our pictures; null for any other.
+  function readMark(bytes) {
+    if (!bytes || bytes.length < 8 || bytes[2] !== 0xff || bytes[3] !== 0xfe) return null;
+    const length = bytes[4] * 256 + bytes[5] - 2;
+    const words = new TextDecoder().decode(bytes.subarray(6, 6 + length)).split(":");
+    return words[0] === "gaborsplat" ? { link: words[1], number: Number(words[2]) } : null;
+  }
+
+  // Whether a message from the server is taken care of here.
+  function take(message) {
+    if (message.type !== "BackgroundImageMessage") return false;
+    const mark = readMark(message.rgb_data);
+    if (mark === null) return false;
+    if (mark.link !== link) begin(mark.link);
+    const picture = { ...mark, message, arrivedAt: performance.now() };
+    if (!takeOverTexture()) {
+      showByViser(picture);
+      return false;
+    }
+    arrived.push(picture);
+    decodeNext();
+    return true;
+  }
+
+  function begin(newLink) {
+    link = newLink;
+    for (const picture of waiting) close(picture);
+    arrived = [];
+    waiting = [];
+    stats.last = lastNumber = 0;
+    lastPose = "";
+  }
+
+  // viser's page makes the first texture; ours are of the same class and settings.
+  function takeOverTexture() {
+    const uniforms = mutable.backgroundMaterial.uniforms;
+    const theirs = uniforms.colorMap.value;
+    if (textures !== null) return true;
+    if (!theirs?.isTexture) return false;
+    const make = (filter) => {
+      const texture = new theirs.constructor();
+      texture.colorSpace = theirs.colorSpace;
+      texture.generateMipmaps = false;
+      texture.minFilter = texture.magFilter = filter;
+      texture.flipY = false; // done while decoding
+      return texture;
+    };
+    const LINEAR = 1006, NEAREST = 1003; // three.js; packed depths must not be blended
+    textures = { colorMap: make(LINEAR), depthMap: make(NEAREST) };
+    return true;
+  }
+
+  function showByViser(picture) {
+    const wait = () => {
+      if (picture.link !== link || picture.number < lastNumber) return;
+      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) shown(picture);
+      else setTimeout(wait, POLL);
+    };
+    wait();
+  }
+
+  const decode = (bytes, type) =>
+    createImageBitmap(new Blob([bytes], { type }), {
+      imageOrientation: "flipY", premultiplyAlpha: "none", colorSpaceConversion: "none",
+    });
+
+  // Off the main thread, and the newest picture first: those before it are out of date.
+  function decodeNext() {
+    if (decoding >= MOST_DECODING || arrived.length === 0) return;
+    const picture = arrived.pop();
+    stats.dropped += arrived.length;
+    arrived = [];
+    decoding += 1;
+    const { rgb_data, depth_data } = picture.message;
+    const began = performance.now();
+    Promise.all([decode(rgb_data, "image/jpeg"), depth_data && decode(depth_data, "image/png")])
+      .then(([color, depth]) => decoded({ ...picture, color, depth }, performance.now() - began))
+      .catch((error) => {
+        console.warn("gaborsplat: a picture could not be decoded:", error);
+        if (picture.link === link) shown(picture); // or the server would wait for it
+      })
+      .finally(() => {
+        decoding -= 1;
+        decodeNext();
+      });
+  }
+
+  function decoded(picture, took) {
+    picture.decodeTime = took;
+    if (picture.link !== link || picture.number <= lastNumber) {
+      stats.dropped += 1;
+      return close(picture);
+    }
+    waiting.push(picture);
+    waiting.sort((a, b) => a.number - b.number);
+    while (waiting.length > MOST_WAITING) {
+      stats.dropped += 1;
+      close(waiting.shift());
+    }
+    mutable.requestRender();
+  }
+
+  function close(picture) {
+    picture.color?.close();
+    picture.depth?.close();
+  }
+
+  // Puts the next picture into the frame that is about to be drawn.
+  function present() {
+    const picture = waiting.shift();
+    if (picture === undefined) return;
+    const uniforms = mutable.backgroundMaterial.uniforms;
+    put(uniforms.colorMap, textures.colorMap, picture.color);
+    if (picture.depth) put(uniforms.depthMap, textures.depthMap, picture.depth);
+    uniforms.hasDepth.value = Boolean(picture.depth);
+    uniforms.enabled.value = true;
+    if (onScreen !== null) close(onScreen);
+    onScreen = picture;
+    if (picture.number < stats.last) stats.outOfOrder += 1;
+    stats.shown += 1;
+    shown(picture);
+  }
+
+  function put(uniform, texture, image) {
+    const before = texture.image;
+    if (before && (before.width !== image.width || before.height !== image.height))
+      texture.dispose(); // storage on the GPU has a fixed size
+    texture.image = image;
+    texture.needsUpdate = true;
+    if (uniform.value !== texture) {
+      uniform.value?.dispose?.();
+      uniform.value = texture;
+    }
+  }
+
+  function shown(picture) {
+    stats.last = lastNumber = picture.number;
+    const seconds = (performance.now() - picture.arrivedAt) / 1000;
+    const value = [picture.number, seconds, (picture.decodeTime ?? 0) / 1000];
+    mutable.sendMessage({ type: "GuiUpdateMessage", uuid: link, updates: { value } });
+  }
+
+  // ---- camera ----
+
+  const rounded = (numbers) => numbers.map((x) => x.toPrecision(7)).join();
+
+  function cameraMessage() {
+    const { camera, canvas } = mutable;
+    const Vector = camera.position.constructor, Quaternion = camera.quaternion.constructor;
+    const root = window.__viserSceneTree.getState()[""];
+    const [w, x, y, z] = root.wxyz;
+    const toWorld = new Quaternion(x, y, z, w).invert();
+    const origin = mutable.nodePoseData[""]?.position ?? root.position ?? [0, 0, 0];
+    const point = (p) => p.sub(new Vector(...origin)).applyQuaternion(toWorld).toArray();
+    const rotation = toWorld.clone().multiply(camera.quaternion)
+      .multiply(new Quaternion(...HALF_TURN_AROUND_X));
+    return {
+      type: "ViewerCameraMessage",
+      wxyz: [rotation.w, rotation.x, rotation.y, rotation.z],
+      position: point(camera.position.clone()),
+      image_height: canvas.height,
+      image_width: canvas.width,
+      fov: (camera.fov * Math.PI) / 180,
+      near: camera.near,
+      far: camera.far,
+      look_at: point(mutable.cameraControl.getTarget(new Vector())),
+      up_direction: camera.up.clone().applyQuaternion(toWorld).toArray(),
+    };
+  }
+
+  const poseOf = (m) =>
+    rounded([...m.wxyz, ...m.position, m.fov, m.image_width, m.image_height, ...m.look_at]);
+
+  function sendPose() {
+    if (link === null) return;
+    const message = cameraMessage();
+    const pose = poseOf(message);
+    if (pose === lastPose) return;
+    lastPose = pose;
+    mutable.sendMessage(message);
+  }
+
+  // ---- hooks ----
+
+  function hook(m) {
+    mutable = m;
+    const push = m.messageQueue.push;
+    m.messageQueue.push = function (...messages) {
+      return push.apply(this, messages.filter((message) => !take(message)));
+    };
+    // Just before a frame is drawn the camera is where it will be seen from.
+    m.scene.onBeforeRender = (_renderer, _scene, camera, target) => {
+      if (camera !== m.camera || target !== null) return;
+      sendPose();
+      present();
+    };
+    stats.fitted = true;
+  }
+
+  function watch() {
+    const m = window.__viserMutable;
+    if (m !== mutable && fits(m)) hook(m);
+    setTimeout(watch, mutable === null ? POLL : 1000);
+  }
+  watch();
+})();

@@ -1,0 +1,87 @@
+"""Saving what one browser sees as a picture of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+import viser
+
+from .camera import pose_of
+from .errand import SHORTLY, Errands
+from .paint import Picture
+from .settings import Pose
+
+MAX_SIDE = 8192
+DEFAULT_SIZE = (1920, 1080)
+"""Width and height [px] until the page has a canvas."""
+
+
+class Screenshot:
+    """Adds its controls where the caller is building the panel of `client`.
+
+    `draw` gives the picture of a size (width, height) at a pose, on any thread. The size that is
+    offered is that of the page's canvas, until a person chooses another.
+    """
+
+    def __init__(
+        self,
+        client: viser.ClientHandle,
+        draw: Callable[[Pose, tuple[int, int]], Picture],
+    ) -> None:
+        self._client, self._draw = client, draw
+        self._errands = Errands(client)
+        self._saved = 0
+        self._offered = _canvas(client.camera) or DEFAULT_SIZE
+        width, height = self._offered
+        gui = client.gui
+        self._width = gui.add_number("Screenshot width", width, min=1, max=MAX_SIDE, step=1)
+        self._height = gui.add_number("Screenshot height", height, min=1, max=MAX_SIDE, step=1)
+        self._button = gui.add_button("Save screenshot", hint="As PNG, from where you look now")
+        self._button.on_click(self._clicked)
+        client.camera.on_update(self._camera_moved)
+
+    def close(self, timeout: float = SHORTLY) -> None:
+        """End, waiting at most `timeout` seconds for a picture in hand; more than once is fine.
+
+        On the event loop give a `timeout` of 0.
+        """
+        self._errands.close(timeout)
+
+    # The event loop runs these, so they return at once. A page may send anything.
+
+    async def _camera_moved(self, camera: viser.CameraHandle) -> None:
+        canvas = _canvas(camera)
+        if canvas not in (None, self._offered) and self._size() == self._offered:
+            self._offered = canvas
+            self._width.value, self._height.value = canvas
+
+    async def _clicked(self, _: Any) -> None:
+        pose, size = pose_of(self._client.camera), self._size()
+        if pose is not None:
+            self._errands.run("Save screenshot", lambda: self._save(pose, size))
+
+    def _size(self) -> tuple[int, int]:
+        return _allowed(self._width.value), _allowed(self._height.value)
+
+    def _save(self, pose: Pose, size: tuple[int, int]) -> None:
+        picture = self._draw(pose, size)
+        self._errands.check()
+        done, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+        if not done:
+            raise OSError("OpenCV cannot write this PNG")
+        self._saved += 1
+        name = f"gaborsplat-{self._saved}.png"
+        self._client.send_file_download(name, png.tobytes(), save_immediately=True)
+
+
+def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
+    """The size of the page's canvas, cut to what is allowed; None while it has none."""
+    pose = pose_of(camera)
+    return pose and (_allowed(pose.canvas[0]), _allowed(pose.canvas[1]))
+
+
+def _allowed(side: int) -> int:
+    return min(max(int(side), 1), MAX_SIDE)
