@@ -38,10 +38,9 @@ def paint(picture: Tensor, number: int, azimuth: float) -> None:
         return
     step = round(azimuth / (2 * math.pi) * NUMBERS) % NUMBERS
     code = (SYNC << 32) | (number % NUMBERS << 16) | step
-    bits = [255 * (code >> shift & 1) for shift in reversed(range(ROWS * COLUMNS))]
-    blocks = torch.tensor(bits, dtype=picture.dtype, device=picture.device).view(ROWS, COLUMNS)
-    mark = blocks.repeat_interleave(BLOCK, 0).repeat_interleave(BLOCK, 1)
-    picture[:height, :width] = mark[..., None]
+    bits = np.unpackbits(np.frombuffer(code.to_bytes(ROWS * COLUMNS // 8, "big"), np.uint8))
+    mark = np.kron(255 * bits.reshape(ROWS, COLUMNS), np.ones((BLOCK, BLOCK), np.uint8))
+    picture[:height, :width] = torch.from_numpy(mark).to(picture.device)[..., None]
 
 
 def azimuths(forward: Any, up: Any) -> Array:

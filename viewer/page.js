@@ -10,8 +10,10 @@
   "use strict";
 
   const MOST_DECODING = 2;
-  const MOST_WAITING = 2; // decoded pictures, beyond the one on screen
+  const MOST_ARRIVED = 3; // pictures that wait to be decoded
+  const MOST_WAITING = 3; // decoded pictures, beyond the one on screen
   const POLL = 20; // [ms]
+  const LONGEST_SKIP = 200; // [ms] without drawing; there may be other things to see
   const HALF_TURN_AROUND_X = [1, 0, 0, 0]; // x y z w: three.js cameras look along -z, ours along z
   const stats = { fitted: false, shown: 0, dropped: 0, last: 0, outOfOrder: 0 };
   window.__gaborsplat = stats;
@@ -102,12 +104,15 @@
       imageOrientation: "flipY", premultiplyAlpha: "none", colorSpaceConversion: "none",
     });
 
-  // Off the main thread, and the newest picture first: those before it are out of date.
+  // Off the main thread. The server sends few pictures ahead, so one that waits is still worth
+  // showing; where they pile up nevertheless, the oldest are out of date.
   function decodeNext() {
+    while (arrived.length > MOST_ARRIVED) {
+      stats.dropped += 1;
+      arrived.shift();
+    }
     if (decoding >= MOST_DECODING || arrived.length === 0) return;
-    const picture = arrived.pop();
-    stats.dropped += arrived.length;
-    arrived = [];
+    const picture = arrived.shift();
     decoding += 1;
     const { rgb_data, depth_data } = picture.message;
     const began = performance.now();
@@ -115,6 +120,7 @@
       .then(([color, depth]) => decoded({ ...picture, color, depth }, performance.now() - began))
       .catch((error) => {
         console.warn("gaborsplat: a picture could not be decoded:", error);
+        stats.dropped += 1;
         if (picture.link === link) shown(picture); // or the server would wait for it
       })
       .finally(() => {
@@ -143,10 +149,10 @@
     picture.depth?.close();
   }
 
-  // Puts the next picture into the frame that is about to be drawn.
+  // Puts the next picture into the frame that is about to be drawn; whether there was one.
   function present() {
     const picture = waiting.shift();
-    if (picture === undefined) return;
+    if (picture === undefined) return false;
     const uniforms = mutable.backgroundMaterial.uniforms;
     put(uniforms.colorMap, textures.colorMap, picture.color);
     if (picture.depth) put(uniforms.depthMap, textures.depthMap, picture.depth);
@@ -157,6 +163,7 @@
     if (picture.number < stats.last) stats.outOfOrder += 1;
     stats.shown += 1;
     shown(picture);
+    return true;
   }
 
   function put(uniform, texture, image) {
@@ -211,28 +218,82 @@
 
   function sendPose() {
     if (link === null) return;
-    const message = cameraMessage();
+    mutable.sendMessage(cameraMessage()); // if it is news
+  }
+
+  function isNews(message) {
     const pose = poseOf(message);
-    if (pose === lastPose) return;
+    if (pose === lastPose) return false;
     lastPose = pose;
-    mutable.sendMessage(message);
+    return true;
   }
 
   // ---- hooks ----
 
   function hook(m) {
     mutable = m;
+    textures = null;
+    hookSending(m);
     const push = m.messageQueue.push;
     m.messageQueue.push = function (...messages) {
       return push.apply(this, messages.filter((message) => !take(message)));
     };
-    // Just before a frame is drawn the camera is where it will be seen from.
-    m.scene.onBeforeRender = (_renderer, _scene, camera, target) => {
-      if (camera !== m.camera || target !== null) return;
-      sendPose();
-      present();
+    m.scene.onBeforeRender = (renderer) => {
+      m.scene.onBeforeRender = () => {};
+      hookDrawing(renderer);
     };
     stats.fitted = true;
+  }
+
+  // Just before a frame is drawn the camera is where it will be seen from. A frame that would be
+  // like the last one is not drawn: without a GPU that takes as long as drawing the splats.
+  function hookDrawing(renderer) {
+    const draw = renderer.render;
+    let drawnAt = 0;
+    let size = "";
+    renderer.render = function (scene, camera) {
+      if (scene !== mutable.scene || camera !== mutable.camera || renderer.getRenderTarget())
+        return draw.call(this, scene, camera);
+      sendPose();
+      const isNew = present();
+      const { width, height } = mutable.canvas;
+      const onlyPictures = onScreen !== null && onScreen.depth === null;
+      const recent = performance.now() - drawnAt < LONGEST_SKIP && size === `${width}x${height}`;
+      if (!isNew && onlyPictures && recent) return;
+      drawnAt = performance.now();
+      size = `${width}x${height}`;
+      draw.call(this, scene, camera);
+    };
+  }
+
+  // viser's page sends the camera, too, at its own rate: what is no news by then is left out. It
+  // assigns its way of sending anew whenever it connects.
+  function hookSending(m) {
+    let send = m.sendMessage;
+    const sendNews = (message) => {
+      const repeats = message.type === "ViewerCameraMessage" && link !== null && !isNews(message);
+      if (!repeats) send(message);
+    };
+    Object.defineProperty(m, "sendMessage", {
+      configurable: true,
+      enumerable: true,
+      get: () => sendNews,
+      set: (value) => { send = value; },
+    });
+  }
+
+  // Without a GPU a smooth edge costs as much as all the rest, and pictures have none.
+  function drawWithoutSmoothing() {
+    const make = HTMLCanvasElement.prototype.getContext;
+    const probe = make.call(document.createElement("canvas"), "webgl2");
+    const info = probe?.getExtension("WEBGL_debug_renderer_info");
+    const name = info ? probe.getParameter(info.UNMASKED_RENDERER_WEBGL) : "";
+    probe?.getExtension("WEBGL_lose_context")?.loseContext();
+    if (!/swiftshader|llvmpipe|software|basic render/i.test(name)) return;
+    HTMLCanvasElement.prototype.getContext = function (kind, options) {
+      const plain = /^webgl/.test(kind) ? { ...options, antialias: false } : options;
+      return make.call(this, kind, plain);
+    };
   }
 
   function watch() {
@@ -240,5 +301,6 @@
     if (m !== mutable && fits(m)) hook(m);
     setTimeout(watch, mutable === null ? POLL : 1000);
   }
+  drawWithoutSmoothing();
   watch();
 })();

@@ -16,10 +16,11 @@
 
 GABORSPLAT_BEGIN
 
-/// Consecutive parts of `count` things, for threads to take. How many depends on `count` alone.
+/// Consecutive parts of `count` things, for threads to take, of at least 2^shift each. How many
+/// depends on these alone.
 class Parts {
   public:
-    explicit Parts(std::int64_t count) : count_(count) {
+    Parts(std::int64_t count, int shift) : count_(count), shift_(shift) {
         while (count > (std::int64_t(32) << shift_)) ++shift_;
     }
 
@@ -44,8 +45,14 @@ class Parts {
     std::int64_t size() const { return std::int64_t(1) << shift_; }
 
     std::int64_t count_;
-    int shift_ = 12;
+    int shift_;
 };
+
+/// A splat's tiles take long enough to find that small parts are worth a thread's waking.
+inline Parts parts_of_splats(std::int64_t count) { return {count, 12}; }
+
+/// Sorting does little with an entry and waits for all threads many times.
+inline Parts parts_of_entries(std::int64_t count) { return {count, 15}; }
 
 /// Where each part of a stable counting sort puts its first entry of every key: counts[part][key]
 /// become places from `next` on. Returns the place after the last.
@@ -100,7 +107,7 @@ void sort_by_depth(BinWorkspace<S>& work) {
     auto [low, high] = std::minmax_element(entries.begin(), entries.end(),
                                            [](auto& a, auto& b) { return a.key < b.key; });
     auto least = low->key, range = static_cast<decltype(low->key)>(high->key - low->key);
-    Parts parts(entries.size());
+    Parts parts = parts_of_entries(entries.size());
     at_least(work.counts, parts.count());
     sorted.resize(entries.size());
     for (unsigned shift = 0; shift < 8 * sizeof(range) && range >> shift != 0; shift += kDigit) {
@@ -146,7 +153,7 @@ class Binner {
     void add_camera(std::int64_t camera, BinWorkspace<S>& work, Bins& bins) const {
         find_spans(camera, work, bins);
         sort_by_depth(work);
-        Parts parts(work.entries.size());
+        Parts parts = parts_of_entries(work.entries.size());
         std::int64_t tiles = std::int64_t(across_) * down_;
         at_least(work.counts, parts.count());
         parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
@@ -181,7 +188,7 @@ class Binner {
     /// Lists the spans of every visible splat, the splats that have any, and how many tiles are in
     /// them. Counting and emitting read the same spans, so they cannot disagree.
     void find_spans(std::int64_t camera, BinWorkspace<S>& work, Bins& bins) const {
-        Parts parts(p_.splats);
+        Parts parts = parts_of_splats(p_.splats);
         at_least(work.spans, parts.count());
         at_least(work.found, parts.count());
         parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
@@ -214,7 +221,7 @@ class Binner {
     void for_spans(std::int64_t camera, const BinWorkspace<S>& work, std::int64_t begin,
                    std::int64_t end, const Visit& visit) const {
         constexpr std::int64_t kAhead = 16;
-        Parts splats(p_.splats);
+        Parts splats = parts_of_splats(p_.splats);
         auto first = [&](std::int64_t i) {
             const DepthEntry<S>& entry = work.entries[i];
             return work.spans[splats.of(entry.splat - camera * p_.splats)].data() + entry.span;
