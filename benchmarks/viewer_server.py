@@ -74,8 +74,9 @@ class Scene:
     """The splats of a run, where they are looked at from, and what draws them."""
 
     def __init__(self, run: Path) -> None:
-        splats, self.settings = load_scene(run)
-        self.splats = splats.to(pick_device("auto"))
+        scene = load_scene(run)
+        self.settings = scene.settings
+        self.splats = scene.splats.to(pick_device("auto"))
         self.outlook = overview_of(bounds_of_splats(self.splats), DEFAULT_UP)
         self.marked = Marked(self.outlook.up)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,8 @@ from scenes import InputError
 from viewer.camera import bounds_of_splats
 from viewer.draw import Artist, Renderers, Scene
 from viewer.paint import Picture
+from viewer.path import DEFAULT_FPS, MAX_FPS
+from viewer.path_file import Film
 from viewer.settings import Mode, ViewSettings
 from viewer.video import write_video
 
@@ -43,9 +45,10 @@ class Render:
     "camera_to_world" (4x4 by rows, y up, looking along -z) in the capture's frame, and a "fov"
     (vertical, in degrees) for every picture."""
     size: str | None = None
-    """Size of the pictures, WxH; by default that of the training photos, else 960x540."""
-    fps: int = 30
-    """Pictures per second of the video."""
+    """Size of the pictures, WxH; by default what the JSON file says, else that of the training
+    photos, else 960x540."""
+    fps: int | None = None
+    """Pictures per second of the video; by default what the JSON file says, else 30."""
     seconds: float = 6.0
     """Length of the orbit, or of the way past the cameras."""
     show: Mode = "rgb"
@@ -59,8 +62,8 @@ class Render:
     """What renders."""
 
     def __post_init__(self) -> None:
-        if not 1 <= self.fps <= 240:
-            raise ValueError(f"--fps must be between 1 and 240, not {self.fps}")
+        if self.fps is not None and not 1 <= self.fps <= MAX_FPS:
+            raise ValueError(f"--fps must be between 1 and {MAX_FPS}, not {self.fps}")
         if not 0 < self.seconds <= 3600:
             raise ValueError(f"--seconds must be between 0 and 3600, not {self.seconds}")
 
@@ -69,16 +72,23 @@ class Render:
         video = self.output.suffix.lower() == ".mp4"
         if self.output.suffix and not video:
             raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
-        splats, settings = load_scene(self.path)
+        loaded = load_scene(self.path)
         trained_on = [view.camera for view in all_views(self.path)]
-        size = self._size(trained_on, even=video)
-        cameras = self._cameras(trained_on, splats, size)
+        film = self._film()
+        size = self._size(film, trained_on, even=video)
+        fps = self.fps or (film and film.fps) or DEFAULT_FPS
+        if film is not None:
+            cameras = camera_path.along(film, size)
+        else:
+            cameras = self._cameras(
+                trained_on, loaded.splats, size, max(round(fps * self.seconds), 1)
+            )
         device = pick_device(self.device)
-        scene = Scene(splats.to(device), settings)
+        scene = replace(loaded, splats=loaded.splats.to(device))
         frames = self._pictures(scene, load_beside(self.beside, self.path, device), cameras)
         shown = track(frames, "render", len(cameras), console=error_console, transient=True)
         if video:
-            write_video(self.output, shown, size, self.fps)
+            write_video(self.output, shown, size, fps)
         else:
             _write_pictures(self.output, shown)
         console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}")
@@ -99,26 +109,32 @@ class Render:
             picture = artist.draw(scene, camera, settings, other=beside).picture
             yield np.ascontiguousarray(picture[..., ::-1])
 
-    def _size(self, cameras: list[Camera], *, even: bool) -> tuple[int, int]:
+    def _film(self) -> Film | None:
+        """What the camera path's file holds; None where the way needs no file."""
+        if self.along in ("orbit", "cameras"):
+            return None
+        return camera_path.from_file(Path(self.along), origin_of(self.path))
+
+    def _size(self, film: Film | None, trained_on: list[Camera], *, even: bool) -> tuple[int, int]:
         if self.size is None:
-            width, height = cameras[0].size if cameras else DEFAULT_SIZE
+            usual = trained_on[0].size if trained_on else DEFAULT_SIZE
+            width, height = (film and film.size) or usual
         else:
             match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
-            if match is None or min(int(side) for side in match.groups()) < 1 + even:
+            if match is None:
                 raise InputError(f"--size: must be WxH, such as 1280x720, not {self.size}")
             width, height = int(match[1]), int(match[2])
+        if min(width, height) < 1 + even:
+            raise InputError(f"--size: a side must be at least {1 + even}, not {width}x{height}")
         # Video codecs halve the resolution of colour.
         return (width - width % 2, height - height % 2) if even else (width, height)
 
     def _cameras(
-        self, trained_on: list[Camera], splats: Splats, size: tuple[int, int]
+        self, trained_on: list[Camera], splats: Splats, size: tuple[int, int], frames: int
     ) -> list[Camera]:
-        frames = max(round(self.fps * self.seconds), 1)
-        if self.along == "orbit":
-            return camera_path.orbit(trained_on, bounds_of_splats(splats), frames, size)
         if self.along == "cameras":
             return camera_path.past(trained_on, frames, size)
-        return camera_path.from_file(Path(self.along), size, origin_of(self.path))
+        return camera_path.orbit(trained_on, bounds_of_splats(splats), frames, size)
 
 
 def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:

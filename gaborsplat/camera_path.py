@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from viser import transforms
 
 from renderer.types import Camera
 from scenes import InputError
 from viewer.camera import (
     Bounds,
+    Vector,
     camera_at,
     camera_to_world,
     outlook_of,
@@ -22,18 +21,8 @@ from viewer.camera import (
     up_direction,
     vertical_fov,
 )
-from viewer.path_file import poses_from_json
-
-Vector = npt.NDArray[np.float64]
-Pose = npt.NDArray[np.float64]
-"""[4, 4] camera to world."""
-
-
-def camera(pose: Pose, fov: float, size: tuple[int, int]) -> Camera:
-    """The camera at `pose` with a vertical field of view [radians]."""
-    focal = 0.5 * size[1] / math.tan(0.5 * fov)
-    intrinsics = torch.tensor([[focal, 0, size[0] / 2], [0, focal, size[1] / 2], [0, 0, 1]])
-    return Camera(torch.from_numpy(np.linalg.inv(pose)).float(), intrinsics.float(), size)
+from viewer.path_file import Film, Origin, film_from_json
+from viewer.settings import Pose
 
 
 def orbit(
@@ -49,7 +38,7 @@ def orbit(
     for k in range(frames):
         turn = transforms.SO3.exp(axis * (2 * math.pi * k / frames))
         position = start.look_at + turn.apply(spoke)
-        views.append(camera(_looking(position, start.look_at, axis), start.fov, size))
+        views.append(_camera(_looking(position, start.look_at, axis), position, start.fov, size))
     return views
 
 
@@ -70,19 +59,15 @@ def past(cameras: Sequence[Camera], frames: int, size: tuple[int, int]) -> list[
         start = transforms.SO3.from_matrix(keys[first][0])
         end = transforms.SO3.from_matrix(keys[second][0])
         turned = start @ transforms.SO3.exp(t * (start.inverse() @ end).log())
-        pose = np.eye(4)
-        pose[:3, :3] = turned.as_matrix()
-        pose[:3, 3] = (1 - t) * keys[first][1] + t * keys[second][1]
-        views.append(camera(pose, (1 - t) * fovs[first] + t * fovs[second], size))
+        position = (1 - t) * keys[first][1] + t * keys[second][1]
+        views.append(_camera(turned, position, (1 - t) * fovs[first] + t * fovs[second], size))
     return views
 
 
-def from_file(
-    path: Path, size: tuple[int, int], origin: tuple[float, float, float]
-) -> list[Camera]:
-    """Every picture of a camera path's file, which viewer/path_file.py describes.
+def from_file(path: Path, origin: Origin) -> Film:
+    """What a camera path's file holds; viewer/path_file.py describes it.
 
-    Poses are in the frame of the capture, of which `origin` has been subtracted from the splats.
+    Poses in it are in the frame of the capture, from which `origin` was subtracted for the splats.
 
     Raises:
         InputError: there is no such file, or it is not of this form.
@@ -90,19 +75,28 @@ def from_file(
     if not path.is_file():
         raise InputError(f"--path {path}: no such file; known are orbit, cameras and FILE.json")
     try:
-        poses = poses_from_json(path.read_bytes(), origin, canvas=size)
+        return film_from_json(path.read_bytes(), origin)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return [camera_at(pose, size) for pose in poses]
 
 
-def _looking(position: Vector, target: Vector, up: Vector) -> Pose:
+def along(film: Film, size: tuple[int, int]) -> list[Camera]:
+    """The camera of every picture of a file, for pictures of `size`."""
+    return [camera_at(pose, size) for pose in film.poses(size)]
+
+
+def _camera(turn: transforms.SO3, position: Vector, fov: float, size: tuple[int, int]) -> Camera:
+    w, i, j, k = turn.wxyz.tolist()
+    x, y, z = position.tolist()
+    return camera_at(Pose((w, i, j, k), (x, y, z), fov, size), size)
+
+
+def _looking(position: Vector, target: Vector, up: Vector) -> transforms.SO3:
+    """Turns the axes of a camera at `position` that looks at `target` into those of the world."""
     forward = (target - position) / np.linalg.norm(target - position)
     right = np.cross(forward, up)
     if np.linalg.norm(right) < 1e-3:  # straight down or up: any side will do
         right = np.cross(forward, np.roll(up, 1))
     right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    pose[:3, 3] = position
-    return pose
+    axes = np.stack([right, np.cross(forward, right), forward], axis=1)
+    return transforms.SO3.from_matrix(axes)

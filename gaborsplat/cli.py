@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from scenes import InputError
+from scenes import InputError, one_line
 
 from .animation import Render
 from .console import error_console
@@ -60,11 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:
-        known = isinstance(error, InputError | OSError)
-        line = str(error) if known else f"{type(error).__name__}: {error}"
-        if not (known or show_traceback):
+        line = one_line(error)
+        if not (isinstance(error, InputError | OSError) or show_traceback):
             line += " (--traceback shows where)"
-        error_console.print(f"gaborsplat: {' '.join(line.split())}")
+        error_console.print(f"gaborsplat: {line}")
         if show_traceback:
             traceback.print_exc()
         return BAD_INPUT if isinstance(error, InputError) else FAILED
@@ -93,12 +92,12 @@ def _parse_strictly(kind: Any, words: Sequence[str], **options: Any) -> Any:
     except SystemExit as end:
         if end.code == 0:
             raise
-        raise InputError(_one_line(complaint.getvalue())) from None
+        raise InputError(_unboxed(complaint.getvalue())) from None
     except ValueError as error:  # a rule of a settings dataclass
         raise InputError(str(error)) from error
 
 
-def _one_line(box: str) -> str:
+def _unboxed(box: str) -> str:
     """tyro's boxed complaint without the box, its title and its advice on help."""
     lines = [line.strip("│╭╮╰╯|+ ") for line in box.splitlines()[1:]]
     groups = itertools.groupby(lines, key=lambda line: not line.strip("─-"))

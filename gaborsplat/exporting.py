@@ -63,7 +63,8 @@ class Export:
         check_writable(self.output)  # before all that takes time
         if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
             raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
-        splats, settings = load_scene(self.path)
+        scene = load_scene(self.path)
+        splats, settings = scene.splats, scene.settings
         written = self._baked(splats, settings) if self.bake else splats
         origin = origin_of(self.path)
         save_splats(

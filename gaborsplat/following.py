@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scenes import InputError
+from scenes import InputError, one_line
 from viewer import Scene, SceneSource
 
 from .console import error_console
@@ -17,8 +17,9 @@ PATIENCE = 5
 """Looks after which files are read although they change from one to the next: a fast training
 replaces its own at least as often."""
 
-Version = Sequence[tuple[Path, int, int]] | None
-"""Time [ns] and size [bytes] of each file; None while there are none."""
+Version = Sequence[tuple[Path, int, int, int]] | None
+"""Inode, time [ns] and size [bytes] of each file; None where they cannot be looked at. A file that
+is replaced within one tick of the file system's clock has another inode."""
 
 
 class Followed:
@@ -48,10 +49,7 @@ class Followed:
             # Whatever is wrong with this version, such as its size, the next one may be right.
             if still:
                 self._taken = version
-                known = isinstance(error, InputError | OSError)
-                said = str(error) if known else f"{type(error).__name__}: {error}"
-                told = " ".join(said.split())
-                error_console.print(f"note: showing what was there before: {told}")
+                error_console.print(f"note: showing what was there before: {one_line(error)}")
         else:
             self._taken = version
             self.source.publish(scene.splats, scene.settings)
@@ -61,4 +59,4 @@ class Followed:
             found = [(path, path.stat()) for path in self._files()]
         except (InputError, OSError):
             return None
-        return [(path, stat.st_mtime_ns, stat.st_size) for path, stat in found]
+        return [(path, stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in found]

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import tyro
 
-from renderer.types import RenderSettings, Splats
+from renderer.types import RenderSettings
 from scenes import (
     READABLE,
     Capture,
@@ -25,13 +25,12 @@ from scenes import (
     splat_origin,
 )
 from viewer import Action, Download, NamedCamera, Scene, SceneSource, Viewer, ViewerOptions
+from viewer.path_file import Origin
 
 from .console import console, error_console
 from .devices import Device, pick_device
 from .following import INTERVAL, Followed
 from .run_folder import RunFolder
-
-Origin = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def is_run(path: Path) -> bool:
     return path.is_dir() and not (path / "meta.json").is_file()
 
 
-def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
+def load_scene(path: Path) -> Scene:
     """The splats of a run or a file, and how they are to be shown.
 
     Raises:
@@ -159,10 +158,10 @@ def load_scene(path: Path) -> tuple[Splats, RenderSettings]:
     if not is_run(path):
         splats = load_splats(path)
         stated = path.suffix.lower() == ".ply" and is_antialiased(path)
-        return splats, RenderSettings(antialiased=stated)
+        return Scene(splats, RenderSettings(antialiased=stated))
     run = RunFolder(path)
     settings = run.render_settings()
-    return run.splats(), settings
+    return Scene(run.splats(), settings)
 
 
 def load_beside(path: Path | None, shown: Path, device: torch.device) -> Scene | None:
@@ -179,12 +178,13 @@ def origin_of(path: Path) -> Origin:
 
 
 def _load_relative(path: Path, origin: Origin, device: torch.device) -> Scene:
-    splats, settings = load_scene(path)
+    scene = load_scene(path)
+    splats = scene.splats
     shift = [theirs - ours for theirs, ours in zip(origin_of(path), origin, strict=True)]
     if any(shift):
         means = splats.means.double() + torch.tensor(shift, dtype=torch.float64)
         splats = replace(splats, means=means.to(splats.means))
-    return Scene(splats.to(device), settings)
+    return Scene(splats.to(device), scene.settings)
 
 
 def _files_of(path: Path) -> Sequence[Path]:

@@ -15,6 +15,7 @@ from .colmap import find_model as find_model
 from .colmap import read_model as read_model
 from .colmap_model import ColmapModel as ColmapModel
 from .errors import InputError as InputError
+from .errors import one_line as one_line
 from .formats import READABLE as READABLE
 from .formats import VERIFIABLE as VERIFIABLE
 from .formats import WRITABLE as WRITABLE

@@ -5,3 +5,11 @@ from __future__ import annotations
 
 class InputError(ValueError):
     """Input that cannot be used. One line: the file, the rule, the value and what to do."""
+
+
+def one_line(error: Exception) -> str:
+    """What a person is told of `error`: the text of one that speaks to people, an InputError or an
+    OSError, and of others the type as well."""
+    known = isinstance(error, InputError | OSError)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

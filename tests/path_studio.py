@@ -12,11 +12,13 @@ import numpy.typing as npt
 import viser
 from viewer_page import Page, opened
 
+from viewer.errand import Errands
 from viewer.path_panel import PathPanel
 from viewer.screenshot import Screenshot
 from viewer.settings import Pose
 
 ORIGIN = (10.0, 20.0, 30.0)
+UP = np.array([0.0, -1.0, 0.0])
 COLOR = (200, 120, 40)
 Picture = npt.NDArray[np.uint8]
 
@@ -28,6 +30,7 @@ class Studio:
         self.server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         self.url = f"http://127.0.0.1:{self.server.get_port()}"
         self.panels: list[PathPanel] = []
+        self.errands: list[Errands] = []  # of each browser
         self.seen: list[bool] = []  # `visible`, whenever it may have changed
         self.drawn: list[tuple[Pose, tuple[int, int]]] = []
         self.gate: threading.Event | None = None  # pictures wait for it
@@ -43,27 +46,37 @@ class Studio:
         return np.full((size[1], size[0], 3), COLOR, np.uint8)
 
     async def _connected(self, client: viser.ClientHandle) -> None:
+        errands = Errands(client)
         with client.gui.add_folder("Path"):
-            panel = PathPanel(client, self.draw, ORIGIN, lambda: self.seen.append(panel.visible))
-        screenshot = Screenshot(client, self.draw)
+            panel = PathPanel(
+                client,
+                errands,
+                lambda: self.draw,
+                ORIGIN,
+                lambda: UP,
+                lambda: self.seen.append(panel.visible),
+            )
+        Screenshot(client, errands, lambda: self.draw)
         self.panels.append(panel)
+        self.errands.append(errands)
 
         @self.server.on_client_disconnect
         async def _(gone: viser.ClientHandle) -> None:
             if gone is client:
-                panel.close(0)
-                screenshot.close(0)
+                errands.close(0)
 
 
 @contextmanager
 def running() -> Iterator[Studio]:
     studio = Studio()
-    yield studio
-    if studio.gate is not None:
-        studio.gate.set()
-    for panel in studio.panels:
-        panel.close()
-    studio.server.stop()
+    try:
+        yield studio
+    finally:
+        if studio.gate is not None:
+            studio.gate.set()
+        for errands in studio.errands:
+            errands.close()
+        studio.server.stop()
 
 
 @contextmanager
@@ -95,31 +108,13 @@ def positions(page: Page) -> list[float]:
     for message in page.messages:
         if message["type"] == "SetPositionMessage":
             there[message["name"]] = message["position"][0]
-    return [there[name] for name in sorted(frustums(page))]
+    numbered = sorted(frustums(page), key=lambda name: int(name.rpartition("/")[2]))
+    return [there[name] for name in numbered]
 
 
 def value(page: Page, label: str) -> Any:
     widget = page.widget(label)
     return widget["props"].get("value", widget["value"])
-
-
-def notes(page: Page) -> list[tuple[str, str]]:
-    shown = [each["props"] for each in page.named("NotificationShowMessage")]
-    return [(props["title"], props["body"]) for props in shown]
-
-
-def downloads(page: Page) -> list[tuple[str, bytes]]:
-    """Names and contents of the files that have come whole."""
-    whole: list[tuple[str, bytes]] = []
-    for start in page.named("FileTransferStartDownload"):
-        parts = [
-            each["content"]
-            for each in page.named("FileTransferPart")
-            if each["transfer_uuid"] == start["transfer_uuid"]
-        ]
-        if len(parts) == start["part_count"]:
-            whole.append((start["filename"], b"".join(parts)))
-    return whole
 
 
 def upload(page: Page, name: str, content: bytes) -> None:

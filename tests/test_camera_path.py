@@ -17,13 +17,13 @@ from viser import transforms
 from gaborsplat import camera_path
 from scenes import InputError
 from viewer.camera import camera_at, camera_to_world, vertical_fov
-from viewer.path import MAX_FRAMES, MAX_SPEED, CameraPath, Keyframe
+from viewer.path import MAX_FRAMES, MAX_SPEED, MIN_SECONDS, CameraPath, Keyframe
 from viewer.path_file import (
     KEPT_FRAMES,
     MAX_KEYFRAMES,
+    film_from_json,
     path_from_json,
     path_to_json,
-    poses_from_json,
 )
 from viewer.settings import Pose
 
@@ -87,7 +87,8 @@ def test_a_path_passes_its_keyframes(path: CameraPath) -> None:
 
 @given(PATHS)
 def test_velocities_are_continuous(path: CameraPath) -> None:
-    inner = times(path)[1:-1] if not path.loop else times(path)[1:]
+    # A loop has its seam at its beginning too.
+    inner = times(path) if path.loop else times(path)[1:-1]
     for time in inner:
         before, here, after = (path.pose_at(time + d, CANVAS) for d in (-STEP, 0, STEP))
         positions = np.array([before.position, here.position, after.position])
@@ -204,6 +205,7 @@ def test_a_path_of_too_many_frames_is_refused() -> None:
         {"fov": math.pi},
         {"fov": math.nan},
         {"seconds": 0.0},
+        {"seconds": MIN_SECONDS / 2},
         {"seconds": math.inf},
         {"position": (math.nan, 0.0, 0.0)},
         {"position": (1e300, 0.0, 0.0)},
@@ -238,7 +240,7 @@ def test_the_command_line_reads_what_the_viewer_saves(tmp_path: Path) -> None:
     )
     file = tmp_path / "path.json"
     file.write_text(path_to_json(path, CANVAS, ORIGIN))
-    cameras = camera_path.from_file(file, CANVAS, ORIGIN)
+    cameras = camera_path.along(camera_path.from_file(file, ORIGIN), CANVAS)
     for camera, pose in zip(cameras, path.poses(CANVAS), strict=True):
         torch.testing.assert_close(
             camera.world_to_camera, camera_at(pose, CANVAS).world_to_camera, atol=1e-5, rtol=0
@@ -316,6 +318,7 @@ def with_matrix(numbers: Any, fov: Any = 50) -> str:
 STRETCHED = np.diag([2.0, 1, 1, 1]).ravel().tolist()
 MIRRORED = np.diag([-1.0, 1, 1, 1]).ravel().tolist()
 POSE = np.eye(4).ravel().tolist()
+ENTRY = {"matrix": POSE, "fov": 50}
 BAD_FOR_ALL = {
     "nothing": "",
     "another format": "ply\nformat ascii 1.0",
@@ -335,25 +338,20 @@ BAD_FOR_ALL = {
     "flat": with_matrix(POSE, 0),
     "wide": with_matrix(POSE, 180),
     "no field of view": with_matrix(POSE, None),
-}
-BAD_TO_EDIT = {
     "no rate": changed(fps="fast"),
     "too fast": changed(fps=1e9),
     "too slow": changed(fps=0),
     "endless": changed(fps=math.inf),
+    "too many pictures": json.dumps({"camera_path": [1] * (MAX_FRAMES + 1)}),
+}
+BAD_TO_EDIT = {
     "no time": changed(default_transition_sec="long"),
     "keyframes that are none": changed(keyframes=3),
     "a backward step": changed(
-        keyframes=[
-            {
-                "matrix": POSE,
-                "fov": 50,
-                "override_transition_enabled": True,
-                "override_transition_sec": -1,
-            }
-        ]
+        keyframes=[{**ENTRY, "override_transition_enabled": True, "override_transition_sec": -1}]
     ),
-    "too many": changed(keyframes=[{"matrix": POSE, "fov": 50}] * (MAX_KEYFRAMES + 1)),
+    "too short a step": changed(keyframes=[ENTRY], default_transition_sec=1e-4),
+    "too many": changed(keyframes=[ENTRY] * (MAX_KEYFRAMES + 1)),
 }
 
 
@@ -371,11 +369,29 @@ def test_the_command_line_names_a_bad_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "path.json"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(InputError, match=r"path\.json: not a camera path: ."):
-        camera_path.from_file(file, CANVAS, ORIGIN)
+        camera_path.from_file(file, ORIGIN)
+
+
+@pytest.mark.parametrize("size", [(0, 100), (100, 10**6), ("wide", 100), (math.nan, 100)])
+def test_the_command_line_refuses_a_size_that_is_none(size: tuple[Any, Any]) -> None:
+    with pytest.raises(InputError, match=r"^not a camera path: ."):
+        film_from_json(changed(render_width=size[0], render_height=size[1]), ORIGIN)
+
+
+def test_a_file_need_not_say_what_video_it_makes() -> None:
+    film = film_from_json(frames_file(3), ORIGIN)
+    assert (film.fps, film.size) == (None, None)
+    assert len(film.views) == 3
+
+
+def test_of_many_frames_only_those_that_become_keyframes_are_looked_at() -> None:
+    content = json.loads(frames_file(301, fps=10))
+    content["camera_path"][1] = "nonsense"
+    assert len(path_from_json(json.dumps(content), ORIGIN).keyframes) == KEPT_FRAMES
 
 
 def test_poses_of_a_file_are_those_of_its_cameras() -> None:
-    (pose,) = poses_from_json(with_matrix(POSE), (1.0, 2.0, 3.0), CANVAS)
+    (pose,) = film_from_json(with_matrix(POSE), (1.0, 2.0, 3.0)).poses(CANVAS)
     assert isinstance(pose, Pose)
     rotation, position = camera_to_world(camera_at(pose, CANVAS))
     assert position == pytest.approx([-1, -2, -3])

@@ -15,6 +15,7 @@ from renderer.fit import (
     StepReport,
     TrainConfig,
     Trainer,
+    checkpoint_splats,
     checkpoints,
     deferred_interrupt,
     load_checkpoint,
@@ -219,3 +220,15 @@ def test_files_that_are_no_checkpoints_are_named(capture: SmallCapture, tmp_path
         assert str(caught.value).startswith(f"{path}: ")
         assert "\n" not in str(caught.value)
     assert trainer.steps_done == 0
+
+
+@pytest.mark.parametrize("raw", [[1, 2], {"means": 3}, {}, {"means": torch.zeros(2)}])
+def test_a_checkpoint_of_other_splats_is_named(
+    raw: Any, capture: SmallCapture, tmp_path: Path
+) -> None:
+    path = save_checkpoint(tmp_path / "good", Trainer(capture, CONFIG))
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "raw": raw}, path)
+    with pytest.raises(ValueError, match="holds no splats") as caught:
+        checkpoint_splats(path)
+    assert str(caught.value).startswith(f"{path}: ")

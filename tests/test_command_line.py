@@ -192,6 +192,26 @@ def test_camera_paths_become_videos_and_pictures(run: Path, tmp_path: Path):
     np.testing.assert_allclose(shown, expected, atol=0.51 / 255)
 
 
+def test_a_camera_paths_file_says_how_fast_and_large_its_video_is(run: Path, tmp_path: Path):
+    pose = np.diag([1.0, -1.0, -1.0, 1.0]).ravel().tolist()
+    frames = 3 * [{"camera_to_world": pose, "fov": 50}]
+    said = {"fps": 12, "render_width": 64, "render_height": 49}
+    path, film = tmp_path / "path.json", tmp_path / "film.mp4"
+    path.write_text(json.dumps({"camera_path": frames, **said}))
+
+    def filmed(*options: str) -> tuple[float, ...]:
+        command = ["render", str(run), "-o", str(film), "--path", str(path), *options]
+        assert main(command) == DONE
+        reader = cv2.VideoCapture(str(film))
+        asked = (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+        got = tuple(reader.get(each) for each in asked)
+        reader.release()
+        return got
+
+    assert filmed() == (12, 64, 48)
+    assert filmed("--fps", "20", "--size", "32x16") == (20, 32, 16)
+
+
 def test_doctor_knows_the_machine_and_the_capture(capsys: pytest.CaptureFixture[str]):
     assert main(["doctor", str(demo_path()), "--max-size", "96"]) == DONE
     said = capsys.readouterr().out
@@ -307,9 +327,9 @@ def test_a_file_is_shown_as_it_was_trained(tmp_path: Path):
     out = tmp_path / "antialiased"
     assert train(out, "--steps", "3", "--antialiased") == DONE
     assert main(["export", str(out / "splats.ply"), "-o", str(tmp_path / "copy.ply")]) == DONE
-    splats, settings = load_scene(tmp_path / "copy.ply")
-    assert settings.antialiased
-    assert len(splats) == 1500
+    scene = load_scene(tmp_path / "copy.ply")
+    assert scene.settings.antialiased
+    assert len(scene.splats) == 1500
 
 
 def test_a_nadir_view_can_be_orbited():

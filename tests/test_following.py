@@ -28,7 +28,7 @@ def look_twice(file: Followed) -> None:
 
 
 def followed(path: Path) -> Followed:
-    return Followed(lambda: [path], lambda: Scene(*load_scene(path)))
+    return Followed(lambda: [path], lambda: load_scene(path))
 
 
 def test_a_file_that_changed_is_shown_anew_once_it_stands_still(tmp_path: Path):
@@ -44,6 +44,18 @@ def test_a_file_that_changed_is_shown_anew_once_it_stands_still(tmp_path: Path):
     current = file.source.current
     look_twice(file)
     assert file.source.current is current  # and not again
+
+
+def test_a_file_replaced_within_a_tick_of_the_clock_is_noticed(tmp_path: Path):
+    path = tmp_path / "a.ply"
+    gs.save_splats(cloud(3), path)
+    file = followed(path)
+    before, time = file.source.current, path.stat().st_mtime_ns
+    gs.save_splats(cloud(3), tmp_path / "b.ply")
+    os.utime(tmp_path / "b.ply", ns=(time, time))
+    (tmp_path / "b.ply").replace(path)
+    look_twice(file)
+    assert file.source.current is not before
 
 
 def test_a_file_that_never_stands_still_is_shown_now_and_then(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -140,6 +141,15 @@ def test_the_selection_is_made_once_for_a_scene_and_a_box() -> None:
     assert len(given(synthetic.cloud(3), settings)) < len(again)
 
 
+def test_a_scene_that_is_shown_whole_is_not_held() -> None:
+    artist, splats = Artist(Renderers()), synthetic.cloud(3)
+    held = weakref.ref(splats)
+    for settings in (ViewSettings(mode="centres"), ViewSettings()):
+        artist.draw(Scene(splats), CAMERA, settings)
+    del splats
+    assert held() is None
+
+
 def test_centres_are_dots_whatever_the_size_of_the_splats() -> None:
     large, faint = synthetic.dot(3.0, 5.0, 0.5), synthetic.dot(2.0, 5.0, 0.003)
     waving = synthetic.with_waves(
@@ -238,8 +248,7 @@ def test_the_depth_is_that_of_what_is_seen() -> None:
 
 def test_the_line_between_the_parts_can_be_left_out() -> None:
     scene, other = Scene(CLOUD), Scene(synthetic.cloud(30))
-    settings = ViewSettings(beside="other")
-    artist = Artist(Renderers(), divider=False)
+    artist, settings = Artist(Renderers(), divider=False), ViewSettings(beside="other")
     picture = artist.draw(scene, CAMERA, settings, other=other).picture.astype(int)
     assert same(picture[:, :20], rendered(scene.splats)[:, :20])
     assert same(picture[:, 20:], rendered(other.splats)[:, 20:])
@@ -335,6 +344,14 @@ def test_the_nearest_photo_is_near_and_looks_the_same_way() -> None:
     assert shown(turned(CAMERA, 1, 0.0, x=0.3)) == 200
     assert shown(turned(CAMERA, 1, 0.3)) == 50
     assert shown(turned(CAMERA, 1, -0.3)) == 200
+
+
+def test_in_a_panorama_the_nearest_photo_looks_the_same_way() -> None:
+    place = 0.3  # the mean of three of these is another number
+    cameras = [turned(CAMERA, 1, 0.2 * k, x=place) for k in range(3)]
+    photos = NearestPhoto([taken(cameras[k], grey(50 * k + 50)) for k in range(3)])
+    for k in range(3):
+        assert photos.show(turned(cameras[k], 1, 0.05, x=place + 1e-7)).max() == 50 * k + 50
 
 
 def test_a_photo_is_decoded_once_while_it_is_looked_at() -> None:

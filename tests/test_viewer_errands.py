@@ -17,17 +17,15 @@ from path_studio import (
     COLOR,
     Studio,
     add_at,
-    downloads,
     moves,
     nodes,
-    notes,
     positions,
     running,
     small_video,
     value,
     visiting,
 )
-from viewer_page import CANVAS, Page, eventually, sessions
+from viewer_page import CANVAS, Page, downloads, eventually, notes, sessions
 
 from scenes import InputError
 from viewer.errand import MAX_LINE, Errands
@@ -149,10 +147,18 @@ def test_an_error_in_a_picture_is_told_and_logged(
     assert page.named("NotificationShowMessage")[0]["props"]["color"] == "red"
     assert any(record.exc_info for record in caplog.records)
     page.until(lambda: not page.widget("Cancel video")["props"]["visible"])
+
+
+def test_bad_input_is_told_and_logged_in_one_line(
+    page: Page, studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
     studio.error = InputError("there is nothing to draw yet")
     page.click("Save screenshot")
-    page.until(lambda: len(notes(page)) == 2)
-    assert notes(page)[1] == ("Save screenshot failed", "there is nothing to draw yet")
+    page.until(lambda: notes(page))
+    assert notes(page) == [("Save screenshot failed", "there is nothing to draw yet")]
+    (record,) = (each for each in caplog.records if each.name == "viewer.errand")
+    assert record.getMessage() == "Save screenshot: there is nothing to draw yet"
+    assert not record.exc_info
 
 
 @pytest.mark.parametrize("job", ["Preview", "Render video", "Save screenshot"])
@@ -164,7 +170,7 @@ def test_a_job_ends_when_its_browser_leaves(studio: Studio, job: str) -> None:
         page.click(job)
         page.until(lambda: page.has("Stop preview") or studio.drawn)
         assert sessions()
-    eventually(lambda: studio.panels[0]._errands.closed)
+    eventually(lambda: studio.errands[0].closed)
     studio.gate.set()
     eventually(lambda: not sessions())
 
@@ -174,9 +180,9 @@ def test_closing_ends_all_for_good(page: Page, studio: Studio) -> None:
     page.set("Loop", True)
     page.click("Preview")
     page.until(lambda: page.has("Stop preview"))
-    studio.panels[0].close()
+    studio.errands[0].close()
     assert not sessions()
-    studio.panels[0].close()
+    studio.errands[0].close()
     page.click("Render video")
     page.set("Loop", False)
     page.until(lambda: "2.0 s" in page.panel)  # so the click before has arrived
@@ -194,6 +200,7 @@ NONSENSE: list[tuple[str, Any]] = [
     ("Seconds to next", math.inf),
     ("Frames per second", -(10**9)),
     ("Frames per second", 2**63),
+    ("Frames per second", 400 * "9"),  # an integer too large for a float
     ("Video width", 10**9),
     ("Video height", -5),
     ("Video height", 17),
@@ -203,7 +210,10 @@ NONSENSE: list[tuple[str, Any]] = [
 
 
 def test_nonsense_from_a_page_never_raises(
-    page: Page, studio: Studio, caplog: pytest.LogCaptureFixture
+    page: Page,
+    studio: Studio,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     for label, wrong in NONSENSE:
         page.set(label, wrong)
@@ -228,6 +238,7 @@ def test_nonsense_from_a_page_never_raises(
     page.until(lambda: any(name.endswith(".png") for name, _ in downloads(page)))
     gc.collect()  # a task tells of its exception when it goes
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "Traceback" not in capfd.readouterr().err  # of viser's own threads
 
 
 def test_a_screenshot_has_the_size_of_the_canvas_or_any_other(page: Page, studio: Studio) -> None:

@@ -86,20 +86,36 @@ def test_other_files_are_visers(served: Viewer) -> None:
     caught.value.close()
 
 
+HERE = "localhost:8080"
+
+
 @pytest.mark.parametrize(
     ("headers", "same"),
     [
-        ({"Host": "localhost:8080"}, True),
-        ({"Host": "localhost:8080", "Origin": "http://localhost:8080"}, True),
-        ({"Host": "localhost:8080", "Origin": "http://evil.example"}, False),
-        ({"Host": "localhost:8080", "Origin": "http://localhost:9090"}, False),
-        ({"Host": "localhost:8080", "Origin": "null"}, False),
+        ({"Host": HERE}, True),
+        ({"Host": HERE, "Origin": f"http://{HERE}"}, True),
+        ({"Host": "127.0.0.1:8080"}, True),
+        ({"Host": "[::1]:8080"}, True),
+        ({"Host": HERE, "Origin": "http://evil.example"}, False),
+        ({"Host": HERE, "Origin": "http://localhost:9090"}, False),
+        ({"Host": HERE, "Origin": "null"}, False),
         ({"Host": "inner", "X-Forwarded-Host": "a.org", "Origin": "https://a.org"}, True),
-        ({"Origin": "http://evil.example"}, False),
+        ({"Host": "inner", "X-Forwarded-Host": "a.org", "Origin": "https://b.org"}, False),
+        # A name of the attacker's own that leads to this machine.
+        ({"Host": "evil.example:8080", "Origin": "http://evil.example:8080"}, False),
+        ({"Host": "[oops"}, False),
+        ({}, False),
     ],
 )
 def test_only_our_own_page_is_the_same_site(headers: dict[str, str], same: bool) -> None:
-    assert from_same_site(Headers(headers)) is same
+    assert from_same_site(Headers(headers), only_this_machine=True) is same
+
+
+def test_a_server_for_others_has_any_name() -> None:
+    headers = Headers({"Host": "lab:8080", "Origin": "http://lab:8080"})
+    assert from_same_site(headers, only_this_machine=False)
+    headers = Headers({"Host": "lab:8080", "Origin": "http://evil.example"})
+    assert not from_same_site(headers, only_this_machine=False)
 
 
 def test_another_sites_script_gets_no_connection(served: Viewer) -> None:
@@ -132,15 +148,16 @@ def test_garbage_ends_only_its_senders_connection(
     bystander: Page,
     painter: Painter,
     caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
     garbage: str | bytes,
 ) -> None:
     with raw_connection(served) as vandal:
         vandal.send(garbage)
-        with pytest.raises((ConnectionClosed, TimeoutError)):
+        with pytest.raises(ConnectionClosed):
             while True:
                 vandal.recv(timeout=PATIENCE)
     assert still_served(bystander, painter)
-    assert "Traceback" not in caplog.text
+    assert "Traceback" not in caplog.text + capfd.readouterr().err
 
 
 def test_nonsense_in_a_widget_leaves_the_page_connected(
@@ -170,21 +187,76 @@ def test_a_flood_is_read_slowly_and_others_are_served_meanwhile(
         last = float(messages - 1)
         eventually(lambda: any(float(c[1].position[0]) == last for c in painter.calls))
         assert time.monotonic() - started > (messages - 200) / MAX_RATE
-    # Most poses were out of date when they were looked at.
-    assert len(painter.calls) < messages / 2
 
 
-def test_a_page_that_stops_reading_costs_no_more_pictures(
+def test_a_page_that_stops_telling_is_sent_ever_fewer_pictures(
     served: Viewer, bystander: Page, painter: Painter
 ) -> None:
     with opened(served, tells=True) as frozen:
         frozen.picture(0)
         frozen.tells = False
-        for x in range(30):
-            frozen.look_from((100.0 + x, 0.0, -4.0))
-        assert still_served(bystander, painter)
+        started = time.monotonic()
+        while time.monotonic() < started + 2.5:
+            frozen.look_from((100.0 + time.monotonic() - started, 0.0, -4.0))
+            time.sleep(0.02)
         frozen_calls = [c for c in painter.calls if float(c[1].position[0]) >= 100.0]
-        assert len(frozen_calls) <= 5
+        # Three at once, one after a second and one more after two.
+        assert 3 <= len(frozen_calls) <= 5
+        assert still_served(bystander, painter)
+
+
+def test_files_of_any_size_cannot_be_piled_up(
+    served: Viewer, bystander: Page, painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer.gate, "MAX_LOADED", 2**20)
+    part = {"type": "FileTransferPart", "source_component_uuid": "x", "transfer_uuid": "y"}
+    message = msgspec.msgpack.encode(part | {"part_index": 0, "content": bytes(2**19)})
+    with raw_connection(served) as greedy, pytest.raises(ConnectionClosed):
+        for _ in range(4):
+            greedy.send(message)
+        while True:
+            greedy.recv(timeout=PATIENCE)
+    assert still_served(bystander, painter)
+
+
+def test_no_page_can_publish_the_scene(served: Viewer, bystander: Page, painter: Painter) -> None:
+    bystander.send("ShareUrlRequest")
+    assert still_served(bystander, painter)
+    assert not bystander.named("ShareUrlUpdated")
+
+
+@pytest.mark.parametrize("pose", [{"wxyz": (1.0, 0.0, 0.0)}, {"fov": float("nan")}])
+def test_a_first_camera_that_makes_no_sense_leaves_nothing_behind(
+    painter: Painter, pose: dict[str, Any]
+) -> None:
+    camera = {
+        "type": "ViewerCameraMessage",
+        "wxyz": (1.0, 0.0, 0.0, 0.0),
+        "position": (0.0, 0.0, -4.0),
+        "fov": 1.0,
+        "near": 0.01,
+        "far": 10.0,
+        "image_width": 160,
+        "image_height": 120,
+        "look_at": (0.0, 0.0, 0.0),
+        "up_direction": (0.0, -1.0, 0.0),
+    }
+    viewer = Viewer(SceneSource(cloud(5)), port=0, render=painter)
+    with viewer, raw_connection(viewer) as connection:
+        connection.send(msgspec.msgpack.encode(camera | pose))
+        connection.send(msgspec.msgpack.encode(camera))
+        Page(connection).picture(0)
+    assert not sessions()
+
+
+def test_closing_waits_for_no_frozen_browser(painter: Painter) -> None:
+    viewer = Viewer(SceneSource(cloud(5)), port=0, render=painter)
+    with raw_connection(viewer) as connection:
+        Page(connection).picture(0)
+        started = time.monotonic()
+        viewer.close()
+        assert time.monotonic() - started < 4.0
+    assert not sessions()
 
 
 def test_no_more_browsers_than_allowed_are_let_in(

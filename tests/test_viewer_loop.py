@@ -86,7 +86,8 @@ def test_one_job_is_in_hand_at_a_time_and_the_newest_pose_comes_next() -> None:
         loop.on_camera(moved(x), browser.now)
         assert loop.next_job(browser.now) is None
         assert loop.wait(browser.now) is None
-    loop.on_rendered(first, 0.01, browser.now)
+    browser.wait(0.02)
+    loop.on_rendered(first, 0.02, browser.now)
     second = loop.next_job(browser.now)
     assert second is not None
     assert second.pose == moved(4)
@@ -231,12 +232,16 @@ def test_the_next_picture_that_works_clears_the_error() -> None:
 
 
 def test_an_error_says_nothing_about_speed() -> None:
-    browser = Browser().ready()
-    browser.loop.on_camera(moved(1), browser.now)
-    job = browser.loop.next_job(browser.now)
-    assert job is not None
-    browser.loop.on_error(job, "broken", browser.now)
-    assert browser.loop.level == 0
+    browser = Browser(linear(0.2)).ready()
+    before = browser.drag(20)[-1].level
+    assert before > 0
+    for x in range(20):
+        browser.loop.on_camera(moved(x), browser.now)
+        job = browser.loop.next_job(browser.now)
+        assert job is not None
+        browser.loop.on_error(job, "broken", browser.now)
+        browser.wait(0.1)
+    assert browser.loop.level == before
 
 
 def test_the_loop_knows_neither_threads_nor_clocks_nor_the_browser() -> None:

@@ -89,7 +89,7 @@ def test_messages_in_a_bunch_do_not_make_a_camera_fast() -> None:
     assert angle_of(pose) == pytest.approx(0.06)
 
 
-def test_a_jump_is_no_motion() -> None:
+def test_a_camera_that_was_silent_starts_anew() -> None:
     motion, now = dragged(1.0)
     motion.add(turning(2.0), now + 1.0)
     pose = motion.at(now + 1.05, now + 1.0)

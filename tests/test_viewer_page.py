@@ -126,8 +126,8 @@ def test_dragging_moves_the_picture_and_every_frame_comes_in_order(
     after = stats(page)
     assert after["fitted"]
     assert after["outOfOrder"] == 0
-    # Numbers count what was sent: all of it is accounted for, and most of it was shown.
-    assert shown + 3 <= after["shown"] <= after["last"]
+    # Numbers count what was sent. What was not shown was dropped here, or replaced before it left.
+    assert after["shown"] >= shown + 3
     assert after["shown"] + after["dropped"] <= after["last"]
 
 
@@ -150,9 +150,7 @@ def test_the_nearest_photo_stands_beside_the_scene(page: Any, expected: Expected
     eventually(page, shows(page, lambda: expected.picture(halves)))
 
 
-def test_training_cameras_are_drawn_and_hide_behind_the_scene(
-    page: Any, expected: Expected
-) -> None:
+def test_training_cameras_are_drawn_when_asked_for(page: Any, expected: Expected) -> None:
     eventually(page, shows(page, lambda: expected.picture(ViewSettings())))
     page.get_by_role("tab", name="Camera").click()
     page.get_by_label("Cameras", exact=True).check()
@@ -196,6 +194,25 @@ def test_a_page_connects_again_by_itself(page: Any, viewer: Viewer, expected: Ex
     drag(page, -40, 10)
     eventually(page, shows(page, lambda: expected.picture(ViewSettings())))
     assert stats(page)["outOfOrder"] == 0
+
+
+def test_a_page_at_rest_connects_again_by_itself(
+    page: Any, viewer: Viewer, expected: Expected
+) -> None:
+    eventually(page, shows(page, lambda: expected.picture(ViewSettings())))
+    (before,) = viewer._server.get_clients()
+    viewer._server._websock_server.disconnect_all_clients()
+    eventually(page, lambda: before not in viewer._server.get_clients())
+    eventually(page, lambda: len(viewer._server.get_clients()) == 1)
+    page.wait_for_function("window.__gaborsplat.last > 0")
+    (session,) = (each for each in viewer._sessions.values() if each.running)
+
+    def chosen() -> bool:
+        choose(page, "Show", "alpha")  # in vain as long as the old panel is there
+        return session._settings.mode == "alpha"
+
+    eventually(page, chosen)
+    eventually(page, shows(page, lambda: expected.picture(ViewSettings(mode="alpha"))))
 
 
 def test_a_link_leads_to_the_same_view(browser: Any, page: Any, viewer: Viewer) -> None:

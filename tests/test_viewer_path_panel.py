@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,9 @@ from path_studio import (
     ORIGIN,
     Studio,
     add_at,
-    downloads,
     frustums,
     moves,
     nodes,
-    notes,
     positions,
     running,
     small_video,
@@ -24,7 +23,7 @@ from path_studio import (
     value,
     visiting,
 )
-from viewer_page import Page
+from viewer_page import Page, downloads, notes
 
 from gaborsplat import camera_path
 from viewer import path_panel
@@ -117,6 +116,30 @@ def test_a_click_on_a_keyframe_goes_there(page: Page) -> None:
     page.until(lambda: value(page, "Keyframe") == "1")
 
 
+def test_a_look_straight_down_leaves_the_axis_that_the_camera_turns_around(page: Page) -> None:
+    place = (0.0, -4.0, 0.0)  # y points down
+    down, oblique = (
+        (math.cos(angle / 2), -math.sin(angle / 2), 0.0, 0.0)
+        for angle in (math.pi / 2, math.pi / 4)
+    )
+    for count, wxyz in enumerate((down, oblique), 1):
+        page.look_from(place, wxyz)
+        page.click("Add keyframe")
+        page.until(lambda count=count: len(frustums(page)) == count)
+
+    def told_up(keyframe: str) -> tuple[float, ...]:
+        before = len(page.named("SetCameraUpDirectionMessage"))
+        page.set("Keyframe", keyframe)
+        page.set("Edit", "Go to")
+        page.until(lambda: len(page.named("SetCameraUpDirectionMessage")) > before)
+        return tuple(page.named("SetCameraUpDirectionMessage")[-1]["position"])
+
+    up = told_up("1")
+    assert up == pytest.approx((0, 0, 1), abs=1e-5)
+    page.look_from(place, down, up=up)  # a browser says what it was told
+    assert told_up("2") == pytest.approx((0, -1, 0), abs=1e-5)
+
+
 def test_every_keyframe_has_its_own_time(page: Page) -> None:
     add_at(page, 0.0, 1.0, 2.0)
     page.set("Keyframe", "1")
@@ -158,7 +181,9 @@ def test_a_saved_path_is_read_by_the_command_line_and_by_another_browser(
 
     file = tmp_path / name
     file.write_bytes(content)
-    cameras = camera_path.from_file(file, (64, 48), ORIGIN)
+    film = camera_path.from_file(file, ORIGIN)
+    assert (film.size, film.fps) == ((64, 48), 5)
+    cameras = camera_path.along(film, (64, 48))
     assert len(cameras) == len(saved["camera_path"]) == 22
 
     with visiting(studio) as other:

@@ -30,6 +30,7 @@ from viewer.camera import (
     vertical_fov,
 )
 from viewer.frustums import thumbnail
+from viewer.link import FARTHEST, pack_depth
 from viewer.paint import occlusion_depth, paint
 from viewer.settings import Pose
 
@@ -323,3 +324,12 @@ def test_bounds_of_splats_are_those_of_their_centres() -> None:
     expected = bounds_of(splats.means.double().numpy())
     np.testing.assert_allclose(bounds.centre, expected.centre)
     assert bounds.radius == pytest.approx(expected.radius)
+
+
+def test_depths_are_packed_as_visers_page_reads_them() -> None:
+    depth = np.array([[0.0, 3.14159, 100.0], [math.inf, math.nan, -1.0]], np.float32)
+    low, middle, high = np.moveaxis(pack_depth(depth).astype(float), -1, 0)
+    # Blue, green and red of a picture that OpenCV wrote: the shader's own factors.
+    read = (low * 0.00255 + middle * 0.6528 + high * 167.1168) / 255
+    expected = [[0.0, 3.14159, 100.0], [FARTHEST, FARTHEST, 0.0]]
+    np.testing.assert_allclose(read, expected, rtol=1e-5, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -76,6 +77,33 @@ def test_without_an_ffmpeg_opencv_writes(tmp_path: Path, monkeypatch: pytest.Mon
     write_video(film, frames(), SIZE, 25)
     check_opencv_wrote(film)
     assert list(film.parent.iterdir()) == [film]
+
+
+def test_frames_that_opencv_loses_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cv2.VideoWriter
+
+    class Forgetful:
+        """As on a disk that is full after four frames."""
+
+        fourcc = staticmethod(real.fourcc)
+
+        def __init__(self, *options: Any) -> None:
+            self._writer = real(*options)
+            self._written = 0
+            self.isOpened, self.release = self._writer.isOpened, self._writer.release
+
+        def write(self, image: Picture) -> None:
+            self._written += 1
+            if self._written <= 4:
+                self._writer.write(image)
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(cv2, "VideoWriter", Forgetful)
+    with pytest.raises(OSError, match="kept 4 of 6 frames"):
+        write_video(tmp_path / "film.mp4", frames(), SIZE, 25)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_ffmpeg_without_h264_is_not_used(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from viewer_page import CANVAS, cloud, opened
+from viewer_page import CANVAS, cloud, downloads, opened
 
 import gaborsplat as gs
 from gaborsplat import viewing
@@ -127,9 +127,9 @@ def add_checkpoint(run: Path, step: int, splats: int) -> None:
 
 
 def test_a_checkpoint_holds_the_splats_of_its_step(run: Path, unfinished: Path):
-    splats, settings = load_scene(unfinished)
-    assert settings == RunFolder(run).render_settings()
-    assert_same(splats, gs.load_splats(run / "splats.ply"))
+    scene = load_scene(unfinished)
+    assert scene.settings == RunFolder(run).render_settings()
+    assert_same(scene.splats, gs.load_splats(run / "splats.ply"))
 
 
 def test_a_run_grows_while_it_is_shown(unfinished: Path, stage: None):
@@ -375,8 +375,9 @@ def test_a_page_sees_the_file_change_and_can_download_it(tmp_path: Path):
         page.until(lambda: not page.picture(len(page.pictures) - 1).any())
         page.until(lambda: page.has("Download PLY"))
         page.click("Download PLY")
-        page.until(lambda: page.named("FileTransferPart"))
-        content = b"".join(part["content"] for part in page.named("FileTransferPart"))
+        page.until(lambda: downloads(page))
+    ((name, content),) = downloads(page)
+    assert name == "a.ply"
     assert content.startswith(b"ply\n")
 
 

@@ -70,6 +70,7 @@ class Page:
         position: tuple[float, ...],
         wxyz: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0),
         canvas: tuple[int, int] = CANVAS,
+        up: tuple[float, ...] = (0.0, -1.0, 0.0),
     ) -> None:
         self.send(
             "ViewerCameraMessage",
@@ -81,7 +82,7 @@ class Page:
             image_width=canvas[0],
             image_height=canvas[1],
             look_at=(0.0, 0.0, 0.0),
-            up_direction=(0.0, -1.0, 0.0),
+            up_direction=up,
         )
 
     def set(self, label: str, value: Any) -> None:
@@ -161,6 +162,26 @@ def opened(viewer: Viewer, *, tells: bool = False) -> Iterator[Page]:
     protocol: Any = f"viser-v{viser.__version__}"
     with connect(address, subprotocols=[protocol], max_size=None) as connection:
         yield Page(connection, tells=tells)
+
+
+def notes(page: Page) -> list[tuple[str, str]]:
+    """Title and text of what the page was told, in order."""
+    shown = [each["props"] for each in page.named("NotificationShowMessage")]
+    return [(props["title"], props["body"]) for props in shown]
+
+
+def downloads(page: Page) -> list[tuple[str, bytes]]:
+    """Names and contents of the files that have come whole."""
+    whole: list[tuple[str, bytes]] = []
+    for start in page.named("FileTransferStartDownload"):
+        parts = [
+            each["content"]
+            for each in page.named("FileTransferPart")
+            if each["transfer_uuid"] == start["transfer_uuid"]
+        ]
+        if len(parts) == start["part_count"]:
+            whole.append((start["filename"], b"".join(parts)))
+    return whole
 
 
 def cloud(n: int, waves: int = 0) -> Splats:

@@ -8,6 +8,7 @@ from typing import Any
 
 import viser
 
+from .download import send_file
 from .errand import Errands
 
 READING_TIME = 8.0
@@ -36,29 +37,25 @@ class Action:
     long. What it raises is told in the browser that asked."""
 
 
-class ActionButtons:
+def add_actions(client: viser.ClientHandle, actions: Sequence[Action], errands: Errands) -> None:
     """A button for each of `actions`, where the panel of `client` is being built."""
+    for action in actions:
+        _add(client, action, errands)
 
-    def __init__(
-        self, client: viser.ClientHandle, actions: Sequence[Action], errands: Errands
-    ) -> None:
-        self._client, self._errands = client, errands
-        for action in actions:
-            self._add(action)
 
-    def _add(self, action: Action) -> None:
-        button = self._client.gui.add_button(action.label, hint=action.hint)
+def _add(client: viser.ClientHandle, action: Action, errands: Errands) -> None:
+    button = client.gui.add_button(action.label, hint=action.hint)
 
-        # On the event loop: `Errands.run` returns at once.
-        async def pressed(_: Any) -> None:
-            self._errands.run(action.label, lambda: self._do(action))
+    # On the event loop: `Errands.run` returns at once.
+    async def pressed(_: Any) -> None:
+        errands.run(action.label, act)
 
-        button.on_click(pressed)
-
-    def _do(self, action: Action) -> None:
+    def act() -> None:
         result = action.run()
-        self._errands.check()  # the browser may have left
+        errands.check()  # the browser may have left
         if isinstance(result, Download):
-            self._client.send_file_download(result.name, result.content, save_immediately=True)
+            send_file(client, result.name, result.content)
         else:
-            self._client.add_notification(action.label, result, auto_close_seconds=READING_TIME)
+            client.add_notification(action.label, result, auto_close_seconds=READING_TIME)
+
+    button.on_click(pressed)

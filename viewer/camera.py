@@ -54,6 +54,8 @@ class Bounds:
 def pose_of(camera: viser.CameraHandle) -> Pose | None:
     """The pose a page reported; None when it makes no sense (a hidden page has an empty canvas)."""
     numbers = [float(x) for x in (*camera.wxyz, *camera.position, camera.fov)]
+    if len(numbers) != 8:
+        return None
     canvas = (int(camera.image_width), int(camera.image_height))
     if not (all(map(math.isfinite, numbers)) and min(canvas) > 0 and 0 < camera.fov < math.pi):
         return None

@@ -4,7 +4,7 @@ splats."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -14,12 +14,11 @@ import numpy.typing as npt
 import viser
 
 from .camera import Bounds
+from .frustums import COLOR
 from .settings import CropBox
 
 ARROWS = 90.0
 """Length of the arrows that move the box [px]."""
-
-COLOR = (255, 150, 40)
 
 LARGEST = 1e6
 """Longest edge of the box, in radii of the scene."""
@@ -76,19 +75,20 @@ class CropControl:
 
     async def _resized(self, _: Any) -> None:
         size = self._size.value
-        # viser makes sure of floats, not of their number.
-        if len(size) == 3 and _finite(size):
+        if _is_vector(size, 3):
             x, y, z = (min(max(edge, self._step), self._largest) for edge in size)
             self._box = replace(self._box, size=(x, y, z))
             self._show()
         self._changed()
 
     async def _moved(self, event: viser.TransformControlsEvent) -> None:
-        x, y, z = (float(c) for c in event.target.position)
-        turn_w, turn_x, turn_y, turn_z = (float(c) for c in event.target.wxyz)
-        wxyz = (turn_w, turn_x, turn_y, turn_z)
-        if _finite((x, y, z, *wxyz)) and math.hypot(*wxyz) > 0.5:
-            self._box = replace(self._box, centre=(x, y, z), wxyz=wxyz)
+        position, wxyz = event.target.position, event.target.wxyz
+        # viser makes sure of floats, not of their number.
+        if _is_vector(position, 3) and _is_vector(wxyz, 4) and np.linalg.norm(wxyz) > 0.5:
+            x, y, z = (float(c) for c in position)
+            turn_w, turn_x, turn_y, turn_z = (float(c) for c in wxyz)
+            turn = (turn_w, turn_x, turn_y, turn_z)
+            self._box = replace(self._box, centre=(x, y, z), wxyz=turn)
         self._changed()
 
     async def _was_reset(self, _: Any) -> None:
@@ -145,5 +145,6 @@ def _outline(box: CropBox) -> npt.NDArray[np.float32]:
     return (_EDGES * np.array(box.size)).astype(np.float32)
 
 
-def _finite(values: Iterable[float]) -> bool:
-    return all(map(math.isfinite, values))
+def _is_vector(values: Any, length: int) -> bool:
+    """Whether `values` are so many finite numbers."""
+    return np.shape(values) == (length,) and bool(np.isfinite(values).all())

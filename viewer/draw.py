@@ -160,6 +160,9 @@ class _Selection:
     def of(self, splats: Splats, wanted: ViewSettings) -> Splats:
         """What `wanted` leaves of `splats`."""
         choice = (wanted.crop, wanted.waves, wanted.mode == "centres")
+        if choice == (None, True, False):
+            self._last = None  # nothing holds a scene that is replaced
+            return splats
         # The splats asked about are held, so that no others can take their identity.
         if self._last is None or self._last[0] is not splats or self._last[1] != choice:
             self._last = (splats, choice, _selected(splats, wanted))

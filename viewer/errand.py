@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import viser
 
-from scenes import InputError
+from scenes import InputError, one_line
 
 log = logging.getLogger(__name__)
 
 MAX_LINE = 400
-"""Characters of an error message that are shown."""
+"""Characters of an error message that are shown in a browser."""
 
 SHORTLY = 1.0
 """Seconds that `close` waits for work that was asked to stop."""
@@ -46,7 +46,7 @@ class Errands:
 
     @property
     def closed(self) -> bool:
-        """Whether there is nobody left to tell."""
+        """Whether `close` was called, so that there may be nobody left to tell."""
         return self._closed
 
     def run(self, label: str, work: Callable[[], None]) -> bool:
@@ -99,14 +99,15 @@ class Errands:
             work()
         except Stopped:
             pass
+        except InputError as error:  # of whoever uses the browser
+            log.warning("%s: %s", label, one_line(error))
+            self._tell(label, error)
         except Exception as error:
-            log.exception("%s failed for a browser", label)
-            if not self._closed:
-                self._client.add_notification(f"{label} failed", one_line(error), color="red")
+            log.error("%s failed for a browser: %s", label, one_line(error), exc_info=error)
+            self._tell(label, error)
 
-
-def one_line(error: Exception) -> str:
-    """What a person is told of `error`: the text of an InputError, of others the type as well."""
-    text = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_LINE else line[:MAX_LINE] + " …"
+    def _tell(self, label: str, error: Exception) -> None:
+        if not self._closed:
+            line = one_line(error)
+            shown = line if len(line) <= MAX_LINE else line[:MAX_LINE] + " …"
+            self._client.add_notification(f"{label} failed", shown, color="red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from viser import transforms
 
 from renderer.types import Camera
 
-from .camera import Bounds, Outlook, camera_to_world, outlook_of, vertical_fov
+from .camera import Bounds, Outlook, Vector, camera_to_world, outlook_of, vertical_fov
+
+log = logging.getLogger(__name__)
 
 MAX_DRAWN = 250
 """More frustums than this slow the page down; an even selection is drawn."""
@@ -53,9 +56,15 @@ class Frustums:
     """
 
     def __init__(
-        self, client: viser.ClientHandle, cameras: Sequence[NamedCamera], bounds: Bounds
+        self,
+        client: viser.ClientHandle,
+        cameras: Sequence[NamedCamera],
+        bounds: Bounds,
+        up: Callable[[], Vector],
     ) -> None:
+        """`up` tells around which axis to go on orbiting from a camera that was gone to."""
         self._client = client
+        self._up = up
         self._cameras = _evenly(cameras, MAX_DRAWN)
         self._bounds = bounds
         self._centres = _centres(self._cameras)
@@ -83,9 +92,12 @@ class Frustums:
         if index >= len(self._handles):
             return False
         self._photos_shown += 1
-        photo = self._cameras[index].photo
-        if photo is not None:
-            self._handles[index].image = thumbnail(photo())
+        named = self._cameras[index]
+        if named.photo is not None:
+            try:
+                self._handles[index].image = thumbnail(named.photo())
+            except Exception as error:  # a photo may be gone by now; the frustum stays empty
+                log.warning("%s: %s", named.name, error)
         return True
 
     def _add(self, index: int, named: NamedCamera) -> viser.CameraFrustumHandle:
@@ -108,8 +120,7 @@ class Frustums:
 
         @handle.on_click
         async def _(_: Any) -> None:
-            up = self._client.camera.up_direction
-            go_to(self._client, outlook_of(named.camera, up, self._bounds))
+            go_to(self._client, outlook_of(named.camera, self._up(), self._bounds))
 
         return handle
 

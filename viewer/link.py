@@ -28,7 +28,10 @@ Shown = Callable[[int, float, float], None]
 Depth = npt.NDArray[np.float32]  # [H, W]
 
 DEPTH_UNIT = 1e-5
-"""viser's page reads depths in steps of this, in 24 bits."""
+"""viser's page reads depths in steps of this..."""
+
+FARTHEST = (2**24 - 1) * DEPTH_UNIT
+"""...in 24 bits."""
 
 
 class Link:
@@ -40,15 +43,17 @@ class Link:
         # Setting the value of a panel element is what a page can tell a server.
         answer = client.gui.add_vector3("Shown", (0.0, 0.0, 0.0), visible=False)
         self._mark = getattr(getattr(answer, "_impl", None), "uuid", None)
-        self._message = _picture_message() if self._mark is not None else None
+        self._line: Any = getattr(client.scene, "_websock_interface", None)
+        fits = self._mark is not None and self._line is not None
+        self._message = _picture_message() if fits else None
         if self._message is None:
             log.warning("viser %s: pictures go its own way, at half the rate", viser.__version__)
 
         @answer.on_update
         async def _(_: Any) -> None:
-            number, page, decoding = answer.value
-            if all(map(math.isfinite, answer.value)) and min(answer.value) >= 0:
-                on_shown(int(number), page, decoding)
+            told = answer.value  # a page may tell anything
+            if len(told) == 3 and all(map(math.isfinite, told)) and min(told) >= 0:
+                on_shown(int(told[0]), told[1], told[2])
 
     def send(self, picture: Picture, depth: Depth | None, number: int, quality: int) -> None:
         """Encode `picture` ([H, W, 3] RGB) as a JPEG and hand it to the network, where it replaces
@@ -71,7 +76,7 @@ class Link:
                 rgb_data=_marked(jpeg, f"gaborsplat:{self._mark}:{number}:"),
                 depth_data=packed,
             )
-            self._client.scene._websock_interface.queue_message(message)  # pyright: ignore[reportPrivateUsage]
+            self._line.queue_message(message)
         self._client.flush()
 
 
@@ -91,8 +96,10 @@ def page_with_script() -> bytes | None:
 
 
 def pack_depth(depth: Depth) -> npt.NDArray[np.uint8]:
-    """[H, W, 3]: `depth` in 24 bits, lowest first."""
-    steps = np.clip(np.nan_to_num(depth, nan=np.inf) / DEPTH_UNIT, 0, 2**24 - 1).astype("<u4")
+    """[H, W, 3]: `depth` in 24 bits, lowest first; what is no number is as far as can be."""
+    # In single precision the farthest step would be rounded up to the nearest one.
+    within = np.clip(np.nan_to_num(depth.astype(np.float64), nan=FARTHEST), 0, FARTHEST)
+    steps = np.rint(within / DEPTH_UNIT).astype("<u4")
     return np.ascontiguousarray(steps[..., None].view(np.uint8)[..., :3])
 
 

@@ -23,8 +23,8 @@ POINT_INTERVAL = 0.25
 class LiveView:
     """Shows a training in progress; the training thread calls it after every step.
 
-    With no browser connected a call costs about a microsecond. With one, the splats are copied
-    only after the last copy has been shown.
+    With no browser connected a call costs next to nothing. With one, the splats are copied only
+    after the last copy has been shown.
     """
 
     def __init__(self, source: SceneSource) -> None:

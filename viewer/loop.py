@@ -16,6 +16,15 @@ from .motion import Motion
 from .resolution import LADDER, SHARP_QUALITY, Measured, Resolution, picture_size
 from .settings import Pose, ViewSettings
 
+RECENT = 100
+"""Pictures whose latencies are remembered."""
+
+VERY_RECENT = 9
+"""Pictures whose median latency is the present one: stray ones do not count."""
+
+MOST_AWAITED = 64
+"""Pictures that are waited for; a page that never tells is sent ever more rarely."""
+
 
 @dataclass(frozen=True)
 class Pacing:
@@ -31,8 +40,13 @@ class Pacing:
     """...but never more than this."""
     usual_transit: float = 0.05
     """A picture that travels for this many seconds is not slowed by its bytes."""
-    lost_after: float = 1.0
-    """A picture that has not been shown for this many seconds is no longer waited for."""
+    patience: float = 1.0
+    """A page that has shown nothing for this many seconds is sent one picture more; after that, for
+    twice as long, and so on..."""
+    longest_patience: float = 30.0
+    """...up to this."""
+    fastest_interval: float = 1 / 75
+    """Fewest seconds between pictures, however often the page draws."""
     silent_interval: float = 1 / 30
     """Seconds between pictures for a page that does not tell: viser's own shows no more."""
     scene_interval: float = 0.25
@@ -76,8 +90,8 @@ class RenderLoop:
     scene from the same pose with the same settings, and not what has just failed.
     """
 
-    def __init__(self, pacing: Pacing | None = None) -> None:
-        self._pacing = pacing or Pacing()
+    def __init__(self) -> None:
+        self._pacing = Pacing()
         self._pose: Pose | None = None
         self._motion = Motion()
         self._settings = ViewSettings()
@@ -92,7 +106,8 @@ class RenderLoop:
         self._in_hand = False
         self._number = 0
         self._on_way: dict[int, _OnItsWay] = {}
-        self._latencies: deque[float] = deque(maxlen=100)
+        self._patience = self._pacing.patience
+        self._latencies: deque[float] = deque(maxlen=RECENT)
         self.tells = False
         """Whether the page tells what it has shown."""
         self.shown = 0
@@ -108,10 +123,15 @@ class RenderLoop:
         return self._resolution.level
 
     @property
+    def version(self) -> int:
+        """Of the scene that is shown."""
+        return self._version
+
+    @property
     def latency(self) -> float | None:
         """Median seconds from the start of a picture of a moving camera until it is known to be
         shown."""
-        return median(list(self._latencies)[-9:]) if self._latencies else None
+        return median(list(self._latencies)[-VERY_RECENT:]) if self._latencies else None
 
     @property
     def window(self) -> int:
@@ -148,7 +168,8 @@ class RenderLoop:
         state = (self._pose, self._settings, self._version)
         if state == self._rendered and self._sharp >= sharp:
             return None
-        self._drop_lost(now)
+        if len(self._on_way) >= self.window:  # room was made by losing patience
+            self._patience = min(2 * self._patience, self._pacing.longest_patience)
         level = 0 if sharp else self._resolution.level
         self._number += 1
         job = Job(
@@ -166,6 +187,8 @@ class RenderLoop:
         self._rendered, self._sharp, self._started = state, sharp, now
         self._in_hand = True
         self._on_way[job.number] = _OnItsWay(job, now, [])
+        while len(self._on_way) > MOST_AWAITED:
+            del self._on_way[min(self._on_way)]
         return job
 
     def wait(self, now: float) -> float | None:
@@ -184,12 +207,12 @@ class RenderLoop:
     def on_rendered(self, job: Job, seconds: float, now: float) -> None:
         """`job`'s picture took `seconds` to render; it is not sent yet."""
         self._finish(job, seconds, now)
-        self.error = None
         if job.number in self._on_way:
             self._on_way[job.number].stages.append(seconds)
 
     def on_sent(self, job: Job, seconds: float, now: float) -> None:
         """`job`'s picture took `seconds` to encode and is handed to the network."""
+        self.error = None
         picture = self._on_way.get(job.number)
         if picture is None:
             return
@@ -205,8 +228,11 @@ class RenderLoop:
 
         `page` is the seconds from its arrival until it was shown, `decoding` those of decoding it.
         """
+        if number > self._number:
+            return  # nonsense: there is no such picture
         if not self.tells:
             self.tells, self.shown = True, 0
+        self._patience = self._pacing.patience
         self.shown += 1
         self.dropped += sum(key < number for key in self._on_way)
         picture = self._on_way.get(number)
@@ -239,17 +265,11 @@ class RenderLoop:
         if not self.tells:
             return self._started + self._pacing.silent_interval
         if len(self._on_way) < self.window:
-            return -math.inf
-        return min(each.started for each in self._on_way.values()) + self._pacing.lost_after
-
-    def _drop_lost(self, now: float) -> None:
-        self._on_way = {
-            key: each
-            for key, each in self._on_way.items()
-            if now < each.started + self._pacing.lost_after
-        }
+            return self._started + self._pacing.fastest_interval
+        return self._started + self._patience
 
     def _predicted(self, now: float) -> Pose:
+        # The latency includes the way back to us, and a pose has come the same way.
         pose = self._motion.at(now + (self.latency or 0.0), now) if self.tells else self._pose
         assert pose is not None
         return pose

@@ -13,8 +13,10 @@
   const MOST_ARRIVED = 3; // pictures that wait to be decoded
   const MOST_WAITING = 3; // decoded pictures, beyond the one on screen
   const POLL = 20; // [ms]
+  const LONGEST_CROWD = 8; // frames; a queue that stands so long only makes pictures late
   const LONGEST_SKIP = 200; // [ms] without drawing; there may be other things to see
   const HALF_TURN_AROUND_X = [1, 0, 0, 0]; // x y z w: three.js cameras look along -z, ours along z
+  // last: the number of the newest picture shown or given up.
   const stats = { fitted: false, shown: 0, dropped: 0, last: 0, outOfOrder: 0 };
   window.__gaborsplat = stats;
 
@@ -23,10 +25,13 @@
   let arrived = []; // pictures not yet being decoded
   let decoding = 0;
   let waiting = []; // decoded pictures, in order
-  let lastNumber = 0; // of the newest picture shown or given up
   let onScreen = null;
   let textures = null;
   let lastPose = "";
+  let sendAnything = null; // viser's way of sending
+  let hookedScene = null;
+  let hookedRenderer = null;
+  let crowded = 0; // frames in a row for which more than one picture waited
 
   const fits = (m) =>
     m && Array.isArray(m.messageQueue) && typeof m.sendMessage === "function" &&
@@ -67,7 +72,7 @@
     for (const picture of waiting) close(picture);
     arrived = [];
     waiting = [];
-    stats.last = lastNumber = 0;
+    stats.last = 0;
     lastPose = "";
   }
 
@@ -92,8 +97,8 @@
 
   function showByViser(picture) {
     const wait = () => {
-      if (picture.link !== link || picture.number < lastNumber) return;
-      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) shown(picture);
+      if (picture.link !== link || picture.number < stats.last) return;
+      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) tellShown(picture);
       else setTimeout(wait, POLL);
     };
     wait();
@@ -121,7 +126,7 @@
       .catch((error) => {
         console.warn("gaborsplat: a picture could not be decoded:", error);
         stats.dropped += 1;
-        if (picture.link === link) shown(picture); // or the server would wait for it
+        if (picture.link === link) tellShown(picture); // or the server would wait for it
       })
       .finally(() => {
         decoding -= 1;
@@ -131,7 +136,7 @@
 
   function decoded(picture, took) {
     picture.decodeTime = took;
-    if (picture.link !== link || picture.number <= lastNumber) {
+    if (picture.link !== link || picture.number <= stats.last) {
       stats.dropped += 1;
       return close(picture);
     }
@@ -151,6 +156,12 @@
 
   // Puts the next picture into the frame that is about to be drawn; whether there was one.
   function present() {
+    crowded = waiting.length > 1 ? crowded + 1 : 0;
+    if (crowded > LONGEST_CROWD) {
+      crowded = 0;
+      stats.dropped += 1;
+      close(waiting.shift());
+    }
     const picture = waiting.shift();
     if (picture === undefined) return false;
     const uniforms = mutable.backgroundMaterial.uniforms;
@@ -162,7 +173,7 @@
     onScreen = picture;
     if (picture.number < stats.last) stats.outOfOrder += 1;
     stats.shown += 1;
-    shown(picture);
+    tellShown(picture);
     return true;
   }
 
@@ -178,11 +189,11 @@
     }
   }
 
-  function shown(picture) {
-    stats.last = lastNumber = picture.number;
+  function tellShown(picture) {
+    stats.last = picture.number;
     const seconds = (performance.now() - picture.arrivedAt) / 1000;
     const value = [picture.number, seconds, (picture.decodeTime ?? 0) / 1000];
-    mutable.sendMessage({ type: "GuiUpdateMessage", uuid: link, updates: { value } });
+    sendAnything({ type: "GuiUpdateMessage", uuid: link, updates: { value } });
   }
 
   // ---- camera ----
@@ -214,23 +225,23 @@
   }
 
   const poseOf = (m) =>
-    rounded([...m.wxyz, ...m.position, m.fov, m.image_width, m.image_height, ...m.look_at]);
+    rounded([
+      ...m.wxyz, ...m.position, ...m.look_at, ...m.up_direction, m.fov, m.image_width,
+      m.image_height,
+    ]);
 
   function sendPose() {
     if (link === null) return;
-    mutable.sendMessage(cameraMessage()); // if it is news
-  }
-
-  function isNews(message) {
+    const message = cameraMessage();
     const pose = poseOf(message);
-    if (pose === lastPose) return false;
+    if (pose === lastPose) return;
     lastPose = pose;
-    return true;
+    sendAnything(message);
   }
 
   // ---- hooks ----
 
-  function hook(m) {
+  function hookPage(m) {
     mutable = m;
     textures = null;
     hookSending(m);
@@ -238,16 +249,23 @@
     m.messageQueue.push = function (...messages) {
       return push.apply(this, messages.filter((message) => !take(message)));
     };
-    m.scene.onBeforeRender = (renderer) => {
-      m.scene.onBeforeRender = () => {};
-      hookDrawing(renderer);
+  }
+
+  // The renderer is known once something is drawn.
+  function hookScene(scene) {
+    hookedScene = scene;
+    const before = scene.onBeforeRender;
+    scene.onBeforeRender = (renderer) => {
+      scene.onBeforeRender = before;
+      if (renderer !== hookedRenderer) hookDrawing(renderer);
+      stats.fitted = true;
     };
-    stats.fitted = true;
   }
 
   // Just before a frame is drawn the camera is where it will be seen from. A frame that would be
   // like the last one is not drawn: without a GPU that takes as long as drawing the splats.
   function hookDrawing(renderer) {
+    hookedRenderer = renderer;
     const draw = renderer.render;
     let drawnAt = 0;
     let size = "";
@@ -266,19 +284,22 @@
     };
   }
 
-  // viser's page sends the camera, too, at its own rate: what is no news by then is left out. It
-  // assigns its way of sending anew whenever it connects.
+  // viser's page sends the camera, too, at its own rate: once we do, that is left out. It assigns
+  // its way of sending anew whenever it connects; the server then waits for viser's first message.
   function hookSending(m) {
-    let send = m.sendMessage;
-    const sendNews = (message) => {
-      const repeats = message.type === "ViewerCameraMessage" && link !== null && !isNews(message);
-      if (!repeats) send(message);
+    sendAnything = m.sendMessage;
+    const sendOthers = (message) => {
+      const ours = message.type === "ViewerCameraMessage" && link !== null && stats.fitted;
+      if (!ours) sendAnything(message);
     };
     Object.defineProperty(m, "sendMessage", {
       configurable: true,
       enumerable: true,
-      get: () => sendNews,
-      set: (value) => { send = value; },
+      get: () => sendOthers,
+      set: (send) => {
+        sendAnything = send;
+        begin(null);
+      },
     });
   }
 
@@ -298,7 +319,10 @@
 
   function watch() {
     const m = window.__viserMutable;
-    if (m !== mutable && fits(m)) hook(m);
+    if (fits(m)) {
+      if (m !== mutable) hookPage(m);
+      if (m.scene !== hookedScene) hookScene(m.scene);
+    }
     setTimeout(watch, mutable === null ? POLL : 1000);
   }
   drawWithoutSmoothing();

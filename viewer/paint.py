@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +12,20 @@ from torch import Tensor
 
 from renderer.types import Frame
 
-from .settings import Mode
+from .settings import Mode, Pose
 
 Picture = npt.NDArray[np.uint8]  # [H, W, 3] RGB
+
+Draw = Callable[[Pose, tuple[int, int]], Picture]
+"""Gives the picture of a size (width, height) at a pose, on any thread; may take its time, and
+raise what it likes."""
+
+Drawing = Callable[[], Draw]
+"""Gives what draws the scene as it is now and as the panel is set, on one thread; called on the
+server's event loop."""
+
+DEFAULT_SIZE = (1920, 1080)
+"""Width and height of the pictures that a person saves, until another is chosen [px]."""
 
 SAMPLES = 20_000
 """Percentiles over a picture use about this many of its pixels."""

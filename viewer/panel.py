@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import viser
 
-from .actions import Action, ActionButtons
+from .actions import Action, add_actions
 from .camera import Bounds, Outlook, Vector
 from .crop import CropControl
 from .errand import Errands
 from .frustums import go_to
-from .paint import Picture
+from .paint import Drawing
 from .path_panel import PathPanel
 from .readout import Curves, Readout, SpeedCurves, error_box, numbers
 from .scene import TrainingPoint
@@ -38,6 +38,9 @@ UPS: dict[str, tuple[float, float, float]] = {
     "-z": (0, 0, -1),
 }
 
+FOV_PAUSE = 2.0
+"""Seconds after a person has moved the slider of the field of view before it follows the camera."""
+
 CURVES_INTERVAL = 2.0
 """Seconds between updates of the curves: drawing them takes the page's time."""
 
@@ -56,6 +59,8 @@ class Offer:
     up: Vector
     outlook: Outlook
     """Where a browser begins."""
+    background: tuple[int, int, int]
+    """That the scene was trained on, RGB in [0, 255]."""
     cameras: int
     """Number of training cameras."""
     beside: Sequence[Beside]
@@ -67,15 +72,13 @@ class Offer:
 
 @dataclass(frozen=True)
 class Reactions:
-    """What follows when something is used. The first two run on the server's event loop, so they
-    must return at once."""
+    """What follows when something is used, on the server's event loop: all return at once."""
 
     changed: Callable[[], None]
     """The picture may differ now."""
     pause: Callable[[], None]
     """The pause button was pressed."""
-    draw: Callable[[Pose, tuple[int, int]], Picture]
-    """Gives the picture at a pose, of a size [px]; takes its time."""
+    drawing: Drawing
 
 
 class Panel:
@@ -86,6 +89,7 @@ class Panel:
         self._errands = Errands(client)
         self._shown: Readout | None = None
         self._curves_due = 0.0
+        self._fov_moved_at = -FOV_PAUSE
         gui = client.gui
         self._numbers = gui.add_html("")
         self._error = gui.add_html("", visible=False)
@@ -106,24 +110,29 @@ class Panel:
         with tabs.add_tab("Camera"):
             self._add_camera(gui)
         with tabs.add_tab("Path"):
-            self._path = PathPanel(client, reactions.draw, offer.origin, self._changed)
+            self._path = PathPanel(
+                client,
+                self._errands,
+                reactions.drawing,
+                offer.origin,
+                self.up,
+                reactions.changed,
+            )
         with tabs.add_tab("Save"):
-            self._screenshot = Screenshot(client, reactions.draw)
-            ActionButtons(client, offer.actions, self._errands)
+            Screenshot(client, self._errands, reactions.drawing)
+            add_actions(client, offer.actions, self._errands)
         self._listen()
 
     def close(self) -> None:
         """End what still runs."""
-        for part in (self._path, self._screenshot, self._errands):
-            part.close()
+        self._errands.close()
 
     def settings(self) -> ViewSettings:
         """What is chosen, cut to what is allowed: a page may send anything."""
         mode = self._mode.value
-        red, green, blue = (min(max(int(x), 0), 255) for x in self._background.value)
         return ViewSettings(
             mode=mode if mode in MODES else "rgb",
-            background=(red, green, blue),
+            background=self._chosen_background(),
             max_side=min(max(int(self._max_side.value), SIDES[0]), SIDES[1]),
             waves=bool(self._waves.value),
             sh_degree=min(max(int(self._sh_degree.value), 0), 3),
@@ -163,14 +172,16 @@ class Panel:
     def show_pose(self, pose: Pose) -> None:
         """Update what tells of the camera."""
         degrees = round(math.degrees(pose.fov), 1)
-        if abs(degrees - float(self._fov.value)) > 0.1 and FOVS[0] <= degrees <= FOVS[1]:
-            self._fov.value = degrees
+        # While a person moves the slider, the camera is behind it.
+        moved = time.monotonic() - self._fov_moved_at < FOV_PAUSE
+        if not moved and abs(degrees - float(self._fov.value)) > 0.1:
+            self._fov.value = min(max(degrees, FOVS[0]), FOVS[1])
         self._link.content = _link(self._client.camera)
 
     def _add_view(self, gui: viser.GuiApi) -> None:
         defaults = ViewSettings()
         self._mode = gui.add_dropdown("Show", MODES, initial_value=defaults.mode)
-        self._background = gui.add_rgb("Background", defaults.background)
+        self._background = gui.add_rgb("Background", self._offer.background)
         self._max_side = gui.add_slider(
             "Max size",
             min=SIDES[0],
@@ -200,7 +211,7 @@ class Panel:
             initial_value=defaults.near,
             hint="Splats nearer than this are left out, in the capture's units",
         )
-        self._crop = CropControl(self._client, self._offer.bounds, self._changed)
+        self._crop = CropControl(self._client, self._offer.bounds, self._react.changed)
         offered = [BESIDE_LABELS[each] for each in self._offer.beside]
         self._beside = gui.add_dropdown(
             "Beside",
@@ -224,7 +235,7 @@ class Panel:
             min=FOVS[0],
             max=FOVS[1],
             step=0.1,
-            initial_value=min(max(round(math.degrees(self._client.camera.fov), 1), 5.0), 120.0),
+            initial_value=round(_finite(math.degrees(self._client.camera.fov), *FOVS), 1),
             hint="Vertical, in degrees",
         )
         self._up = gui.add_dropdown(
@@ -252,17 +263,18 @@ class Panel:
 
         async def changed(_: Any) -> None:
             self._split.visible = self._beside.value != BESIDE_LABELS["nothing"]
-            self._changed()
+            self._react.changed()
 
         async def pause_pressed(_: Any) -> None:
             self._react.pause()
 
         async def fov_changed(event: Any) -> None:
             if event.client is not None:  # a person, not `show_pose`
+                self._fov_moved_at = time.monotonic()
                 self._client.camera.fov = math.radians(_finite(self._fov.value, *FOVS))
 
         async def up_changed(_: Any) -> None:
-            self._client.camera.up_direction = self._chosen_up()
+            self._client.camera.up_direction = self.up()
 
         async def reset_pressed(_: Any) -> None:
             self._up.value = "capture"
@@ -275,8 +287,10 @@ class Panel:
         self._up.on_update(up_changed)
         self._reset.on_click(reset_pressed)
 
-    def _changed(self) -> None:
-        self._react.changed()
+    def _chosen_background(self) -> tuple[int, int, int]:
+        numbers = [min(max(int(x), 0), 255) for x in self._background.value]
+        red, green, blue, *_ = (*numbers, 0, 0, 0)
+        return red, green, blue
 
     def _chosen_beside(self) -> Beside:
         for each in self._offer.beside:
@@ -284,7 +298,8 @@ class Panel:
                 return each
         return "nothing"
 
-    def _chosen_up(self) -> Vector:
+    def up(self) -> Vector:
+        """The axis that the camera turns around, as chosen."""
         return np.array(UPS.get(self._up.value, self._offer.up), np.float64)
 
 

@@ -21,13 +21,13 @@ from .settings import Pose
 
 Array = npt.NDArray[np.floating[Any]]
 
-MAX_SECONDS = 3600.0
-"""Longest time between two keyframes."""
+MIN_SECONDS, MAX_SECONDS = 0.001, 3600.0
+"""Shortest and longest time between two keyframes."""
 
 MAX_COORDINATE = 1e9
 """Farthest position along an axis; what is farther is nonsense, and would overflow."""
 
-MAX_FPS = 120
+MAX_FPS = 240
 MAX_FRAMES = 20_000
 """Pictures of a path: eleven minutes at 30 per second."""
 
@@ -62,9 +62,9 @@ class Keyframe:
         if not 0 < self.fov < math.pi:
             degrees = math.degrees(self.fov)
             raise ValueError(f"fov must be between 0 and 180 degrees, not {degrees:g}")
-        if not 0 < self.seconds <= MAX_SECONDS:
+        if not MIN_SECONDS <= self.seconds <= MAX_SECONDS:
             raise ValueError(
-                f"the time between two keyframes must be more than 0 and at most {MAX_SECONDS:g} "
+                f"the time between two keyframes must be {MIN_SECONDS:g} to {MAX_SECONDS:g} "
                 f"seconds, not {self.seconds:g}"
             )
 

@@ -28,6 +28,7 @@ class PathObjects:
         self._client = client
         self._clicked = clicked
         self._handles: list[viser.SceneNodeHandle] = []
+        self._shown: object = None
 
     def show(self, path: CameraPath, selected: int, aspect: float, lonely: float) -> None:
         """Draw `path` instead of what was drawn before; without keyframes, nothing.
@@ -35,6 +36,10 @@ class PathObjects:
         The frustums have this `aspect` (width over height), and where no two of them tell how
         large they should be, the size `lonely`.
         """
+        wanted = (path.keyframes, path.loop, selected, aspect)
+        if wanted == self._shown:  # hundreds of messages, for a change of the frame rate
+            return
+        self._shown = wanted
         with self._client.atomic():
             while self._handles:
                 self._handles.pop().remove()

@@ -17,24 +17,24 @@ import viser
 from scenes import InputError
 
 from .camera import Bounds, Vector, camera_at, outlook_of, pose_of
-from .errand import SHORTLY, Errands
+from .download import send_file
+from .errand import Errands
 from .frustums import go_to
+from .paint import Drawing
 from .path import (
     DEFAULT_FPS,
     DEFAULT_SECONDS,
     MAX_COORDINATE,
     MAX_FPS,
     MAX_SECONDS,
+    MIN_SECONDS,
     CameraPath,
     Keyframe,
 )
 from .path_file import MAX_KEYFRAMES, Origin, path_from_json, path_to_json
 from .path_objects import PathObjects
-from .path_video import Draw, PathVideo
+from .path_video import PathVideo
 from .settings import Pose
-
-MIN_SECONDS = 0.001
-"""Shortest choice of the time between two keyframes."""
 
 MAX_FILE = 20 * 2**20
 """Largest file that is loaded [bytes]; that of the longest path is half as large."""
@@ -52,20 +52,22 @@ GO_TO, REPLACE, DELETE = "Go to", "Replace", "Delete"
 class PathPanel:
     """Adds its controls where the caller is building the panel of `client`.
 
-    `draw` may take its time, and raise what it likes. Poses in files are those of the path plus
-    `origin`. `changed` is called when `visible` may have changed, on the server's event loop, so it
-    must return at once.
+    Poses in files are those of the path plus `origin`. Wherever the camera is sent, it turns around
+    `up` there. `changed` is called when `visible` may have changed. All are called on the server's
+    event loop, so they must return at once.
     """
 
     def __init__(
         self,
         client: viser.ClientHandle,
-        draw: Draw,
+        errands: Errands,
+        drawing: Drawing,
         origin: Origin,
+        up: Callable[[], Vector],
         changed: Callable[[], None],
     ) -> None:
-        self._client, self._origin, self._changed = client, origin, changed
-        self._errands = Errands(client)
+        self._client, self._errands, self._origin = client, errands, origin
+        self._up, self._changed = up, changed
         self._objects = PathObjects(client, self._go_to)
         # These belong to the event loop; an errand gets the path as it is when it begins.
         self._path = CameraPath()
@@ -73,7 +75,7 @@ class PathPanel:
         self._playing = False
         self._add_keyframe_controls(client.gui)
         self._add_path_controls(client.gui)
-        self._video = PathVideo(client, self._errands, draw, lambda: self._path)
+        self._video = PathVideo(client, self._errands, drawing, lambda: self._path)
         self._show_controls()
         self._listen()
 
@@ -81,13 +83,6 @@ class PathPanel:
     def visible(self) -> bool:
         """Whether the path is drawn among the splats."""
         return bool(self._path.keyframes and self._shown.value and not self._playing)
-
-    def close(self, timeout: float = SHORTLY) -> None:
-        """End a preview or a video, waiting at most `timeout` seconds; more than once is fine.
-
-        On the event loop give a `timeout` of 0.
-        """
-        self._errands.close(timeout)
 
     def _add_keyframe_controls(self, gui: viser.GuiApi) -> None:
         self._add = gui.add_button("Add keyframe", hint="Here, after the chosen keyframe")
@@ -172,7 +167,7 @@ class PathPanel:
         self._set(path, self._selected)
 
     async def _preview_clicked(self, _: Any) -> None:
-        stand = _Stand.of(self._client.camera)
+        stand = _Stand.of(self._client.camera, self._up())
         if self._playing:
             self._errands.stop()
         elif self._path.duration > 0 and stand is not None:
@@ -190,7 +185,7 @@ class PathPanel:
 
     def _go_to(self, number: int) -> None:
         """Choose a keyframe and look from there."""
-        stand = _Stand.of(self._client.camera)
+        stand = _Stand.of(self._client.camera, self._up())
         if number < len(self._path.keyframes) and stand is not None:
             self._set(self._path, number)
             each = self._path.keyframes[number]
@@ -234,7 +229,7 @@ class PathPanel:
 
     def _show_objects(self) -> None:
         width, height = self._video.size
-        stand = _Stand.of(self._client.camera)
+        stand = _Stand.of(self._client.camera, self._up())
         lonely = LONELY * (stand.around.radius if stand is not None else 1.0)
         shown = self._path if self.visible else CameraPath()
         self._objects.show(shown, self._selected, width / height, lonely)
@@ -272,7 +267,7 @@ class PathPanel:
     def _save_path(self, path: CameraPath, size: tuple[int, int]) -> None:
         content = path_to_json(path, size, self._origin).encode()
         self._errands.check()
-        self._client.send_file_download("camera_path.json", content, save_immediately=True)
+        send_file(self._client, "camera_path.json", content)
 
     def _load_path(self, file: viser.UploadedFile, loop: asyncio.AbstractEventLoop) -> None:
         if len(file.content) > MAX_FILE:
@@ -293,16 +288,20 @@ class _Stand:
     around: Bounds
     """What it looks at, and its distance from there."""
     up: Vector
+    """Not the page's own, which a look straight down has turned away from the scene's."""
 
     @classmethod
-    def of(cls, camera: viser.CameraHandle) -> _Stand | None:
+    def of(cls, camera: viser.CameraHandle, up: Vector) -> _Stand | None:
         """None while the page tells nonsense, with which viser would not work either."""
         pose = pose_of(camera)
-        look_at, up = np.array(camera.look_at, float), np.array(camera.up_direction, float)
-        if pose is None or not (np.abs([*look_at, *pose.position, *up]) < MAX_COORDINATE).all():
+        told = (*camera.look_at, *camera.up_direction)
+        if pose is None or len(told) != 6 or not any(camera.up_direction):
             return None
+        if not (np.abs([*told, *pose.position]) < MAX_COORDINATE).all():
+            return None
+        look_at = np.array(camera.look_at, float)
         distance = float(np.linalg.norm(look_at - pose.position))
-        return cls(pose.canvas, Bounds(look_at, distance or 1.0), up) if up.any() else None
+        return cls(pose.canvas, Bounds(look_at, distance or 1.0), up)
 
     def look(self, client: viser.ClientHandle, pose: Pose) -> None:
         """Let the browser look from `pose`."""
@@ -318,7 +317,8 @@ def _names(path: CameraPath) -> tuple[str, ...]:
 
 def _within(value: float, low: float, high: float, otherwise: float) -> float:
     """`value`, cut to bounds; `otherwise` if it is no number."""
-    return min(max(float(value), low), high) if math.isfinite(value) else otherwise
+    cut = min(max(value, low), high)  # first: an integer may be too large for a float
+    return float(cut) if math.isfinite(cut) else otherwise
 
 
 def _on_loop(

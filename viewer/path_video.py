@@ -13,22 +13,19 @@ from typing import Any
 import numpy as np
 import viser
 
+from .download import send_file
 from .errand import Errands
-from .paint import Picture
+from .paint import DEFAULT_SIZE, Draw, Drawing, Picture
 from .path import CameraPath
 from .settings import Pose
 from .video import write_video
 
 MIN_SIDE = 16
 MAX_SIZE = (3840, 2160)
-DEFAULT_SIZE = (1920, 1080)
-"""Width and height of the video [px]."""
+"""Smallest side, and largest width and height, of the video [px]."""
 
 PROGRESS_INTERVAL = 0.2
 """Seconds between two updates of the progress bar."""
-
-Draw = Callable[[Pose, tuple[int, int]], Picture]
-"""Gives the picture of a size (width, height) at a pose, on any thread."""
 
 
 class PathVideo:
@@ -41,10 +38,11 @@ class PathVideo:
         self,
         client: viser.ClientHandle,
         errands: Errands,
-        draw: Draw,
+        drawing: Drawing,
         path: Callable[[], CameraPath],
     ) -> None:
-        self._client, self._errands, self._draw, self._path = client, errands, draw, path
+        self._client, self._errands = client, errands
+        self._drawing, self._path = drawing, path
         (width, height), (widest, highest) = DEFAULT_SIZE, MAX_SIZE
         gui = client.gui
         self.width = gui.add_number("Video width", width, min=MIN_SIDE, max=widest, step=2)
@@ -67,22 +65,27 @@ class PathVideo:
     async def _clicked(self, _: Any) -> None:
         path = self._path()
         if path.keyframes:
-            self._errands.run("Render video", partial(self._render, path, self.size))
+            self._errands.run(
+                "Render video", partial(self._render, path, self.size, self._drawing())
+            )
 
     async def _cancelled(self, _: Any) -> None:
-        self._errands.stop()
+        if self._cancel.visible:  # not the work of another part of the panel
+            self._errands.stop()
 
     # The thread of an errand runs these.
 
-    def _render(self, path: CameraPath, size: tuple[int, int]) -> None:
+    def _render(self, path: CameraPath, size: tuple[int, int], draw: Draw) -> None:
         poses = path.poses(size)
         with self._progress_bar(), tempfile.TemporaryDirectory(prefix="gaborsplat-") as folder:
             film = Path(folder) / "camera_path.mp4"
-            write_video(film, self._frames(poses, size), size, path.fps)
+            write_video(film, self._frames(poses, size, draw), size, path.fps)
             self._errands.check()
-            self._client.send_file_download(film.name, film.read_bytes(), save_immediately=True)
+            send_file(self._client, film.name, film.read_bytes())
 
-    def _frames(self, poses: list[Pose], size: tuple[int, int]) -> Generator[Picture, None, None]:
+    def _frames(
+        self, poses: list[Pose], size: tuple[int, int], draw: Draw
+    ) -> Generator[Picture, None, None]:
         """[H, W, 3] BGR at each pose."""
         due = 0.0
         for number, pose in enumerate(poses):
@@ -90,7 +93,7 @@ class PathVideo:
             if time.monotonic() > due:
                 self._progress.value = 100 * number / len(poses)
                 due = time.monotonic() + PROGRESS_INTERVAL
-            yield np.ascontiguousarray(self._draw(pose, size)[..., ::-1])
+            yield np.ascontiguousarray(draw(pose, size)[..., ::-1])
 
     @contextmanager
     def _progress_bar(self) -> Generator[None, None, None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -18,6 +18,9 @@ from .paint import Picture
 
 MAX_DECODED = 4
 """Decoded photos that are kept."""
+
+ROUNDING = 1e-5
+"""Equal centres may differ by this part of their coordinates, which poses in float32 leave."""
 
 SMALLEST = 64
 """Photos of fewer pixels a side than this are not halved."""
@@ -38,7 +41,7 @@ class NearestPhoto:
         self._centres = np.array([centre for _, centre in poses]).reshape(-1, 3)
         self._axes = np.array([rotation[:, 2] for rotation, _ in poses]).reshape(-1, 3)
         self._spread = _spread(self._centres)
-        self._levels = lru_cache(MAX_DECODED)(self._load)
+        self._decoded: OrderedDict[int, list[Picture]] = OrderedDict()  # the last used at the end
 
     def show(self, camera: Camera) -> Picture:
         """[H, W, 3] of the nearest photo as `camera` would see it, were everything far away.
@@ -64,6 +67,15 @@ class NearestPhoto:
         distances = np.linalg.norm(self._centres - centre, axis=1)
         angles = np.arccos(np.clip(self._axes @ rotation[:, 2], -1, 1))
         return int(np.argmin(distances / self._spread + angles))
+
+    def _levels(self, index: int) -> list[Picture]:
+        """As `_load`, kept for the next picture."""
+        if index not in self._decoded:
+            self._decoded[index] = self._load(index)
+            if len(self._decoded) > MAX_DECODED:
+                self._decoded.popitem(last=False)
+        self._decoded.move_to_end(index)
+        return self._decoded[index]
 
     def _load(self, index: int) -> list[Picture]:
         """The photo, and halves of the one before: interpolation would skip pixels of a photo much
@@ -112,4 +124,5 @@ def _spread(centres: npt.NDArray[np.float64]) -> float:
     if len(centres) == 0:
         return 1.0
     squares = np.sum((centres - centres.mean(axis=0)) ** 2, axis=1)
-    return float(np.sqrt(squares.mean())) or 1.0
+    spread = float(np.sqrt(squares.mean()))
+    return spread if spread > ROUNDING * np.abs(centres).max() else 1.0

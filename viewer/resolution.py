@@ -81,12 +81,14 @@ class Resolution:
     SLACK = 0.7  # of the budget that a finer level's predicted time must stay below
     GAIN = 0.8  # of a finer picture's time that a coarser one must stay below to be worth it
     PICTURES = 4  # at a level before it is judged; one suffices beyond three times the budget
+    SETTLING = 3  # pictures after a change that may have waited behind larger ones
     MEMORY = 300  # pictures after which coarser levels are tried again
 
     def __init__(self) -> None:
         self.level = 0
         self._came_from: int | None = None
         self._pictures = 0
+        self._settling = 0
         self._usual = 0.0
         self._usual_there: dict[int, float] = {}
 
@@ -94,19 +96,23 @@ class Resolution:
         """Take in what a picture of a moving camera took."""
         if measured.level != self.level:
             return  # rendered before the level changed
+        if self._settling > 0:
+            self._settling -= 1
+            return
         self._pictures += 1
-        if self._pictures > self.MEMORY:
+        if self._pictures == self.MEMORY:
             self._usual_there.clear()
+            self._came_from = None
         # The median would be better and slower; one stray picture counts for a third.
         weight = 1 / min(self._pictures, 3)
         self._usual += weight * (measured.seconds - self._usual)
-        if self._pictures >= self.PICTURES or measured.seconds > 3 * LADDER[self.level].budget:
+        far_too_slow = measured.seconds > 3 * LADDER[self.level].budget
+        if self._pictures >= self.PICTURES or (far_too_slow and self._came_from is None):
             self._judge(replace(measured, seconds=self._usual))
 
     def resting(self, measured: Measured) -> None:
         """Take in what rendering a sharp picture took: a moving one need not find out."""
-        if measured.level <= self.level:
-            self._coarsen(measured)
+        self._coarsen(measured)
 
     def _judge(self, usual: Measured) -> None:
         came_from, finer = self._came_from, max(0, self.level - 1)
@@ -136,6 +142,7 @@ class Resolution:
         self.level = level
         self._came_from = None
         self._pictures = 0
+        self._settling = self.SETTLING
         self._usual = 0.0
 
 

@@ -71,7 +71,8 @@ class SceneSource:
         self.history: list[TrainingPoint] = []
         """How training stood, oldest first: replaced by a new list, never written to."""
         self.paused = False
-        self._settings = settings
+        self.settings = settings
+        """How the newest scene is to be shown."""
         self._version = 0
         self._watchers: tuple[Wake, ...] = ()
         self._watchers_lock = threading.Lock()
@@ -93,9 +94,9 @@ class SceneSource:
 
         Without `settings` they are shown as those before. To be called from one thread at a time.
         """
-        self._settings = settings or self._settings
+        self.settings = settings or self.settings
         self._version += 1
-        self.current = Snapshot(splats.detach(), self._settings, self._version)
+        self.current = Snapshot(splats.detach(), self.settings, self._version)
         self.wake()
 
     def wake(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -10,29 +10,28 @@ import numpy as np
 import viser
 
 from .camera import pose_of
-from .errand import SHORTLY, Errands
-from .paint import Picture
+from .download import send_file
+from .errand import Errands
+from .paint import DEFAULT_SIZE, Draw, Drawing
 from .settings import Pose
 
 MAX_SIDE = 8192
-DEFAULT_SIZE = (1920, 1080)
-"""Width and height [px] until the page has a canvas."""
+"""Largest width and height [px]."""
 
 
 class Screenshot:
     """Adds its controls where the caller is building the panel of `client`.
 
-    `draw` gives the picture of a size (width, height) at a pose, on any thread. The size that is
-    offered is that of the page's canvas, until a person chooses another.
+    The size that is offered is that of the page's canvas, until a person chooses another.
     """
 
     def __init__(
         self,
         client: viser.ClientHandle,
-        draw: Callable[[Pose, tuple[int, int]], Picture],
+        errands: Errands,
+        drawing: Drawing,
     ) -> None:
-        self._client, self._draw = client, draw
-        self._errands = Errands(client)
+        self._client, self._errands, self._drawing = client, errands, drawing
         self._saved = 0
         self._offered = _canvas(client.camera) or DEFAULT_SIZE
         width, height = self._offered
@@ -42,13 +41,6 @@ class Screenshot:
         self._button = gui.add_button("Save screenshot", hint="As PNG, from where you look now")
         self._button.on_click(self._clicked)
         client.camera.on_update(self._camera_moved)
-
-    def close(self, timeout: float = SHORTLY) -> None:
-        """End, waiting at most `timeout` seconds for a picture in hand; more than once is fine.
-
-        On the event loop give a `timeout` of 0.
-        """
-        self._errands.close(timeout)
 
     # The event loop runs these, so they return at once. A page may send anything.
 
@@ -61,20 +53,21 @@ class Screenshot:
     async def _clicked(self, _: Any) -> None:
         pose, size = pose_of(self._client.camera), self._size()
         if pose is not None:
-            self._errands.run("Save screenshot", lambda: self._save(pose, size))
+            save = partial(self._save, pose, size, self._drawing())
+            self._errands.run("Save screenshot", save)
 
     def _size(self) -> tuple[int, int]:
         return _allowed(self._width.value), _allowed(self._height.value)
 
-    def _save(self, pose: Pose, size: tuple[int, int]) -> None:
-        picture = self._draw(pose, size)
+    def _save(self, pose: Pose, size: tuple[int, int], draw: Draw) -> None:
+        picture = draw(pose, size)
         self._errands.check()
         done, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
         if not done:
             raise OSError("OpenCV cannot write this PNG")
         self._saved += 1
         name = f"gaborsplat-{self._saved}.png"
-        self._client.send_file_download(name, png.tobytes(), save_immediately=True)
+        send_file(self._client, name, png.tobytes())
 
 
 def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:

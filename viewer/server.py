@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class ViewerOptions:
 _DEFAULTS = ViewerOptions()
 
 JOIN_TIMEOUT = 5.0
-"""Seconds that `close` waits for a picture in hand."""
+"""Seconds that `close` waits for pictures in hand."""
 
 
 class Viewer:
@@ -83,6 +84,7 @@ class Viewer:
         offer = _offer(source, cameras, options)
         self._stage = Stage(source, options.beside, tuple(cameras), render, offer)
         self._sessions: dict[int, Session] = {}
+        self._closed = False
         self._server = _start_server(host, port, stock_page=options.stock_page)
         self.url = url_of(host, self._server.get_port())
         """What to open in a browser on this machine."""
@@ -94,8 +96,9 @@ class Viewer:
                 self._server.get_port(),
             )
         self._arrange()
-        self._server.on_client_connect(self._connected)
+        # In this order: a browser that leaves at once must be noticed.
         self._server.on_client_disconnect(self._disconnected)
+        self._server.on_client_connect(self._connected)
 
     @property
     def port(self) -> int:
@@ -104,13 +107,15 @@ class Viewer:
 
     def close(self) -> None:
         """Stop serving and end all threads; more than once is fine."""
+        self._closed = True
+        with _quiet_console():
+            self._server.stop()
         sessions = list(self._sessions.values())
         for session in sessions:
             session.stop()
+        deadline = time.monotonic() + JOIN_TIMEOUT
         for session in sessions:
-            session.join(JOIN_TIMEOUT)
-        with _quiet_console():
-            self._server.stop()
+            session.join(max(0.0, deadline - time.monotonic()))
 
     def __enter__(self) -> Viewer:
         return self
@@ -140,13 +145,17 @@ class Viewer:
     # Both run on the server's event loop, hence one after the other.
 
     async def _connected(self, client: viser.ClientHandle) -> None:
-        running = {key: each for key, each in self._sessions.items() if each.running}
+        self._sessions = {key: each for key, each in self._sessions.items() if each.running}
+        if self._closed:
+            return
         session = Session(client, self._stage)
-        self._sessions = {**running, client.client_id: session}
         session.start()
+        self._sessions[client.client_id] = session
 
     async def _disconnected(self, client: viser.ClientHandle) -> None:
-        self._sessions[client.client_id].stop()
+        session = self._sessions.get(client.client_id)
+        if session is not None:
+            session.stop()
 
 
 def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions) -> Offer:
@@ -161,10 +170,12 @@ def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerO
     if any(each.photo is not None for each in cameras):
         beside.append("photo")
     up = up_direction(views)
+    red, green, blue = (round(255 * level) for level in source.settings.background)
     return Offer(
         bounds=bounds,
         up=up,
         outlook=outlook_of(views[0], up, bounds) if views else overview_of(bounds, up),
+        background=(red, green, blue),
         cameras=len(cameras),
         beside=beside,
         actions=options.actions,
@@ -178,7 +189,10 @@ def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServe
     check_free(host, port)
     # A browser may leave at any moment, also between two messages to it.
     warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)
-    with _quiet_console(), gated(None if stock_page else page_with_script()):
+    # A browser may send anything; what makes no sense is left out where it is used.
+    warnings.filterwarnings("ignore", ".*does not match annotation", UserWarning)
+    page = None if stock_page else page_with_script()
+    with _quiet_console(), gated(page, only_this_machine=is_loopback(host)):
         server = viser.ViserServer(host=host, port=port, label="GaborSplat", verbose=False)
         if port not in (0, server.get_port()):
             server.stop()

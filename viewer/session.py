@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import viser
 
@@ -20,7 +20,7 @@ from .draw import Artist, Drawn, Renderers, Scene
 from .frustums import Frustums, NamedCamera
 from .link import Link
 from .loop import Job, RenderLoop
-from .paint import Picture
+from .paint import Draw, Picture
 from .panel import Offer, Panel, Reactions
 from .photos import NearestPhoto
 from .readout import FrameRate, Readout, Speed
@@ -29,8 +29,14 @@ from .settings import Pose, ViewSettings
 
 log = logging.getLogger(__name__)
 
-NUMBERS_INTERVAL = 0.5
-"""Seconds between updates of the panel's numbers."""
+NUMBERS_INTERVAL = 1.0
+"""Seconds between updates of the panel's numbers while they keep changing."""
+
+RECOVERY = 0.5
+"""Seconds of rest after a session's own failure."""
+
+GLANCE = 0.5
+"""Seconds between two looks whether the session was stopped while it waits for its encoder."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +74,15 @@ class Session:
     def __init__(self, client: viser.ClientHandle, stage: Stage) -> None:
         self._client = client
         self._stage = stage
-        self._artist = stage.artist()
-        self._errand_artist, self._errand_lock = stage.artist(), threading.Lock()
         self._loop = RenderLoop()
-        self._pose: tuple[Pose, float] | None = None
+        self._pose: Pose | None = None
         self._pose_told: Pose | None = None
         self._settings = ViewSettings()
         self._snapshot: Snapshot | None = None
         self._last: tuple[Job, float] | None = None
         self._rate = FrameRate()
         self._numbers_due = 0.0
+        self._news_told: object = None
         self._news: deque[Callable[[], None]] = deque()
         self._outbox: queue.Queue[tuple[Job, Drawn] | None] = queue.Queue(maxsize=1)
         self._wake = threading.Event()
@@ -122,7 +127,7 @@ class Session:
         pose = pose_of(camera)
         if pose is not None:
             self._tell(partial(self._loop.on_camera, pose, time.monotonic()))
-            self._pose = (pose, time.monotonic())
+            self._pose = pose
 
     def _tell(self, news: Callable[[], None]) -> None:
         """Let the session's thread do something soon."""
@@ -132,23 +137,33 @@ class Session:
     # What follows runs on the session's thread, but for the panel's reactions.
 
     def _run(self) -> None:
-        with self._client.atomic():
-            link = Link(self._client, self._shown)
-            panel = self._build_panel()
-        frustums = Frustums(self._client, self._stage.cameras, self._stage.offer.bounds)
-        self._link = link
+        panel: Panel | None = None
         self._encoder.start()
-        while not self._stopped.is_set():
-            try:
-                self._turn(panel, frustums)
-            except Exception:
-                log.exception("a browser's session failed and goes on")
-                self._stopped.wait(NUMBERS_INTERVAL)
-        panel.close()
-        self._hand_over(None)
-        self._encoder.join()
+        try:
+            self._artist = self._stage.artist()
+            with self._client.atomic():
+                self._link = Link(self._client, self._on_shown)
+                panel = self._build_panel()
+            bounds = self._stage.offer.bounds
+            frustums = Frustums(self._client, self._stage.cameras, bounds, panel.up)
+            while not self._stopped.is_set():
+                self._take_turn(panel, frustums)
+        except Exception:
+            log.exception("a browser's session failed and has ended")
+        finally:
+            if panel is not None:
+                panel.close()
+            self._hand_over(None)
+            self._encoder.join()
 
-    def _shown(self, number: int, page: float, decoding: float) -> None:
+    def _take_turn(self, panel: Panel, frustums: Frustums) -> None:
+        try:
+            self._turn(panel, frustums)
+        except Exception:
+            log.exception("a browser's session failed and goes on")
+            self._stopped.wait(RECOVERY)
+
+    def _on_shown(self, number: int, page: float, decoding: float) -> None:
         self._tell(partial(self._loop.on_shown, number, page, decoding, time.monotonic()))
 
     def _build_panel(self) -> Panel:
@@ -161,25 +176,30 @@ class Session:
             self._stage.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(self._client, self._stage.offer, Reactions(changed, pause, self._draw_at))
+        panel = Panel(self._client, self._stage.offer, Reactions(changed, pause, self._drawing))
         self._settings = panel.settings()
         return panel
 
     def _turn(self, panel: Panel, frustums: Frustums) -> None:
         """Render the next picture, or wait until something happens."""
         self._wake.clear()
+        if self._stopped.is_set():
+            return
         while self._news:
             self._news.popleft()()
-        now = time.monotonic()
-        job = self._next_job(now)
+        if self._pose is not None:
+            frustums.show(self._settings.cameras, self._pose.position)
+        job = self._next_job(time.monotonic())
         if job is not None:
-            if self._pose is not None:
-                frustums.show(self._settings.cameras, self._pose[0].position)
             self._make_picture(job)
-        if job is None or now >= self._numbers_due or self._loop.error is not None:
-            self._show_numbers(panel, now)
-        if job is None and not frustums.show_next_photo():
+        self._show_numbers(panel, time.monotonic())
+        if job is None and not (self._rests and frustums.show_next_photo()):
             self._wake.wait(self._patience(time.monotonic()))
+
+    @property
+    def _rests(self) -> bool:
+        """Whether the camera stands and what it sees is shown sharp."""
+        return self._last is not None and self._last[0].sharp
 
     def _next_job(self, now: float) -> Job | None:
         """Tell the loop the news, and hold the snapshot that its next job is about."""
@@ -195,7 +215,15 @@ class Session:
     def _make_picture(self, job: Job) -> None:
         started = time.monotonic()
         try:
-            drawn = self._draw(self._artist, job.pose, job.size, job.settings)
+            scene, other = self._scenes()
+            drawn = self._artist.draw(
+                scene,
+                camera_at(job.pose, job.size),
+                job.settings,
+                other=other,
+                # A second image a frame: only while there is something to hide behind the splats.
+                depth=job.settings.has_objects,
+            )
         except Exception as error:
             self._failed(job, error)
         else:
@@ -212,25 +240,18 @@ class Session:
             log.error("rendering a picture for a browser failed", exc_info=error)
         self._loop.on_error(job, message, time.monotonic())
 
-    def _draw(
-        self, artist: Artist, pose: Pose, size: tuple[int, int], settings: ViewSettings
-    ) -> Drawn:
+    def _scenes(self) -> tuple[Scene, Scene | None]:
+        """What is drawn, and what may stand beside it."""
         assert self._snapshot is not None  # there is no job before the first scene
         other = self._stage.other.current if self._stage.other is not None else None
-        return artist.draw(
-            Scene(self._snapshot.splats, self._snapshot.settings),
-            camera_at(pose, size),
-            settings,
-            other=Scene(other.splats, other.settings) if other is not None else None,
-            # A second image a frame: only while there is something to hide behind the splats.
-            depth=settings.has_objects,
-        )
+        scene = Scene(self._snapshot.splats, self._snapshot.settings)
+        return scene, Scene(other.splats, other.settings) if other is not None else None
 
     def _hand_over(self, parcel: tuple[Job, Drawn] | None) -> None:
         """Give the encoder its next picture, waiting for the last but one; None ends it."""
         while self._encoder.is_alive():
             try:
-                return self._outbox.put(parcel, timeout=NUMBERS_INTERVAL)
+                return self._outbox.put(parcel, timeout=GLANCE)
             except queue.Full:
                 if self._stopped.is_set() and parcel is not None:
                     return
@@ -250,24 +271,31 @@ class Session:
                 now = time.monotonic()
                 self._tell(partial(self._loop.on_sent, job, now - started, now))
 
-    def _draw_at(self, pose: Pose, size: tuple[int, int]) -> Picture:
-        """The picture at any pose and size, as the panel is set; on any thread.
+    def _drawing(self) -> Draw:
+        """What draws as in `Drawing`; it raises InputError before there is a scene."""
+        scenes = self._scenes() if self._snapshot is not None else None
+        settings, artist = self._settings, cache(self._stage.artist)
 
-        Raises:
-            InputError: there is nothing to draw yet.
-        """
-        if self._snapshot is None:
-            raise InputError("there is no picture before the first step of training")
-        with self._errand_lock:
-            return self._draw(self._errand_artist, pose, size, self._settings).picture
+        def draw(pose: Pose, size: tuple[int, int]) -> Picture:
+            if scenes is None:
+                raise InputError("there is no picture before the first step of training")
+            scene, other = scenes
+            return artist().draw(scene, camera_at(pose, size), settings, other=other).picture
+
+        return draw
 
     def _show_numbers(self, panel: Panel, now: float) -> None:
-        self._numbers_due = now + NUMBERS_INTERVAL
+        """Tell how things stand now and then, and at once when something new begins."""
+        source = self._stage.source
+        news = (self._rests, self._loop.error, source.paused, self._loop.version)
+        if now < self._numbers_due and news == self._news_told:
+            return
+        self._numbers_due, self._news_told = now + NUMBERS_INTERVAL, news
         readout = self._readout(now)
         panel.show(readout)
-        panel.show_curves(readout, self._stage.source.history)
-        if self._pose is not None and self._pose[0] != self._pose_told:
-            self._pose_told = self._pose[0]
+        panel.show_curves(readout, source.history)
+        if self._pose is not None and self._pose != self._pose_told:
+            self._pose_told = self._pose
             panel.show_pose(self._pose_told)
 
     def _readout(self, now: float) -> Readout:
@@ -295,7 +323,6 @@ class Session:
         """Seconds to wait for news."""
         status = self._stage.source.status
         until_job = self._loop.wait(now)
-        moving = self._last is not None and not self._last[0].sharp
-        if not moving and (status is None or status.finished):
+        if self._rests and (status is None or status.finished):
             return until_job
         return NUMBERS_INTERVAL if until_job is None else min(until_job, NUMBERS_INTERVAL)

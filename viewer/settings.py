@@ -52,7 +52,6 @@ class ViewSettings:
     split: float = 0.5
     """Where the right part begins, as a fraction of the width."""
     cameras: bool = False
-    cameras: bool = False
     """Whether the training cameras are drawn among the splats."""
     path: bool = False
     """Whether the camera path is drawn among the splats."""

@@ -113,10 +113,23 @@ def _write_by_opencv(
     if not writer.isOpened():
         raise OSError(f"{path}: neither ffmpeg nor OpenCV can write mp4 here")
     try:
+        given = 0
         for frame in frames:
             writer.write(frame)
+            given += 1
         writer.release()
+        kept = _frames_in(film)
+        if kept != given:  # OpenCV says nothing of a full disk
+            raise OSError(f"{path}: OpenCV kept {kept} of {given} frames; the disk may be full")
         film.replace(draft)
     finally:
         writer.release()
         film.unlink(missing_ok=True)
+
+
+def _frames_in(film: Path) -> int:
+    """As the file itself says; 0 if it is no video."""
+    reader = cv2.VideoCapture(str(film))
+    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
+    reader.release()
+    return count

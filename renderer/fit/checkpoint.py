@@ -70,10 +70,11 @@ def checkpoint_splats(path: Path) -> Splats:
 
     Raises ValueError naming the file if it is missing or damaged.
     """
-    state = _read(path)
+    state = _read(path, mapped=True)  # two thirds of it, the optimizer's, are never read
     try:
-        return activate(state["raw"])
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        # Copies: the file may be overwritten while they are in use.
+        return activate({name: tensor.clone() for name, tensor in state["raw"].items()})
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path}: holds no splats ({error!r})") from error
 
 
@@ -85,12 +86,13 @@ def _load(path: Path, trainer: Trainer) -> None:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The content of a checkpoint. Nothing in it is executed: only plain values are accepted."""
+def _read(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """The content of a checkpoint, its tensors left in the file if `mapped`. Nothing in it is
+    executed: only plain values are accepted."""
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises whatever zipfile, pickle or the file system raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ValueError(f"{path}: damaged or not a checkpoint ({reason[0]})") from error
