@@ -13,7 +13,7 @@ from functools import cache, partial
 
 import viser
 
-from scenes import InputError
+from scenes import InputError, one_line
 
 from .camera import camera_at, pose_of
 from .draw import Artist, Drawn, Renderers, Scene
@@ -235,7 +235,7 @@ class Session:
     def _failed(self, job: Job, error: Exception) -> None:
         """Show what went wrong where the picture is missing; it ends neither the thread nor the
         server nor a training."""
-        message = f"{type(error).__name__}: {error}"
+        message = one_line(error)
         if message != self._loop.error and not self._stopped.is_set():
             log.error("rendering a picture for a browser failed", exc_info=error)
         self._loop.on_error(job, message, time.monotonic())
