@@ -15,22 +15,11 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+from chromium_flags import FLAGS
 from playwright.async_api import Browser, Page, async_playwright
 from viewer_marks import layout
 
 HERE = Path(__file__).resolve().parent
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""Of Chromium: it draws in software, and calls nobody."""
 
 ONLY_CANVAS = "body * { visibility: hidden } canvas { visibility: visible }"
 """Panels and notices would lie over the canvas, and catch the pointer."""

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from chromium_flags import FLAGS
 
 from renderer.types import Camera, Frame, RenderSettings, Splats
 from viewer.paint import paint
@@ -22,16 +23,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needed = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 VIEWPORT = {"width": 800, "height": 400}
 CLEAR = (slice(170, 390), slice(10, 440))  # rows and columns that no panel or notice covers
 PATIENCE = 30.0  # seconds; the page draws with a software rasteriser

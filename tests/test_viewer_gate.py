@@ -104,6 +104,7 @@ HERE = "localhost:8080"
         # A name of the attacker's own that leads to this machine.
         ({"Host": "evil.example:8080", "Origin": "http://evil.example:8080"}, False),
         ({"Host": "[oops"}, False),
+        ({"Host": HERE, "Origin": "http://[oops"}, False),
         ({}, False),
     ],
 )

@@ -101,16 +101,7 @@ def test_a_click_on_a_keyframe_goes_there(page: Page) -> None:
         for each in page.named("CameraFrustumMessage")[::-1]
         if each["name"] == "/camera_path/0"
     )
-    page.send(
-        "SceneNodeClickMessage",
-        name=frustum["name"],
-        owner=frustum["owner"],
-        instance_index=None,
-        ray_origin=(0.0, 0.0, 0.0),
-        ray_direction=(0.0, 0.0, 1.0),
-        screen_pos=(0.5, 0.5),
-        modifier=None,
-    )
+    page.click_on(frustum)
     page.until(lambda: moves(page))
     assert moves(page)[-1] == pytest.approx((0, 0, -4), abs=1e-5)
     page.until(lambda: value(page, "Keyframe") == "1")

@@ -328,16 +328,7 @@ def test_a_click_on_a_training_camera_goes_there(page: Page) -> None:
     page.until(lambda: len(page.named("CameraFrustumMessage")) == 3)
     page.until(lambda: len(page.named("SetSceneNodeClickBindingsMessage")) == 3)
     frustum = page.named("CameraFrustumMessage")[2]
-    page.send(
-        "SceneNodeClickMessage",
-        name=frustum["name"],
-        owner=frustum["owner"],
-        instance_index=None,
-        ray_origin=(0.0, 0.0, 0.0),
-        ray_direction=(0.0, 0.0, 1.0),
-        screen_pos=(0.5, 0.5),
-        modifier=None,
-    )
+    page.click_on(frustum)
     page.until(lambda: len(page.named("SetCameraPositionMessage")) == 2)
     initial, move = page.named("SetCameraPositionMessage")
     assert (initial["initial"], move["initial"]) == (True, False)

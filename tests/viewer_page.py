@@ -91,6 +91,19 @@ class Page:
     def click(self, label: str) -> None:
         self.set(label, True)
 
+    def click_on(self, node: dict[str, Any]) -> None:
+        """Click on something in the scene, given the message that added it."""
+        self.send(
+            "SceneNodeClickMessage",
+            name=node["name"],
+            owner=node["owner"],
+            instance_index=None,
+            ray_origin=(0.0, 0.0, 0.0),
+            ray_direction=(0.0, 0.0, 1.0),
+            screen_pos=(0.5, 0.5),
+            modifier=None,
+        )
+
     def widget(self, label: str) -> dict[str, Any]:
         return next(w for w in self.widgets.values() if w["props"].get("label") == label)
 

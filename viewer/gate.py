@@ -125,18 +125,15 @@ def from_same_site(headers: Headers, *, only_this_machine: bool) -> bool:
     """
     host, forwarded = headers.get("Host", ""), headers.get("X-Forwarded-Host")
     # A proxy in front of us may speak of the address that the browser sees; no script can add this.
-    if only_this_machine and forwarded is None and not is_loopback(_name(host)):
-        return False
     origin = headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc in (host, forwarded)
-
-
-def _name(host: str) -> str:
-    """The name or address in a `Host` header."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+        name = urlsplit(f"//{host}").hostname or ""
+        asking = None if origin is None else urlsplit(origin).netloc
+    except ValueError:  # no address at all
+        return False
+    if only_this_machine and forwarded is None and not is_loopback(name):
+        return False
+    return asking is None or asking in (host, forwarded)
 
 
 def _guarded(handle: Handler) -> Handler:
