@@ -197,22 +197,15 @@ def test_a_page_connects_again_by_itself(page: Any, viewer: Viewer, expected: Ex
 
 
 def test_a_page_at_rest_connects_again_by_itself(
-    page: Any, viewer: Viewer, expected: Expected
+    page: Any, viewer: Viewer, splats: Splats, expected: Expected
 ) -> None:
     eventually(page, shows(page, lambda: expected.picture(ViewSettings())))
     (before,) = viewer._server.get_clients()
     viewer._server._websock_server.disconnect_all_clients()
     eventually(page, lambda: before not in viewer._server.get_clients())
     eventually(page, lambda: len(viewer._server.get_clients()) == 1)
-    page.wait_for_function("window.__gaborsplat.last > 0")
-    (session,) = (each for each in viewer._sessions.values() if each.running)
-
-    def chosen() -> bool:
-        choose(page, "Show", "alpha")  # in vain as long as the old panel is there
-        return session._settings.mode == "alpha"
-
-    eventually(page, chosen)
-    eventually(page, shows(page, lambda: expected.picture(ViewSettings(mode="alpha"))))
+    viewer._stage.source.publish(splats.without_waves())
+    eventually(page, shows(page, lambda: expected.picture(ViewSettings(waves=False))))
 
 
 def test_a_link_leads_to_the_same_view(browser: Any, page: Any, viewer: Viewer) -> None:
