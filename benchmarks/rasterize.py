@@ -80,27 +80,28 @@ def serve(pipe: Connection, garden: Path | None) -> None:
 def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     """Forward, and backward to all parameters of the splats."""
     from renderer import cpu
+    from renderer.stages import Projection
 
     inputs = (
         *vars(splats.geometry).values(),
         camera.world_to_camera[None],
         camera.intrinsics[None],
     )
-    p = cpu.project(inputs, camera.size, settings, 0.0)
-    harmonics = (splats.means, camera.position[None], splats.sh)
+    how = Projection(camera.size, settings)
+    p = cpu.project(inputs, how)
+    harmonics = (splats.means, inputs[6], splats.sh)
     colors = cpu.shade(harmonics, splats.sh_degree, p.radii)
     tiles = cpu.bin_to_tiles(p, camera.size, settings, gradient=True)
     blended = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
     shape = (1, camera.size[1], camera.size[0], splats.waves)
     image, transmittance = cpu.blend(blended, tiles, shape, settings)
-    ones, zeros = image.new_ones(image.shape), transmittance.new_zeros(transmittance.shape)
-    outputs = (image, transmittance, ones, zeros)
+    outputs = (image, transmittance, image.new_ones(image.shape), None)
     v_means2d, v_conics, v_opacities, v_colors, v_screen = cpu.blend_backward(
         blended, tiles, outputs, settings, waves=splats.waves, absolute=False
     )
-    cpu.shade_backward(harmonics, splats.sh_degree, p.radii, colors, v_colors)
-    v_projected = (v_means2d, p.depths.new_zeros(p.depths.shape), v_conics, v_opacities, v_screen)
-    cpu.project_backward(inputs, camera.size, settings, p.radii, v_projected)
+    cpu.shade_backward(harmonics, splats.sh_degree, p.radii, colors, v_colors, poses=False)
+    v_projected = (v_means2d, None, v_conics, v_opacities, v_screen)
+    cpu.project_backward(inputs, how, p.radii, v_projected, poses=False)
 
 
 def jobs_of(options: Options, isas: list[str]) -> list[Job]:

@@ -22,6 +22,7 @@ class ProjectOptions:
         radius_clip: float,
         antialiased: bool,
         three_sigma: bool,
+        raw: bool,
     ) -> None: ...
 
 class BlendOptions:

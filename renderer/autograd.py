@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from . import cpu
-from .stages import Geometry, Projected, Tiles, Views
+from .stages import Geometry, Projected, Projection, Tiles, Views
 from .types import RenderSettings
 
 T = TypeVar("T")
@@ -54,14 +54,12 @@ class _Project(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        size: tuple[int, int],
-        settings: RenderSettings,
-        radius_clip: float,
+        how: Projection,
         *inputs: Tensor,
     ) -> tuple[Tensor, ...]:
         passes = backend(inputs[0].device)
-        out: Projected = passes.project(inputs, size, settings, radius_clip)
-        ctx.size, ctx.settings, ctx.passes = size, settings, passes
+        out: Projected = passes.project(inputs, how)
+        ctx.how, ctx.passes = how, passes
         ctx.save_for_backward(*inputs, out.radii)
         ctx.mark_non_differentiable(out.radii, out.cutoffs)
         return out.tensors()
@@ -77,8 +75,10 @@ class _Project(torch.autograd.Function):
             gradient.contiguous()
             for gradient in (v_means2d, v_depths, v_conics, v_opacities, v_screen)
         ]
-        v_inputs = ctx.passes.project_backward(inputs, ctx.size, ctx.settings, radii, v_outputs)
-        return None, None, None, *v_inputs, None
+        v_inputs = ctx.passes.project_backward(
+            inputs, ctx.how, radii, v_outputs, poses=ctx.needs_input_grad[7]
+        )
+        return None, *v_inputs, None
 
 
 class _Shade(torch.autograd.Function):
@@ -96,7 +96,9 @@ class _Shade(torch.autograd.Function):
         ctx: Any, *v: Tensor
     ) -> tuple[Tensor | None, ...]:
         *inputs, radii, colors = ctx.saved_tensors
-        v_inputs = ctx.passes.shade_backward(inputs, ctx.degree, radii, colors, v[0].contiguous())
+        v_inputs = ctx.passes.shade_backward(
+            inputs, ctx.degree, radii, colors, v[0].contiguous(), poses=ctx.needs_input_grad[3]
+        )
         return None, None, *v_inputs
 
 
@@ -152,16 +154,21 @@ def project(
         ValueError: tensors of mixed or unsupported type or device.
     """
     inputs = _checked({**vars(geometry), "viewmats": views.viewmats, "Ks": views.intrinsics})
-    return Projected(*_Project.apply(views.size, settings, radius_clip, *inputs))
+    how = Projection(views.size, settings, radius_clip)
+    if not torch.is_grad_enabled():  # recording costs more than some passes
+        found: Projected = backend(inputs[0].device).project(inputs, how)
+        return found
+    return Projected(*_Project.apply(how, *inputs))
 
 
 def shade(means: Tensor, sh: Tensor, views: Views, radii: Tensor, degree: int) -> Tensor:
     """Colours [C, N, 3] of spherical harmonics `sh` [N, B, 3] seen from every view: 0.5 + sum, at
     least 0; 0 where culled. A splat whose colour is not finite is culled here: its radius becomes
     0. Differentiable in means, sh and the view matrices."""
-    rotations, translations = views.viewmats[:, :3, :3], views.viewmats[:, :3, 3:]
-    positions = -(rotations.transpose(1, 2) @ translations)[..., 0]
-    inputs = _checked({"means": means, "camera positions": positions, "sh": sh})
+    inputs = _checked({"means": means, "viewmats": views.viewmats, "sh": sh})
+    if not torch.is_grad_enabled():
+        found: Tensor = backend(means.device).shade(inputs, degree, radii)
+        return found
     colors: Any = _Shade.apply(degree, radii, *inputs)
     return colors
 
@@ -179,7 +186,9 @@ def with_tiles(
     `projected` has shape [C, N]. Without `gradient`, what is blended with these tiles cannot be
     differentiated. On a GPU `blend_with` is called again if the lists turn out to be too short.
     """
-    detached = Projected(*(tensor.detach() for tensor in projected.tensors()))
+    detached = projected
+    if projected.means2d.requires_grad:
+        detached = Projected(*(tensor.detach() for tensor in projected.tensors()))
     passes = backend(projected.depths.device)
     while True:
         tiles: Tiles = passes.bin_to_tiles(detached, size, settings, gradient=gradient)
@@ -212,5 +221,10 @@ def blend(
     p = projected
     _, colors = _checked({"means2d": p.means2d, "colors": colors})
     inputs = (p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
+    if not torch.is_grad_enabled():
+        found: tuple[Tensor, Tensor] = backend(colors.device).blend(
+            (p.radii, *inputs), tiles, shape, settings
+        )
+        return found
     result: Any = _Blend.apply(tiles, shape, settings, absgrad, p.radii, *inputs)
     return result

@@ -5,9 +5,8 @@ Written to the interface of gsplat 1.5.3 (Ye et al. 2025, Apache-2.0). What this
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -15,38 +14,11 @@ from torch import Tensor
 
 from . import autograd
 from ._native import constants
-from .stages import Geometry, Projected, Tiles, Views
+from .compat_info import Info, Packing
+from .stages import Geometry, Tiles, Views
 from .types import RenderSettings
 
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
-
-
-@dataclass(frozen=True)
-class _Packing:
-    """Which (camera, splat) pairs are left when the culled ones are dropped."""
-
-    visible: Tensor  # [C, N] bool
-    camera_ids: Tensor  # [nnz]
-    gaussian_ids: Tensor  # [nnz]
-
-    @classmethod
-    def of(cls, radii: Tensor) -> _Packing:
-        visible = (radii > 0).all(dim=-1)
-        return cls(visible, *torch.where(visible))
-
-    def pick(self, tensor: Tensor) -> Tensor:
-        return tensor[self.camera_ids, self.gaussian_ids]
-
-    def drop_culled(self, dense: Projected) -> Projected:
-        return Projected(*map(self.pick, dense.tensors()))
-
-    def renumber(self, tiles: Tiles) -> Tiles:
-        """The same lists, of the rows that are left."""
-        visible = self.visible.flatten()
-        row_of = visible.cumsum(0) - 1
-        keep = torch.cat([visible, visible.new_ones(1)])
-        ids = row_of[tiles.splat_ids.long()].int()
-        return replace(tiles, splat_ids=ids, first_slot=tiles.first_slot[keep])
 
 
 def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
@@ -87,7 +59,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     *,
     gabor: tuple[Tensor, Tensor] | None = None,
     settings: RenderSettings | None = None,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+) -> tuple[Tensor, Tensor, Info]:
     """Rasterize N splats to C images.
 
     Args:
@@ -156,7 +128,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
 
     dense = autograd.project(geometry, views, settings, radius_clip)
     values = _values(means, colors, views, dense.radii, sh_degree)
-    packing = _Packing.of(dense.radii) if packed else None
+    packing = Packing.of(dense.radii) if packed else None
     projected = dense
     if packing is not None:
         projected, values = packing.drop_culled(dense), packing.pick(values)
@@ -177,7 +149,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         image = image + transmittance[..., None] * backgrounds[:, None, None, :]
     if render_mode in ("ED", "RGB+ED"):
         image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
-    return image, alphas, _info(projected, tiles, views, packing)
+    return image, alphas, Info(projected, tiles, views, packing)
 
 
 def _refuse(options: dict[str, bool]) -> None:
@@ -240,42 +212,3 @@ def _with_depth(
     if backgrounds is not None:
         backgrounds = torch.nn.functional.pad(backgrounds, (0, 1))
     return torch.cat([values, depths[..., None]], dim=-1), backgrounds
-
-
-def _info(
-    projected: Projected, tiles: Tiles, views: Views, packing: _Packing | None
-) -> dict[str, Any]:
-    """gsplat's dictionary of intermediate results."""
-    width, height = views.size
-    size = constants.TILE_SIZE
-    across, down = math.ceil(width / size), math.ceil(height / size)
-    cameras = len(views.viewmats)
-    # gsplat's sort key: image, tile, then the depth's bits.
-    tile_bits = int(math.log2(across * down)) + 1
-    counts = tiles.offsets.diff()
-    tile = torch.arange(len(counts), device=counts.device)
-    tile = tile.repeat_interleave(counts, output_size=len(tiles.splat_ids))
-    image = torch.div(tile, across * down, rounding_mode="floor")
-    depth_bits = projected.depths.detach().float().view(torch.int32).long().flatten()
-    key = (image << (32 + tile_bits)) | (tile % (across * down) << 32)
-    return {
-        "batch_ids": None if packing is None else torch.zeros_like(packing.camera_ids),
-        "camera_ids": None if packing is None else packing.camera_ids,
-        "gaussian_ids": None if packing is None else packing.gaussian_ids,
-        "radii": projected.radii,
-        "means2d": projected.means2d,
-        "depths": projected.depths,
-        "conics": projected.conics,
-        "opacities": projected.opacities,
-        "tile_width": across,
-        "tile_height": down,
-        "tiles_per_gauss": tiles.first_slot.diff().int().reshape(projected.depths.shape),
-        "isect_ids": key | depth_bits[tiles.splat_ids.long()],
-        "flatten_ids": tiles.splat_ids,
-        "isect_offsets": tiles.offsets[:-1].int().reshape(cameras, down, across),
-        "width": width,
-        "height": height,
-        "tile_size": size,
-        "n_batches": 1,
-        "n_cameras": cameras,
-    }

@@ -11,24 +11,24 @@ import torch
 from torch import Tensor
 
 from . import _native
-from .stages import Projected, Tiles
+from .stages import Projected, Projection, Tiles, camera_positions, camera_positions_vjp
 from .types import RenderSettings
 
 
-def _project_options(
-    size: tuple[int, int], settings: RenderSettings, radius_clip: float
-) -> _native.ProjectOptions:
+def _project_options(how: Projection) -> _native.ProjectOptions:
+    settings = how.settings
     return _native.ProjectOptions(
-        width=size[0],
-        height=size[1],
+        width=how.size[0],
+        height=how.size[1],
         near_plane=settings.near_plane,
         far_plane=settings.far_plane,
         eps2d=settings.eps2d,
         compensation_min=settings.compensation_min,
         alpha_min=settings.alpha_min,
-        radius_clip=radius_clip,
+        radius_clip=how.radius_clip,
         antialiased=settings.antialiased,
         three_sigma=settings.extent == "three_sigma",
+        raw=how.raw,
     )
 
 
@@ -47,51 +47,62 @@ def _blend_options(
     )
 
 
-def project(
-    inputs: Sequence[Tensor], size: tuple[int, int], settings: RenderSettings, radius_clip: float
-) -> Projected:
+def project(inputs: Sequence[Tensor], how: Projection) -> Projected:
     """Project all splats. `inputs` are the fields of Geometry, then viewmats and intrinsics."""
     means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
     waves = frequencies.shape[1]
     out = Projected.empty(means, viewmats.shape[0], _native.screen_size(waves))
     filled = list(out.tensors()[1:])
-    options = _project_options(size, settings, radius_clip)
-    _native.project(list(inputs), waves, options, out.radii, filled)
+    _native.project(list(inputs), waves, _project_options(how), out.radii, filled)
     return out
 
 
 def project_backward(
     inputs: Sequence[Tensor],
-    size: tuple[int, int],
-    settings: RenderSettings,
+    how: Projection,
     radii: Tensor,
-    v_outputs: Sequence[Tensor],
-) -> list[Tensor]:
-    """Gradients of Geometry's fields and viewmats; `v_outputs` are those of means2d, depths,
-    conics, opacities and screen."""
-    waves = inputs[4].shape[1]
+    v_outputs: Sequence[Tensor | None],
+    *,
+    poses: bool,
+) -> list[Tensor | None]:
+    """Gradients of Geometry's fields and viewmats; that of viewmats is None without `poses`.
+    `v_outputs` are those of means2d, depths, conics, opacities and screen; None for depths where
+    that is zero."""
+    waves, depths = inputs[4].shape[1], radii[..., 0]
     v_inputs = [torch.empty_like(tensor) for tensor in inputs[:7]]
-    options = _project_options(size, settings, radius_clip=0.0)  # culling is in `radii` already
-    _native.project_backward(list(inputs), waves, options, radii, list(v_outputs), v_inputs)
-    return v_inputs
+    given = [
+        depths.new_zeros(depths.shape, dtype=inputs[0].dtype) if v is None else v for v in v_outputs
+    ]
+    options = _project_options(how)
+    _native.project_backward(list(inputs), waves, options, radii, given, v_inputs)
+    return [*v_inputs[:6], v_inputs[6] if poses else None]
 
 
 def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
-    """Colours [C, N, 3] of (means [N, 3], camera positions [C, 3], sh [N, B, 3]); the last may be
-    two, its first band and the others."""
-    means, positions = inputs[:2]
-    colors = means.new_empty(positions.shape[0], means.shape[0], 3)
-    _native.shade(list(inputs), degree, radii, colors)
+    """Colours [C, N, 3] of (means [N, 3], viewmats [C, 4, 4], sh [N, B, 3]); the last may be two,
+    its first band and the others."""
+    means, viewmats, *sh = inputs
+    colors = means.new_empty(viewmats.shape[0], means.shape[0], 3)
+    _native.shade([means, camera_positions(viewmats), *sh], degree, radii, colors)
     return colors
 
 
 def shade_backward(
-    inputs: Sequence[Tensor], degree: int, radii: Tensor, colors: Tensor, v_colors: Tensor
-) -> list[Tensor]:
-    """Gradients of the inputs of `shade`."""
-    v_inputs = [torch.empty_like(tensor) for tensor in inputs]
-    _native.shade_backward(list(inputs), degree, radii, colors, v_colors, v_inputs)
-    return v_inputs
+    inputs: Sequence[Tensor],
+    degree: int,
+    radii: Tensor,
+    colors: Tensor,
+    v_colors: Tensor,
+    *,
+    poses: bool,
+) -> list[Tensor | None]:
+    """Gradients of the inputs of `shade`; that of viewmats is None without `poses`."""
+    means, viewmats, *sh = inputs
+    given = [means, camera_positions(viewmats), *sh]
+    v_given = [torch.empty_like(tensor) for tensor in given]
+    _native.shade_backward(given, degree, radii, colors, v_colors, v_given)
+    v_means, v_positions, *v_sh = v_given
+    return [v_means, camera_positions_vjp(viewmats, v_positions) if poses else None, *v_sh]
 
 
 def bin_to_tiles(
@@ -151,15 +162,18 @@ def blend_bytes(
 def blend_backward(
     inputs: Sequence[Tensor],
     tiles: Tiles,
-    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
+    outputs: tuple[Tensor, Tensor, Tensor, Tensor | None],
     settings: RenderSettings,
     *,
     waves: int,
     absolute: bool,
 ) -> list[Tensor]:
     """Gradients of means2d, conics, opacities, colors, screen and, when `absolute`, the sum of the
-    absolute gradient of means2d. `outputs`: image, transmittance and their gradients."""
+    absolute gradient of means2d. `outputs`: image, transmittance and their gradients; None for the
+    last where it is zero."""
     image, transmittance, v_image, v_transmittance = outputs
+    if v_transmittance is None:
+        v_transmittance = torch.zeros_like(transmittance)
     _, *rest = inputs
     means2d, conics, opacities, _, colors, screen = rest
     v_inputs = [torch.empty_like(t) for t in (means2d, conics, opacities, colors, screen)]

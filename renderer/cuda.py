@@ -17,7 +17,7 @@ from .cuda_fit import photometric_loss as photometric_loss
 from .cuda_fit import shake as shake
 from .cuda_tiles import bin_to_tiles as bin_to_tiles
 from .kernels import blocks, run
-from .stages import Projected, Tiles
+from .stages import Projected, Projection, Tiles, camera_positions_vjp
 from .types import RenderSettings
 
 MOST_CHANNELS = 128
@@ -31,10 +31,9 @@ def _padded_warps(splats: int) -> int:
     return blocks(splats, _THREADS) * (_THREADS // _WARP)
 
 
-def _projection(
-    inputs: Sequence[Tensor], size: tuple[int, int], settings: RenderSettings, radius_clip: float
-) -> dict[str, object]:
+def _projection(inputs: Sequence[Tensor], how: Projection) -> dict[str, object]:
     """The arguments that projection and its gradient share."""
+    settings = how.settings
     names = ("means", "quats", "scales", "opacities", "frequencies", "coefficients")
     arguments: dict[str, object] = {
         "splats": inputs[0].shape[0],
@@ -43,18 +42,17 @@ def _projection(
         "eps2d": settings.eps2d,
         "compensation_min": settings.compensation_min,
         "alpha_min": settings.alpha_min,
-        "radius_clip": radius_clip,
-        "width": size[0],
-        "height": size[1],
+        "radius_clip": how.radius_clip,
+        "width": how.size[0],
+        "height": how.size[1],
         "antialiased": int(settings.antialiased),
         "three_sigma": int(settings.extent == "three_sigma"),
+        "raw": int(how.raw),
     }
     return arguments | dict(zip((*names, "viewmats", "intrinsics"), inputs, strict=True))
 
 
-def project(
-    inputs: Sequence[Tensor], size: tuple[int, int], settings: RenderSettings, radius_clip: float
-) -> Projected:
+def project(inputs: Sequence[Tensor], how: Projection) -> Projected:
     """As `cpu.project`."""
     means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
     waves = frequencies.shape[1]
@@ -65,7 +63,7 @@ def project(
         "project",
         "project",
         (blocks(means.shape[0], _THREADS), viewmats.shape[0]),
-        _projection(inputs, size, settings, radius_clip) | filled,
+        _projection(inputs, how) | filled,
         real=means.dtype,
         defines={"waves": waves},
     )
@@ -74,43 +72,46 @@ def project(
 
 def project_backward(
     inputs: Sequence[Tensor],
-    size: tuple[int, int],
-    settings: RenderSettings,
+    how: Projection,
     radii: Tensor,
-    v_outputs: Sequence[Tensor],
-) -> list[Tensor]:
+    v_outputs: Sequence[Tensor | None],
+    *,
+    poses: bool,
+) -> list[Tensor | None]:
     """As `cpu.project_backward`."""
     means, viewmats = inputs[0], inputs[6]
     cameras, splats, waves = viewmats.shape[0], means.shape[0], inputs[4].shape[1]
     v_inputs = [torch.empty_like(tensor) for tensor in inputs[:6]]
-    v_poses = means.new_empty(_padded_warps(splats), cameras, 12)
+    v_poses = means.new_empty(_padded_warps(splats), cameras, 12) if poses else None
     given = ("v_means2d", "v_depths", "v_conics", "v_opacities2d", "v_screen")
     found = ("v_means", "v_quats", "v_scales", "v_opacities", "v_frequencies", "v_coefficients")
     run(
         "project",
         "project_backward",
         (blocks(splats, _THREADS), 1),
-        _projection(inputs, size, settings, radius_clip=0.0)
+        _projection(inputs, how)
         | dict(zip(given, v_outputs, strict=True))
         | dict(zip(found, v_inputs, strict=True))
         | {"radii": radii, "v_poses": v_poses, "cameras": cameras},
         real=means.dtype,
         defines={"waves": waves},
     )
-    poses = v_poses.sum(dim=0)  # [C, 12]
+    if v_poses is None:
+        return [*v_inputs, None]
+    summed = v_poses.sum(dim=0)  # [C, 12]
     v_viewmats = torch.zeros_like(viewmats)
-    v_viewmats[:, :3, :3] = poses[:, :9].reshape(-1, 3, 3)
-    v_viewmats[:, :3, 3] = poses[:, 9:]
+    v_viewmats[:, :3, :3] = summed[:, :9].reshape(-1, 3, 3)
+    v_viewmats[:, :3, 3] = summed[:, 9:]
     return [*v_inputs, v_viewmats]
 
 
 def _shading(inputs: Sequence[Tensor]) -> dict[str, object]:
     """What shading and its gradient share."""
-    means, positions, *harmonics = inputs
+    means, viewmats, *harmonics = inputs
     sh0, sh_rest = _harmonics(harmonics)
     return {
         "means": means,
-        "positions": positions,
+        "viewmats": viewmats,
         "sh0": sh0,
         "sh_rest": sh_rest,
         "splats": means.shape[0],
@@ -127,8 +128,8 @@ def _harmonics(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
     """As `cpu.shade`."""
-    means, positions = inputs[:2]
-    cameras, splats = positions.shape[0], means.shape[0]
+    means, viewmats = inputs[:2]
+    cameras, splats = viewmats.shape[0], means.shape[0]
     colors = means.new_empty(cameras, splats, 3)
     run(
         "shade",
@@ -142,14 +143,20 @@ def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
 
 
 def shade_backward(
-    inputs: Sequence[Tensor], degree: int, radii: Tensor, colors: Tensor, v_colors: Tensor
-) -> list[Tensor]:
+    inputs: Sequence[Tensor],
+    degree: int,
+    radii: Tensor,
+    colors: Tensor,
+    v_colors: Tensor,
+    *,
+    poses: bool,
+) -> list[Tensor | None]:
     """As `cpu.shade_backward`."""
-    means, positions, *harmonics = inputs
-    cameras, splats = positions.shape[0], means.shape[0]
+    means, viewmats, *harmonics = inputs
+    cameras, splats = viewmats.shape[0], means.shape[0]
     v_means = torch.empty_like(means)
-    v_positions = means.new_empty(_padded_warps(splats), cameras, 3)
-    v_harmonics = [torch.zeros_like(tensor) for tensor in harmonics]
+    v_positions = means.new_empty(_padded_warps(splats), cameras, 3) if poses else None
+    v_harmonics = [torch.empty_like(tensor) for tensor in harmonics]
     v_sh0, v_sh_rest = _harmonics(v_harmonics)
     run(
         "shade",
@@ -165,11 +172,15 @@ def shade_backward(
             "v_means": v_means,
             "v_positions": v_positions,
             "cameras": cameras,
+            "bands": sum(tensor.shape[1] for tensor in harmonics),
         },
         real=means.dtype,
         defines={"degree": degree},
     )
-    return [v_means, v_positions.sum(dim=0), *v_harmonics]
+    v_viewmats = None
+    if v_positions is not None:
+        v_viewmats = camera_positions_vjp(viewmats, v_positions.sum(dim=0))
+    return [v_means, v_viewmats, *v_harmonics]
 
 
 def _blending(
@@ -249,21 +260,21 @@ def blend_bytes(
 def blend_backward(
     inputs: Sequence[Tensor],
     tiles: Tiles,
-    outputs: tuple[Tensor, Tensor, Tensor, Tensor],
+    outputs: tuple[Tensor, Tensor, Tensor, Tensor | None],
     settings: RenderSettings,
     *,
     waves: int,
     absolute: bool,
 ) -> list[Tensor]:
     """As `cpu.blend_backward`. Sums are added in a fixed order when
-    `torch.use_deterministic_algorithms` is on, which takes memory for every pair of splat and
-    tile; otherwise in the order that tiles finish."""
+    `torch.use_deterministic_algorithms` was on as the lists were made, which takes memory for every
+    pair of splat and tile; otherwise in the order that tiles finish."""
     image, transmittance, v_image, v_transmittance = outputs
     opacities, colors = inputs[3], inputs[5]
     _, height, width = transmittance.shape
     channels = colors.shape[-1]
     everything = opacities.numel()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = len(tiles.first_slot) > 0
     # 6 of the envelope, 1 + 4 K of the waves: see blend_backward.cu.
     numbers = 6 + (1 + 4 * waves if waves else 0) + channels + 2 * absolute
     rows = tiles.splat_ids.shape[0] if deterministic else everything

@@ -9,6 +9,7 @@ so, and the picture is drawn again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,52 +32,90 @@ _needed: dict[tuple[object, ...], float] = {}
 def bin_to_tiles(
     projected: Projected, size: tuple[int, int], settings: RenderSettings, *, gradient: bool
 ) -> Tiles:
-    """As `cpu.bin_to_tiles`, but the lists may be too short, which `Tiles.whole` finds out. Waits
-    for the GPU when there was no picture of this size before."""
+    """As `cpu.bin_to_tiles`, but the lists may be too short, which `Tiles.whole` finds out; and
+    places for the gradient are listed only if it has to be deterministic. Waits for the GPU when
+    there was no picture of this size before."""
     p = projected
-    cameras, splats = p.depths.shape
-    width, height = size
-    everything = p.depths.numel()
+    (cameras, splats), (width, height) = p.depths.shape, size
+    everything, real = p.depths.numel(), p.depths.dtype
+    tile_count = cameras * blocks(width, _TILE) * blocks(height, _TILE)
+    empty = p.radii.new_empty(0)
+    if everything == 0:
+        offsets = p.radii.new_zeros(tile_count + 1, dtype=torch.int64)
+        return Tiles(empty, offsets, empty, offsets[:1])
+    slotted = gradient and torch.are_deterministic_algorithms_enabled()
     arguments: dict[str, object] = {
         "radii": p.radii,
         "means2d": p.means2d,
         "conics": p.conics,
         "cutoffs": p.cutoffs,
+        "order": _front_to_back(p.depths),
         "all": everything,
+        "splats": splats,
         "width": width,
         "height": height,
         "exact": int(settings.extent == "exact"),
     }
     grid = (blocks(everything, _THREADS), 1)
     counts = p.radii.new_empty(everything, dtype=torch.int64)
-    run("tiles", "count_tiles", grid, arguments | {"counts": counts}, real=p.depths.dtype)
-    first_slot = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    of_splat = torch.empty_like(counts) if slotted else None
+    counted = {"counts": counts, "of_splat": of_splat}
+    run("tiles", "count_tiles", grid, arguments | counted, real=real)
+    ends = counts.cumsum(0)
     key = (p.depths.device, cameras, size)
-    length = _reader(first_slot[-1:], key)
-    tile_count = cameras * blocks(width, _TILE) * blocks(height, _TILE)
+    length = _reader(ends[-1:], key)
     room = int(MARGIN * _needed[key]) if key in _needed else length()
     room = min(room, everything * tile_count)
 
-    order = _front_to_back(p)
-    ends = counts[order].cumsum(0)
-    # What is not listed belongs to a tile after the last.
-    tiles = p.radii.new_full((room,), tile_count)
-    ids, slots = torch.zeros_like(tiles), torch.empty_like(tiles) if gradient else None
-    listed = {"order": order, "ends": ends, "first_slot": first_slot, "splats": splats}
-    written = {"tiles": tiles, "splat_ids": ids, "slots": slots, "room": room}
+    first_slot = empty.long()
+    if of_splat is not None:
+        first_slot = torch.nn.functional.pad(of_splat.cumsum(0), (1, 0))
+    lists = _Lists.empty(room, tile_count, p.radii, slotted=slotted)
+    listed = {"ends": ends, "first_slot": first_slot, "room": room, "tiles": tile_count}
     if room:
-        run("tiles", "list_tiles", grid, arguments | listed | written, real=p.depths.dtype)
-    keys = tiles if tile_count >= 2**15 else tiles.to(torch.int16)
-    keys, places = keys.sort(stable=True)
-    ends_of = torch.arange(tile_count + 1, device=keys.device, dtype=torch.int32).to(keys.dtype)
-    none = tiles.new_empty(0)
-    return Tiles(
-        splat_ids=ids[places],
-        offsets=torch.searchsorted(keys, ends_of),
-        slots=none if slots is None else slots[places],
-        first_slot=first_slot if gradient else none.to(torch.int64),
-        length=length,
-    )
+        run("tiles", "list_tiles", grid, arguments | listed | vars(lists), real=real)
+    return lists.by_tile(tile_count, first_slot, real, length)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Pairs of splat and tile in the order of depth, and room for more."""
+
+    keys: Tensor  # [room] number of the tile among those of all cameras
+    splat_ids: Tensor  # [room] int32
+    slots: Tensor | None  # [room] int32
+
+    @classmethod
+    def empty(cls, room: int, tile_count: int, like: Tensor, *, slotted: bool) -> _Lists:
+        """To be filled."""
+        # Keys of two bytes are sorted in half the time.
+        keys = like.new_empty(room, dtype=torch.int16 if tile_count < 2**15 else torch.int32)
+        ids = like.new_empty(room, dtype=torch.int32)
+        return cls(keys, ids, torch.empty_like(ids) if slotted else None)
+
+    def by_tile(
+        self, tile_count: int, first_slot: Tensor, real: torch.dtype, length: Callable[[], int]
+    ) -> Tiles:
+        """The same pairs by tile; of one tile, still in the order of depth."""
+        room = len(self.keys)
+        keys, places = self.keys.sort(stable=True)
+        ids = torch.empty_like(self.splat_ids)
+        slots = None if self.slots is None else torch.empty_like(self.slots)
+        offsets = places.new_empty(tile_count + 1)
+        values = {
+            "keys": keys,
+            "places": places,
+            "splat_ids": self.splat_ids,
+            "slots": self.slots,
+            "sorted_ids": ids,
+            "sorted_slots": slots,
+            "offsets": offsets,
+            "room": room,
+            "tiles": tile_count,
+        }
+        grid = (blocks(max(room, tile_count + 1), 2 * _THREADS), 1)
+        run("tiles", "sort_lists", grid, values, real=real)
+        return Tiles(ids, offsets, ids.new_empty(0) if slots is None else slots, first_slot, length)
 
 
 def _reader(total: Tensor, key: tuple[object, ...]) -> Callable[[], int]:
@@ -104,13 +143,9 @@ def _reader(total: Tensor, key: tuple[object, ...]) -> Callable[[], int]:
     return length
 
 
-def _front_to_back(p: Projected) -> Tensor:
-    """Indices [M] into the splats of all cameras, camera by camera and then by depth; those of
-    equal depth in the order of their indices."""
-    culled = p.radii[..., 0] == 0
+def _front_to_back(depths: Tensor) -> Tensor:
+    """Indices [C, N] of each camera's splats by depth; those of equal depth in their own order.
+    Where the culled ones come does not matter: they have no tiles."""
     # The bits of positive numbers have their order; sorting integers is a radix sort.
-    bits = p.depths.view(torch.int32 if p.depths.dtype == torch.float32 else torch.int64)
-    keys = bits.masked_fill(culled, torch.iinfo(bits.dtype).max)
-    order = keys.sort(dim=-1, stable=True).indices
-    starts = torch.arange(p.depths.shape[0], device=order.device) * p.depths.shape[1]
-    return (order + starts[:, None]).flatten()
+    bits = depths.view(torch.int32 if depths.dtype == torch.float32 else torch.int64)
+    return bits.sort(dim=-1, stable=True).indices

@@ -10,7 +10,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +28,9 @@ _INTEGERS = {
     "std::int64_t": torch.int64,
     "std::uint8_t": torch.uint8,
 }
-_REALS = {torch.float32: "float", torch.float64: "double"}
+_C_TYPES = {torch.float32: "float", torch.float64: "double", torch.int16: "std::int16_t"} | {
+    dtype: kind for kind, dtype in _INTEGERS.items()
+}
 
 Defines = tuple[tuple[str, str], ...]
 """Macros that specialise a kernel, sorted by name."""
@@ -56,6 +58,9 @@ def source_folder() -> Path:
     return checkout if (checkout / "device.h").is_file() else installed
 
 
+Types = tuple[torch.dtype | None, ...]
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One `KERNEL(name, Arguments, threads)` of a source."""
@@ -71,49 +76,87 @@ class Kernel:
         Raises:
             TypeError: a value is missing, unknown, or not of its field's type.
         """
-        odd = values.keys() ^ {name for name, _, _ in self.fields}
+        return packer(self, real, self.types(values)).pack(values)[0]
+
+    @cached_property
+    def open_types(self) -> dict[str, str]:
+        """A field of each type that the kernel is compiled for, whatever it is: Photo, Key."""
+        known = {"S", *_INTEGERS}
+        return {kind: name for name, kind, pointer in self.fields if pointer and kind not in known}
+
+    def types(self, values: Mapping[str, object]) -> Types:
+        """What the `open_types` are in `values`."""
+        tensors = (values.get(name) for name in self.open_types.values())
+        return tuple(t.dtype if isinstance(t, Tensor) else None for t in tensors)
+
+
+class Packer:
+    """Packs a kernel's arguments. That is done a dozen times a picture, so what does not depend on
+    the values is found once."""
+
+    def __init__(self, kernel: Kernel, real: torch.dtype, types: Types) -> None:
+        known = {"S": real, **_INTEGERS, **dict(zip(kernel.open_types, types, strict=True))}
+        number = "f" if real == torch.float32 else "d"
+        layout = [
+            "P" if pointer else _SCALARS.get(kind, number) for _, kind, pointer in kernel.fields
+        ]
+        # C pads a struct to the alignment of its widest field, a pointer.
+        self._struct = struct.Struct("@" + "".join(layout) + "0P")
+        self._kernel = kernel.name
+        self._fields = [(name, pointer, known.get(kind)) for name, kind, pointer in kernel.fields]
+        self._names = {name for name, _, _ in kernel.fields}
+        self._largest = torch.finfo(real).max
+
+    def pack(self, values: Mapping[str, object]) -> tuple[bytes, torch.device]:
+        """The struct, and where its tensors are. Raises as `Kernel.pack` does."""
+        odd = values.keys() ^ self._names
         if odd:
             raise TypeError(
-                f"{self.name}: arguments that are missing or unknown: {', '.join(sorted(odd))}"
+                f"{self._kernel}: arguments that are missing or unknown: {', '.join(sorted(odd))}"
             )
-        photo = values.get("photo")
-        types = {"S": real} | _INTEGERS
-        if isinstance(photo, Tensor):
-            types["Photo"] = photo.dtype  # whatever it is, the kernel is compiled for it
-        device = device_of(values)
-        layout, packed = "@", list[object]()
-        for name, kind, pointer in self.fields:
+        device: torch.device | None = None
+        packed: list[object] = []
+        for name, pointer, dtype in self._fields:
             value = values[name]
-            if pointer:
-                layout += "P"
-                packed.append(self._address(name, value, types[kind], device))
-            else:
-                layout += _SCALARS.get(kind, "f" if real == torch.float32 else "d")
-                packed.append(self._number(name, value, torch.finfo(real).max))
-        # C pads a struct to the alignment of its widest field, a pointer.
-        return struct.pack(layout + "0P", *packed)
+            if not pointer:
+                packed.append(self._number(name, value))
+                continue
+            if value is None:
+                packed.append(0)
+                continue
+            if not isinstance(value, Tensor) or value.dtype != dtype or not value.is_contiguous():
+                raise TypeError(f"{self._kernel}: {name} must be a contiguous tensor of {dtype}")
+            if device is None:
+                device = value.device
+            elif value.device != device:
+                where = f"{name} is on {value.device}, other tensors on {device}"
+                raise TypeError(f"{self._kernel}: {where}")
+            packed.append(value.data_ptr())
+        return self._struct.pack(*packed), device or torch.device("cpu")
 
-    def _number(self, name: str, value: object, largest: float) -> int | float:
+    def _number(self, name: str, value: object) -> int | float:
         if isinstance(value, int):
             return value
         if not isinstance(value, float):
-            raise TypeError(f"{self.name}: {name} must be a number")
-        return max(-largest, min(value, largest))  # what lies beyond has no float32
-
-    def _address(self, name: str, value: object, dtype: torch.dtype, device: torch.device) -> int:
-        if value is None:
-            return 0
-        if isinstance(value, Tensor) and value.device != device:
-            raise TypeError(f"{self.name}: {name} is on {value.device}, other tensors on {device}")
-        if not isinstance(value, Tensor) or value.dtype != dtype or not value.is_contiguous():
-            raise TypeError(f"{self.name}: {name} must be a contiguous tensor of {dtype}")
-        return value.data_ptr()
+            raise TypeError(f"{self._kernel}: {name} must be a number")
+        return max(-self._largest, min(value, self._largest))  # what lies beyond has no float32
 
 
-def device_of(values: Mapping[str, object]) -> torch.device:
-    """Where the first tensor is."""
-    tensors = (value for value in values.values() if isinstance(value, Tensor))
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+@cache
+def packer(kernel: Kernel, real: torch.dtype, types: Types) -> Packer:
+    """For a kernel, when S stands for `real` and its `open_types` for `types`."""
+    return Packer(kernel, real, types)
+
+
+@cache
+def _specialise(
+    kernel: Kernel, real: torch.dtype, types: Types, defines: tuple[tuple[str, int], ...]
+) -> Defines:
+    macros = {key.upper(): str(int(value)) for key, value in defines} | {"REAL": _C_TYPES[real]}
+    for kind, dtype in zip(kernel.open_types, types, strict=True):
+        if dtype is not None:
+            macros[kind.upper()] = _C_TYPES[dtype]
+    return tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
 
 
 @cache
@@ -163,12 +206,7 @@ def run(
     if 0 in grid:
         return
     kernel = find_kernel(source, name)
-    macros = {key.upper(): str(int(value)) for key, value in (defines or {}).items()}
-    macros["REAL"] = _REALS[real]
-    photo = values.get("photo")
-    if isinstance(photo, Tensor):
-        macros["PHOTO"] = "std::uint8_t" if photo.dtype == torch.uint8 else _REALS[photo.dtype]
-    device = device_of(values)
-    packed = kernel.pack(values, real)
-    special = tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
+    types = kernel.types(values)
+    packed, device = packer(kernel, real, types).pack(values)
+    special = _specialise(kernel, real, types, tuple((defines or {}).items()))
     _launcher(device.type).launch(kernel, special, grid, packed, device)

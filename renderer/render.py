@@ -9,6 +9,7 @@ from .stages import Projected, Tiles, Views
 from .types import Camera, Frame, RenderSettings, Splats
 
 _DEFAULTS = RenderSettings()
+_LEAST_ALPHA = 1e-10  # far under that of anything drawn
 
 
 def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS) -> Frame:
@@ -52,8 +53,7 @@ def composite(
     color = image[0, ..., :3]
     if any(settings.background):
         color = color + transmittance[0, ..., None] * color.new_tensor(settings.background)
-    drawn = alpha > 0
-    depth = torch.where(drawn, image[0, ..., 3] / torch.where(drawn, alpha, 1), 0)
+    depth = image[0, ..., 3] / alpha.clamp_min(_LEAST_ALPHA)  # 0 where nothing is drawn
     return Frame(color, alpha, depth)
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from .types import RenderSettings  # which needs Geometry
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,30 @@ class Views:
     viewmats: Tensor  # [C, 4, 4] world to camera
     intrinsics: Tensor  # [C, 3, 3] [px]
     size: tuple[int, int]  # (width, height) [px]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How splats are projected, besides cameras."""
+
+    size: tuple[int, int]  # (width, height) [px]
+    settings: RenderSettings
+    radius_clip: float = 0.0  # splats of no larger radius are culled [px]
+    raw: bool = False  # scales are logarithms and opacities logits, as a fit moves them
+
+
+def camera_positions(viewmats: Tensor) -> Tensor:
+    """Centres [C, 3] in the world, -R^T t, of view matrices [C, 4, 4]."""
+    return -(viewmats[:, :3, :3].transpose(1, 2) @ viewmats[:, :3, 3:])[..., 0]
+
+
+def camera_positions_vjp(viewmats: Tensor, v_positions: Tensor) -> Tensor:
+    """Gradient of `camera_positions`."""
+    rotations, translations = viewmats[:, :3, :3], viewmats[:, :3, 3:]
+    v_viewmats = torch.zeros_like(viewmats)
+    v_viewmats[:, :3, :3] = -translations * v_positions[:, None, :]
+    v_viewmats[:, :3, 3:] = -rotations @ v_positions[:, :, None]
+    return v_viewmats
 
 
 @dataclass(frozen=True)

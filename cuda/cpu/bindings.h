@@ -51,7 +51,7 @@ inline int screen_size(int waves) {
 struct ProjectOptions {
     int width, height;
     double near_plane, far_plane, eps2d, compensation_min, alpha_min, radius_clip;
-    bool antialiased, three_sigma;
+    bool antialiased, three_sigma, raw;
 };
 
 /// The splats and cameras of a projection; the same arrays serve forward and backward.
@@ -75,7 +75,7 @@ ProjectParams<S> project_params(const std::vector<Array<const S>>& in, int waves
     p.near_plane = o.near_plane, p.far_plane = o.far_plane;
     p.eps2d = o.eps2d, p.compensation_min = o.compensation_min;
     p.alpha_min = o.alpha_min, p.radius_clip = o.radius_clip;
-    p.antialiased = o.antialiased, p.three_sigma = o.three_sigma;
+    p.antialiased = o.antialiased, p.three_sigma = o.three_sigma, p.raw = o.raw;
     p.radii = data(radii, 2 * c * n, "radii");
     return p;
 }

@@ -51,15 +51,15 @@ NB_MODULE(_native, m) {
             "__init__",
             [](ProjectOptions* self, int width, int height, double near_plane, double far_plane,
                double eps2d, double compensation_min, double alpha_min, double radius_clip,
-               bool antialiased, bool three_sigma) {
+               bool antialiased, bool three_sigma, bool raw) {
                 new (self) ProjectOptions{width,       height,           near_plane, far_plane,
                                           eps2d,       compensation_min, alpha_min,  radius_clip,
-                                          antialiased, three_sigma};
+                                          antialiased, three_sigma,      raw};
             },
             nb::kw_only(), nb::arg("width"), nb::arg("height"), nb::arg("near_plane"),
             nb::arg("far_plane"), nb::arg("eps2d"), nb::arg("compensation_min"),
             nb::arg("alpha_min"), nb::arg("radius_clip"), nb::arg("antialiased"),
-            nb::arg("three_sigma"));
+            nb::arg("three_sigma"), nb::arg("raw"));
     nb::class_<BlendOptions>(m, "BlendOptions")
         .def(
             "__init__",
@@ -75,7 +75,8 @@ NB_MODULE(_native, m) {
     bind_passes<double>(m);
     m.def("threads", &threads, "Threads that work on one pass.");
     m.def("set_threads", &set_threads, nb::arg("count"));
-    m.def("isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
+    m.def(
+        "isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
     m.def("kinds", &kinds, "Names of the registered kinds of primitive.");
     m.def("screen_size", &screen_size, nb::arg("waves"),
           "Numbers that describe one splat's modulation on the image.");

@@ -25,7 +25,7 @@ struct ProjectParams {
     const S* viewmats;      // [C, 4, 4]
     const S* intrinsics;    // [C, 3, 3]
     double near_plane, far_plane, eps2d, compensation_min, alpha_min, radius_clip;
-    bool antialiased, three_sigma;
+    bool antialiased, three_sigma, raw;
     // Forward writes these, backward reads the radii alone.
     std::int32_t* radii;     // [C, N, 2] px, 0 = culled
     S* means2d;              // [C, N, 2] px

@@ -136,8 +136,9 @@ struct LoadedSplats {
 template <class V, class S>
 ProjectionSettings<V> load_settings(const ProjectParams<S>& p) {
     auto all = [](double x) { return V(S(x)); };
-    return {all(p.near_plane), all(p.far_plane),   all(p.eps2d),  all(p.compensation_min),
-            all(p.alpha_min),  all(p.radius_clip), p.antialiased, p.three_sigma};
+    return {all(p.near_plane),       all(p.far_plane), all(p.eps2d),
+            all(p.compensation_min), all(p.alpha_min), all(p.radius_clip),
+            p.antialiased,           p.three_sigma,    p.raw};
 }
 
 /// Writes what is on the image, zeros where a splat is not visible.

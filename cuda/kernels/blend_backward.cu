@@ -40,7 +40,7 @@ struct BlendBackwardArguments {
     const S* image;                 // [C, height, width, D]
     const S* transmittance;         // [C, height, width]
     const S* v_image;
-    const S* v_transmittance;
+    const S* v_transmittance;  // null: zero
     S* sums;  // zeros: [instances, kSums] at their slots when deterministic, else [M, kSums]
     S alpha_min;
     S alpha_max;
@@ -81,7 +81,8 @@ HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place)
         out.v_image[k] = p.v_image[kChannels * place.pixel + k];
         out.behind = fma_(out.v_image[k], p.image[kChannels * place.pixel + k], out.behind);
     }
-    out.behind = fma_(p.transmittance[place.pixel], p.v_transmittance[place.pixel], out.behind);
+    if (p.v_transmittance)
+        out.behind = fma_(p.transmittance[place.pixel], p.v_transmittance[place.pixel], out.behind);
     return out;
 }
 

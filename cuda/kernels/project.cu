@@ -33,6 +33,7 @@ struct ProjectArguments {
     int height;
     int antialiased;
     int three_sigma;
+    int raw;
 };
 
 struct ProjectBackwardArguments {
@@ -46,7 +47,7 @@ struct ProjectBackwardArguments {
     const S* intrinsics;
     const std::int32_t* radii;
     const S* v_means2d;
-    const S* v_depths;
+    const S* v_depths;  // null: zero
     const S* v_conics;
     const S* v_opacities2d;
     const S* v_screen;
@@ -56,7 +57,7 @@ struct ProjectBackwardArguments {
     S* v_opacities;
     S* v_frequencies;
     S* v_coefficients;
-    S* v_poses;  // [warps of the grid, C, 12] rotation by rows, translation
+    S* v_poses;  // [warps of the grid, C, 12] rotation by rows, translation; null: not wanted
     std::int64_t splats;
     S near_plane;
     S far_plane;
@@ -69,6 +70,7 @@ struct ProjectBackwardArguments {
     int height;
     int antialiased;
     int three_sigma;
+    int raw;
 };
 
 template <class Arguments>
@@ -93,8 +95,9 @@ HD View<S> load_view(const Arguments& p, int camera) {
 
 template <class Arguments>
 HD ProjectionSettings<S> load_settings(const Arguments& p) {
-    return {p.near_plane,  p.far_plane,        p.eps2d,           p.compensation_min, p.alpha_min,
-            p.radius_clip, p.antialiased != 0, p.three_sigma != 0};
+    return {p.near_plane,       p.far_plane,        p.eps2d,
+            p.compensation_min, p.alpha_min,        p.radius_clip,
+            p.antialiased != 0, p.three_sigma != 0, p.raw != 0};
 }
 
 /// The grid's second axis are the cameras.
@@ -140,7 +143,7 @@ KERNEL(project_backward, ProjectBackwardArguments, 128) {
         PoseGradient<S> pose = {};
         if (inside && p.radii[2 * at] != 0) {
             ProjectedGradient<S> v = {{p.v_means2d[2 * at], p.v_means2d[2 * at + 1]},
-                                      p.v_depths[at],
+                                      p.v_depths ? p.v_depths[at] : S(0),
                                       load3(p.v_conics + 3 * at),
                                       p.v_opacities2d[at],
                                       p.v_screen + Kind::kScreen * at};
@@ -153,7 +156,7 @@ KERNEL(project_backward, ProjectBackwardArguments, 128) {
                         sum.quat.z + out.quat.z};
             sum.opacity += out.opacity;
         }
-        store_pose(pose, p.v_poses + 12 * (i / kWarp * p.cameras + camera));
+        if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * p.cameras + camera));
     }
     if (!inside) return;
     store3(p.v_means + 3 * i, sum.mean);

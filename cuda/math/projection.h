@@ -26,6 +26,7 @@ struct ProjectionSettings {
     S radius_clip;  // splats of no larger radius are culled [px]
     bool antialiased;
     bool three_sigma;  // Inria's extent instead of the exact one
+    bool raw;          // scales are logarithms and opacities logits, as a fit moves them
 };
 
 /// What the image needs to know of a splat.
@@ -63,6 +64,22 @@ struct PoseGradient {
     Mat3<S> rotation;
     Vec3<S> translation;
 };
+
+/// The splat that the parameters stand for.
+template <class S>
+HD SplatParameters<S> activated(SplatParameters<S> splat, bool raw) {
+    if (!raw) return splat;
+    splat.scale = {exp_(splat.scale.x), exp_(splat.scale.y), exp_(splat.scale.z)};
+    splat.opacity = S(1) / (S(1) + exp_(-splat.opacity));
+    return splat;
+}
+/// Makes the gradient of the splat that of its parameters.
+template <class S>
+HD void activated_vjp(const SplatParameters<S>& splat, bool raw, SplatGradient<S>& v) {
+    if (!raw) return;
+    v.scale = {v.scale.x * splat.scale.x, v.scale.y * splat.scale.y, v.scale.z * splat.scale.z};
+    v.opacity = v.opacity * splat.opacity * (S(1) - splat.opacity);
+}
 
 /// The splat's geometry on the way to the image; forward and backward start here.
 template <class S>
@@ -108,9 +125,10 @@ HD Vec2<S> extent(const Footprint<S>& f, S cutoff, bool three_sigma) {
 constexpr double kLargestRadius = (1 << 22) - 1;
 
 template <class Kind, class S>
-HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& splat, const View<S>& view,
+HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& given, const View<S>& view,
                                          const ProjectionSettings<S>& settings) {
     ProjectedSplat<S, Kind> out;
+    SplatParameters<S> splat = activated(given, settings.raw);
     S zero(0);
     // Every guard is phrased so that NaN fails it.
     auto positive = [zero](S x) { return x > zero; };
@@ -149,10 +167,11 @@ HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& splat, const 
 /// Gradient of `project_splat` to the splat and the camera pose, for a splat that was not culled.
 /// Wave gradients are added to `v_waves`, the pose's to `v_pose`.
 template <class Kind, class S>
-HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& splat, const View<S>& view,
+HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& given, const View<S>& view,
                                       const ProjectionSettings<S>& settings,
                                       const ProjectedGradient<S>& v, WaveGradients<S> v_waves,
                                       PoseGradient<S>& v_pose) {
+    SplatParameters<S> splat = activated(given, settings.raw);
     Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
     const Footprint<S>& f = g.footprint;
     SplatGradient<S> out = {};
@@ -190,6 +209,7 @@ HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& splat, const Vie
     v_pose.rotation =
         v_pose.rotation + transposed_product(jacobian, v_to_pixels) + outer(v_point, splat.mean);
     v_pose.translation = v_pose.translation + v_point;
+    activated_vjp(splat, settings.raw, out);
     return out;
 }
 

@@ -5,6 +5,7 @@
 #if defined(__CUDACC_RTC__)
 // NVRTC has no standard headers, but the mathematical functions themselves.
 namespace std {
+using int16_t = short;
 using int32_t = int;
 using int64_t = long long;
 using uint8_t = unsigned char;

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..autograd import backend, with_tiles
-from ..stages import Projected, Tiles
+from ..stages import Projected, Projection, Tiles
 from ..types import Camera, RenderSettings
 from .losses import Judgement, judge
 
@@ -25,10 +25,9 @@ class Picture:
 
     color: Tensor  # [H, W, 3]
     info: dict[str, Any]  # what gsplat's strategies read of gsplat's `info`
-    size: tuple[int, int]  # (width, height) [px]
-    settings: RenderSettings
+    projection: Projection
     sh_degree: int
-    inputs: tuple[Tensor, ...]  # of the projection
+    inputs: tuple[Tensor, ...]  # of the projection, raw
     harmonics: tuple[Tensor, ...]  # inputs of the shading
     projected: Projected
     colors: Tensor  # [1, N, 3]
@@ -64,15 +63,16 @@ def draw(
     inputs = (
         raw["means"],
         raw["quats"],
-        torch.exp(raw["scales"]),
-        torch.sigmoid(raw["opacities"]),
+        raw["scales"],
+        raw["opacities"],
         raw["frequencies"][:, kept].contiguous(),
         raw["coefficients"][:, kept].contiguous(),
         camera.world_to_camera[None].contiguous(),
         camera.intrinsics[None].contiguous(),
     )
-    projected = passes.project(inputs, camera.size, settings, 0.0)
-    harmonics = (raw["means"], camera.position[None], raw["sh0"], raw["shN"])
+    projection = Projection(camera.size, settings, raw=True)
+    projected = passes.project(inputs, projection)
+    harmonics = (raw["means"], inputs[6], raw["sh0"], raw["shN"])
     colors = passes.shade(harmonics, sh_degree, projected.radii)
     p = projected
     blended = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
@@ -98,8 +98,7 @@ def draw(
     return Picture(
         color=color,
         info=info,
-        size=camera.size,
-        settings=settings,
+        projection=projection,
         sh_degree=sh_degree,
         inputs=inputs,
         harmonics=harmonics,
@@ -120,12 +119,12 @@ def compare(
 
     Sets the gradient of `picture.info["means2d"]`.
     """
-    passes, settings = backend(picture.color.device), picture.settings
+    passes, settings = backend(picture.color.device), picture.projection.settings
     judgement = judge(picture.color, photo, mask, ssim_weight)
     v_image = judgement.gradient[None]
-    v_transmittance = torch.zeros_like(picture.transmittance)
+    v_transmittance = None
     if any(settings.background):
-        v_transmittance += v_image @ v_image.new_tensor(settings.background)
+        v_transmittance = v_image @ v_image.new_tensor(settings.background)
     v_means2d, v_conics, v_opacities, v_colors, v_screen = passes.blend_backward(
         picture.blended,
         picture.tiles,
@@ -137,19 +136,17 @@ def compare(
     picture.info["means2d"].grad = v_means2d
     radii = picture.projected.radii
     v_means_shaded, _, v_sh0, v_rest = passes.shade_backward(
-        picture.harmonics, picture.sh_degree, radii, picture.colors, v_colors
+        picture.harmonics, picture.sh_degree, radii, picture.colors, v_colors, poses=False
     )
-    v_depths = torch.zeros_like(picture.projected.depths)
-    v_projected = (v_means2d, v_depths, v_conics, v_opacities, v_screen)
+    v_projected = (v_means2d, None, v_conics, v_opacities, v_screen)
     v_means, v_quats, v_scales, v_opacities, v_frequencies, v_coefficients, _ = (
-        passes.project_backward(picture.inputs, picture.size, settings, radii, v_projected)
+        passes.project_backward(picture.inputs, picture.projection, radii, v_projected, poses=False)
     )
-    scales, opacities = picture.inputs[2], picture.inputs[3]
     gradients = {
         "means": v_means.add_(v_means_shaded),
         "quats": v_quats,
-        "scales": v_scales.mul_(scales),
-        "opacities": v_opacities.mul_(opacities * (1 - opacities)),
+        "scales": v_scales,
+        "opacities": v_opacities,
         "sh0": v_sh0,
         "shN": v_rest,
     }

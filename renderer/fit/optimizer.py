@@ -31,10 +31,15 @@ class SplatAdam(Adam):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Change the parameter by its gradient; nothing without one."""
+        (parameter,) = self.param_groups[0]["params"]
+        if parameter.grad is not None:
+            self.descend(parameter.grad)
+
+    def descend(self, gradient: Tensor) -> None:
+        """Change the parameter by `gradient`. What torch wraps around every `step`, its hooks and
+        its profiler, takes longer than the pass of a small scene."""
         (group,) = self.param_groups
         (parameter,) = group["params"]
-        if parameter.grad is None:
-            return
         state = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)
@@ -45,7 +50,7 @@ class SplatAdam(Adam):
         rate, root = group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
         backend(parameter.device).adam_step(
             (parameter.detach(), state["exp_avg"], state["exp_avg_sq"]),
-            parameter.grad.contiguous(),
+            gradient.contiguous(),
             self.visible,
             (rate, beta1, beta2, root, group["eps"]),
         )
@@ -67,9 +72,7 @@ def descend(
         optimizer = optimizers[name]
         assert isinstance(optimizer, SplatAdam)
         optimizer.visible = visible
-        raw[name].grad = gradient
-        optimizer.step()
-        raw[name].grad = None
+        optimizer.descend(gradient)
 
 
 @torch.no_grad()
