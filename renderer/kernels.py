@@ -76,7 +76,7 @@ class Kernel:
         Raises:
             TypeError: a value is missing, unknown, or not of its field's type.
         """
-        return packer(self, real, self.types(values)).pack(values)[0]
+        return Packer(self, real, self.types(values)).pack(values)[0]
 
     @cached_property
     def open_types(self) -> dict[str, str]:
@@ -96,67 +96,50 @@ class Packer:
 
     def __init__(self, kernel: Kernel, real: torch.dtype, types: Types) -> None:
         known = {"S": real, **_INTEGERS, **dict(zip(kernel.open_types, types, strict=True))}
+        pointers = [(name, known[kind]) for name, kind, pointer in kernel.fields if pointer]
+        numbers = [(name, kind in _SCALARS) for name, kind, pointer in kernel.fields if not pointer]
+        if [name for name, _ in pointers + numbers] != [name for name, _, _ in kernel.fields]:
+            raise TypeError(f"{kernel.name}: pointers come first in its struct")
         number = "f" if real == torch.float32 else "d"
-        layout = [
-            "P" if pointer else _SCALARS.get(kind, number) for _, kind, pointer in kernel.fields
-        ]
+        layout = [_SCALARS.get(kind, number) for _, kind, pointer in kernel.fields if not pointer]
         # C pads a struct to the alignment of its widest field, a pointer.
-        self._struct = struct.Struct("@" + "".join(layout) + "0P")
+        self._struct = struct.Struct("@" + "P" * len(pointers) + "".join(layout) + "0P")
         self._kernel = kernel.name
-        self._fields = [(name, pointer, known.get(kind)) for name, kind, pointer in kernel.fields]
         self._names = {name for name, _, _ in kernel.fields}
+        self._pointers, self._numbers = pointers, numbers
         self._largest = torch.finfo(real).max
 
     def pack(self, values: Mapping[str, object]) -> tuple[bytes, torch.device]:
         """The struct, and where its tensors are. Raises as `Kernel.pack` does."""
         odd = values.keys() ^ self._names
         if odd:
-            raise TypeError(
-                f"{self._kernel}: arguments that are missing or unknown: {', '.join(sorted(odd))}"
-            )
-        device: torch.device | None = None
+            listed = ", ".join(sorted(odd))
+            raise TypeError(f"{self._kernel}: arguments that are missing or unknown: {listed}")
         packed: list[object] = []
-        for name, pointer, dtype in self._fields:
+        first: Tensor | None = None
+        place = 0
+        for name, dtype in self._pointers:
             value = values[name]
-            if not pointer:
-                packed.append(self._number(name, value))
-                continue
             if value is None:
                 packed.append(0)
                 continue
             if not isinstance(value, Tensor) or value.dtype != dtype or not value.is_contiguous():
                 raise TypeError(f"{self._kernel}: {name} must be a contiguous tensor of {dtype}")
-            if device is None:
-                device = value.device
-            elif value.device != device:
-                where = f"{name} is on {value.device}, other tensors on {device}"
+            if first is None:
+                first, place = value, value.get_device()
+            elif value.get_device() != place:
+                where = f"{name} is on {value.device}, other tensors on {first.device}"
                 raise TypeError(f"{self._kernel}: {where}")
             packed.append(value.data_ptr())
-        return self._struct.pack(*packed), device or torch.device("cpu")
-
-    def _number(self, name: str, value: object) -> int | float:
-        if isinstance(value, int):
-            return value
-        if not isinstance(value, float):
-            raise TypeError(f"{self._kernel}: {name} must be a number")
-        return max(-self._largest, min(value, self._largest))  # what lies beyond has no float32
-
-
-@cache
-def packer(kernel: Kernel, real: torch.dtype, types: Types) -> Packer:
-    """For a kernel, when S stands for `real` and its `open_types` for `types`."""
-    return Packer(kernel, real, types)
-
-
-@cache
-def _specialise(
-    kernel: Kernel, real: torch.dtype, types: Types, defines: tuple[tuple[str, int], ...]
-) -> Defines:
-    macros = {key.upper(): str(int(value)) for key, value in defines} | {"REAL": _C_TYPES[real]}
-    for kind, dtype in zip(kernel.open_types, types, strict=True):
-        if dtype is not None:
-            macros[kind.upper()] = _C_TYPES[dtype]
-    return tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
+        largest = self._largest
+        for name, whole in self._numbers:
+            value = values[name]
+            if not isinstance(value, int if whole else (int, float)):
+                raise TypeError(f"{self._kernel}: {name} must be a number")
+            # What lies beyond has no float32.
+            packed.append(value if whole else max(-largest, min(value, largest)))
+        device = torch.device("cpu") if first is None else first.device
+        return self._struct.pack(*packed), device
 
 
 @cache
@@ -205,8 +188,29 @@ def run(
     """
     if 0 in grid:
         return
+    types = find_kernel(source, name).types(values)
+    chosen = _choose(source, name, real, types, tuple((defines or {}).items()))
+    packed, device = chosen.packer.pack(values)
+    _launcher(device.type).launch(chosen.kernel, chosen.defines, grid, packed, device)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What all launches of one specialisation share."""
+
+    kernel: Kernel
+    packer: Packer
+    defines: Defines
+
+
+@cache
+def _choose(
+    source: str, name: str, real: torch.dtype, types: Types, defines: tuple[tuple[str, int], ...]
+) -> _Chosen:
     kernel = find_kernel(source, name)
-    types = kernel.types(values)
-    packed, device = packer(kernel, real, types).pack(values)
-    special = _specialise(kernel, real, types, tuple((defines or {}).items()))
-    _launcher(device.type).launch(kernel, special, grid, packed, device)
+    macros = {key.upper(): str(int(value)) for key, value in defines} | {"REAL": _C_TYPES[real]}
+    for kind, dtype in zip(kernel.open_types, types, strict=True):
+        if dtype is not None:
+            macros[kind.upper()] = _C_TYPES[dtype]
+    special = tuple((_PREFIX + key, value) for key, value in sorted(macros.items()))
+    return _Chosen(kernel, Packer(kernel, real, types), special)

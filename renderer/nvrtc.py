@@ -105,8 +105,10 @@ class NvrtcLauncher:
     """Runs kernels on NVIDIA GPUs, on torch's current stream."""
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str, Defines, str], tuple[int, Any]] = {}
+        # By index of the GPU, as asking torch for its architecture takes longer than a launch.
+        self._loaded: dict[tuple[int, str, str, Defines], tuple[int, Any]] = {}
         self._thread = threading.local()
+        self._driver = _library("bindings.driver")
 
     def launch(
         self,
@@ -117,46 +119,55 @@ class NvrtcLauncher:
         device: torch.device,
     ) -> None:
         """See `Launcher`. Returns when the kernel is queued, not when it is done."""
-        driver = _library("bindings.driver")
-        with torch.cuda.device(device):
-            self._enter(driver, torch.cuda.current_device())
-            handle = self._load(kernel, defines, architecture_of(device))
-            packed = ctypes.create_string_buffer(arguments, len(arguments))
-            pointers = (ctypes.c_void_p * 1)(ctypes.addressof(packed))
-            (status,) = driver.cuLaunchKernel(
-                handle,
-                *(*grid, 1),
-                *(kernel.threads, 1, 1),
-                0,  # shared memory beyond what the kernel declares
-                torch.cuda.current_stream(device).cuda_stream,
-                ctypes.addressof(pointers),
-                0,
-            )
-        if status != driver.CUresult.CUDA_SUCCESS:
+        index = device.index
+        if index == torch.cuda.current_device():
+            self._launch(kernel, defines, grid, arguments, index)
+        else:
+            with torch.cuda.device(index):
+                self._launch(kernel, defines, grid, arguments, index)
+
+    def _launch(
+        self, kernel: Kernel, defines: Defines, grid: tuple[int, int], arguments: bytes, index: int
+    ) -> None:
+        """On the current GPU, whose number is `index`."""
+        self._enter(index)
+        loaded = self._loaded.get((index, kernel.source, kernel.name, defines))
+        handle = self._load(kernel, defines, index) if loaded is None else loaded[0]
+        packed = ctypes.create_string_buffer(arguments, len(arguments))
+        pointers = (ctypes.c_void_p * 1)(ctypes.addressof(packed))
+        (status,) = self._driver.cuLaunchKernel(
+            handle,
+            *(*grid, 1),
+            *(kernel.threads, 1, 1),
+            0,  # shared memory beyond what the kernel declares
+            torch.cuda.current_stream(index).cuda_stream,
+            ctypes.addressof(pointers),
+            0,
+        )
+        if status != self._driver.CUresult.CUDA_SUCCESS:
             raise KernelError(
                 f"kernel {kernel.name} was not launched on {grid} blocks: {status.name}"
             )
 
-    def _enter(self, driver: Any, index: int) -> None:
+    def _enter(self, index: int) -> None:
         """Make the GPU's context current on this thread: torch leaves that to CUDA's runtime, which
         does it with the thread's first call, and ours may be the first."""
         if getattr(self._thread, "index", None) == index:
             return
-        _, context = driver.cuCtxGetCurrent()
+        _, context = self._driver.cuCtxGetCurrent()
         if int(context) == 0:
             _library("core").Device(index).set_current()
         self._thread.index = index
 
-    def _load(self, kernel: Kernel, defines: Defines, architecture: str) -> int:
-        key = (kernel.source, kernel.name, defines, architecture)
-        if key not in self._loaded:
-            cubin = find_cubin(kernel, defines, architecture)
-            try:
-                loaded = _library("core").ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
-            except Exception as error:  # a driver that is older than NVRTC, say
-                raise KernelError(_explain(kernel, defines, architecture, error)) from error
-            self._loaded[key] = (int(loaded.handle), loaded)
-        return self._loaded[key][0]
+    def _load(self, kernel: Kernel, defines: Defines, index: int) -> int:
+        architecture = architecture_of(torch.device("cuda", index))
+        cubin = find_cubin(kernel, defines, architecture)
+        try:
+            loaded = _library("core").ObjectCode.from_cubin(cubin).get_kernel(kernel.name)
+        except Exception as error:  # a driver that is older than NVRTC, say
+            raise KernelError(_explain(kernel, defines, architecture, error)) from error
+        self._loaded[index, kernel.source, kernel.name, defines] = (int(loaded.handle), loaded)
+        return int(loaded.handle)
 
 
 def architecture_of(device: torch.device) -> str:

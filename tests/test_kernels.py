@@ -221,7 +221,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
 
 def test_the_driver_gets_grid_block_stream_and_struct(driver: Driver):
     kernel = find_kernel("blend", "blend")
-    nvrtc.NvrtcLauncher().launch(kernel, BLEND, (3, 2), b"argument", torch.device("cuda"))
+    nvrtc.NvrtcLauncher().launch(kernel, BLEND, (3, 2), b"argument", torch.device("cuda", 0))
     assert driver.launches == [(77, 3, 2, 1, 256, 1, 1, 0, 5, b"argument")]
     assert driver.context == 1, "a thread that has no context gets one"
 
@@ -230,4 +230,4 @@ def test_a_launch_that_fails_names_the_kernel_and_the_grid(driver: Driver):
     driver.status = driver.CUresult.CUDA_ERROR_INVALID_VALUE
     launcher, kernel = nvrtc.NvrtcLauncher(), find_kernel("blend", "blend")
     with pytest.raises(nvrtc.KernelError, match=r"blend .* \(3, 2\) blocks: CUDA_ERROR_INVALID"):
-        launcher.launch(kernel, BLEND, (3, 2), b"argument", torch.device("cuda"))
+        launcher.launch(kernel, BLEND, (3, 2), b"argument", torch.device("cuda", 0))

@@ -238,9 +238,9 @@ class Binner {
     std::int64_t add_spans(std::int32_t splat, std::vector<Span>& spans) const {
         const S *mean = p_.means2d + 2 * splat, *conic = p_.conics + 3 * splat;
         const std::int32_t* radius = p_.radii + 2 * splat;
-        TileExtent extent({mean[0], mean[1]}, {double(radius[0]), double(radius[1])},
-                          {conic[0], conic[1], conic[2]}, p_.cutoffs[splat], p_.tile_test, across_,
-                          down_);
+        TileExtent<double> extent({mean[0], mean[1]}, {double(radius[0]), double(radius[1])},
+                                  {conic[0], conic[1], conic[2]}, p_.cutoffs[splat], p_.tile_test,
+                                  across_, down_);
         std::int64_t tiles = 0;
         extent.for_rows([&](int row, int begin, int end) {
             spans.push_back({splat, row * across_ + begin, end - begin});

@@ -40,48 +40,47 @@ HD void store_bytes(const BlendArguments& p, std::int64_t pixel, const S* image,
     }
 }
 
-// Splats that a block takes at a time: static shared memory ends at 48 KB.
-constexpr int kBytesOfSplat = int(sizeof(S)) * kRecordFields + 4;
-constexpr int kBatch = kBytesOfSplat * kTileThreads <= 49152 ? kTileThreads : kTileThreads / 2;
+constexpr int kBatch = fitting_batch(kTileThreads, int(sizeof(S)) * (kRecord + 2) + 4);
 
 static_assert(kTileThreads == 256, "the launch bounds below");
 
 KERNEL(blend, BlendArguments, 256) {
-    SHARED(S, records, kRecordFields * kBatch);
+    SHARED(S, records, kRecord * kBatch);
+    SHARED(S, slopes, 2 * kBatch);
     SHARED(std::int32_t, ids, kBatch);
+    using Record = RecordView<decltype(records)>;
     const Place place = find_place(p.width, p.height);
     const Thresholds<S> limits = {p.alpha_min, p.alpha_max, p.transmittance_min};
     const int thread = int(threadIdx.x);
-    bool open = place.inside;
+    Vec2<S> pixel = pixel_of(place);
     S transmittance = S(1), image[kChannels] = {};
     for (std::int64_t begin = p.offsets[place.tile], end = p.offsets[place.tile + 1]; begin < end;
          begin += kBatch) {
         // Nobody overwrites the batch before all have done with the last one.
-        if (!__syncthreads_or(open)) break;
+        if (!__syncthreads_or(is_open(pixel))) break;
         int count = int(end - begin < kBatch ? end - begin : kBatch);
         if (thread < count) {
             ids[thread] = p.splat_ids[begin + thread];
-            load_record(p, p.splat_ids[begin + thread], kBatch, thread, records);
+            load_record(p, p.splat_ids[begin + thread], thread, records, slopes);
         }
         __syncthreads();
         for (int group = 0; group < count; group += int(kWarp)) {
-            if (!__any_sync(kAllLanes, open)) break;
-            int mine = group + int(lane_number());
-            bool touched =
-                mine < count && RecordView<decltype(records)>{records, kBatch, mine}.touches(place);
-            unsigned left = __ballot_sync(kAllLanes, touched);
-            for (; left != 0; left &= left - 1) {
-                int at = group + __ffs(int(left)) - 1;
-                RecordView<decltype(records)> record = {records, kBatch, at};
+            if (!__any_sync(kAllLanes, is_open(pixel))) break;
+            for (unsigned left = touching(place, group, count, records, slopes); left != 0;) {
+                int at = group + take_first(left);
+                Record record(records, at);
                 PixelAlpha alpha;
-                if (!open || !find_alpha(record, place, alpha)) continue;
-                Contribution<S> c = composite(alpha.raw_alpha, transmittance, open, limits);
-                open = still_open(open, c.counts, c.blended);
-                if (!c.blended) continue;
-                transmittance = c.next;
+                if (!find_alpha(record, pixel, alpha)) continue;
+                Contribution<S> c = composite(alpha.raw_alpha, transmittance, true, limits);
+                if (c.blended) {
+                    ColorView<Record> colors(record, p.colors, kCachedColors > 0 ? 0 : ids[at]);
+                    transmittance = c.next;
 #pragma unroll
-                for (int k = 0; k < kChannels; ++k)
-                    image[k] = fma_(c.weight, record.color(p.colors, ids[at], k), image[k]);
+                    for (int k = 0; k < kChannels; ++k)
+                        image[k] = fma_(c.weight, colors[k], image[k]);
+                } else if (c.counts) {
+                    close(pixel);
+                }
             }
         }
     }

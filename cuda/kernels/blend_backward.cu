@@ -20,12 +20,8 @@ constexpr int kKindSums = 6;
 constexpr int kColorSums = kKindSums + Kind::kSums;
 constexpr int kAbsoluteSums = kColorSums + kChannels;
 constexpr int kSums = kAbsoluteSums + (GABORSPLAT_ABSOLUTE ? 2 : 0);
-// Splats that a block takes at a time: as many as their numbers fit into static shared memory.
-constexpr int kBytesOfSplat = int(sizeof(S)) * (kTileWarps * kSums + kRecordFields);
-HD constexpr int fitting_batch(int splats) {
-    return splats == 1 || splats * kBytesOfSplat <= 48000 ? splats : fitting_batch(splats / 2);
-}
-constexpr int kBatch = fitting_batch(32);
+constexpr int kBatch =
+    fitting_batch(int(kWarp), int(sizeof(S)) * (kTileWarps * kSums + kRecord + 2));
 
 struct BlendBackwardArguments {
     const S* means2d;               // [M, 2]
@@ -68,14 +64,14 @@ struct FinishBlendArguments {
 
 /// A pixel on its way through the splats.
 struct PixelGradient {
-    bool open;
+    Vec2<S> at;
     S transmittance;
     S behind;  // what all later splats and the background add to the loss
     S v_image[kChannels];
 };
 
 HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place) {
-    PixelGradient out = {place.inside, S(1), S(0), {}};
+    PixelGradient out = {pixel_of(place), S(1), S(0), {}};
     if (!place.inside) return out;
     for (int k = 0; k < kChannels; ++k) {
         out.v_image[k] = p.v_image[kChannels * place.pixel + k];
@@ -90,26 +86,29 @@ HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place)
 /// the gradient of the pixel's colour,
 ///   dL/dalpha_i = T_i c_i.g - behind_i / (1 - alpha_i).
 template <class Record>
-HD bool add_splat(const BlendBackwardArguments& p, const Place& place, const Record& record,
-                  std::int64_t splat, PixelGradient& pixel, S* sums) {
+HD bool add_splat(const BlendBackwardArguments& p, const Record& record, std::int64_t splat,
+                  PixelGradient& pixel, S* sums) {
     PixelAlpha alpha;
-    if (!pixel.open || !find_alpha(record, place, alpha)) return false;
+    if (!find_alpha(record, pixel.at, alpha)) return false;
     Thresholds<S> limits = {p.alpha_min, p.alpha_max, p.transmittance_min};
     S before = pixel.transmittance;
-    Contribution<S> c = composite(alpha.raw_alpha, before, pixel.open, limits);
-    pixel.open = still_open(pixel.open, c.counts, c.blended);
-    if (!c.blended) return false;
+    Contribution<S> c = composite(alpha.raw_alpha, before, true, limits);
+    if (!c.blended) {
+        if (c.counts) close(pixel.at);
+        return false;
+    }
     pixel.transmittance = c.next;
+    ColorView<Record> colors(record, p.colors, splat);
     S shade = S(0);  // c_i . g
 #pragma unroll
     for (int k = 0; k < kChannels; ++k) {
-        shade = fma_(record.color(p.colors, splat, k), pixel.v_image[k], shade);
+        shade = fma_(colors[k], pixel.v_image[k], shade);
         sums[kColorSums + k] = c.weight * pixel.v_image[k];
     }
     pixel.behind = fma_(-c.weight, shade, pixel.behind);
     if (!(alpha.raw_alpha <= limits.alpha_max)) return true;  // held at the bound
     // before / next is 1 / (1 - alpha).
-    S v_alpha = before * (shade - pixel.behind / c.next);
+    S v_alpha = before * (shade - divide(pixel.behind, c.next));
     S v_log = v_alpha * alpha.raw_alpha, px = v_log * alpha.d.x, py = v_log * alpha.d.y;
     sums[0] = v_log;
     sums[1] = px;
@@ -119,26 +118,27 @@ HD bool add_splat(const BlendBackwardArguments& p, const Place& place, const Rec
     sums[5] = py * alpha.d.y;
     Kind::add_vjp(alpha.waves, alpha.d, v_alpha * alpha.envelope, sums + kKindSums);
 #if GABORSPLAT_ABSOLUTE
-    Vec2<S> v = conic(record.log_alpha()) * Vec2<S>{px, py};
+    Vec2<S> v = conic(Envelope(record).f) * Vec2<S>{px, py};
     sums[kAbsoluteSums] = abs_(v.x);
     sums[kAbsoluteSums + 1] = abs_(v.y);
 #endif
     return true;
 }
 
-/// Sums over the warp, 32 numbers at a time, each stored by a lane of its own.
+/// Sums over the warp, each stored by a lane of its own.
 template <int First, class Totals>
 HD void store_sums(S* sums, Totals& totals, int place) {
-    constexpr int kCount = kSums - First < 32 ? kSums - First : 32;
+    constexpr int kCount = taken_at_once(kSums - First);
     WarpSum sum = sum_over_warp<kCount>(sums + First);
     if (sum.number >= 0) totals[place + First + sum.number] = sum.total;
-    if constexpr (First + 32 < kSums) store_sums<First + 32>(sums, totals, place);
+    if constexpr (First + kCount < kSums) store_sums<First + kCount>(sums, totals, place);
 }
 
 static_assert(kTileThreads == 256, "the launch bounds below");
 
 KERNEL(blend_backward, BlendBackwardArguments, 256) {
-    SHARED(S, records, kRecordFields * kBatch);
+    SHARED(S, records, kRecord * kBatch);
+    SHARED(S, slopes, 2 * kBatch);
     SHARED(S, totals, kTileWarps * kBatch * kSums);
     SHARED(unsigned, touched, kTileWarps);  // by warp: splats of the batch that it has totals of
     const Place place = find_place(p.width, p.height);
@@ -146,19 +146,16 @@ KERNEL(blend_backward, BlendBackwardArguments, 256) {
     PixelGradient pixel = load_pixel(p, place);
     for (std::int64_t begin = p.offsets[place.tile], end = p.offsets[place.tile + 1]; begin < end;
          begin += kBatch) {
-        if (!__syncthreads_or(pixel.open)) break;
+        if (!__syncthreads_or(is_open(pixel.at))) break;
         int count = int(end - begin < kBatch ? end - begin : kBatch);
-        if (thread < count) load_record(p, p.splat_ids[begin + thread], kBatch, thread, records);
+        if (thread < count) load_record(p, p.splat_ids[begin + thread], thread, records, slopes);
         __syncthreads();
-        int mine = int(lane_number());
-        bool near =
-            mine < count && RecordView<decltype(records)>{records, kBatch, mine}.touches(place);
-        unsigned left = __ballot_sync(kAllLanes, near), stored = 0;
-        for (; left != 0; left &= left - 1) {
-            int at = __ffs(int(left)) - 1;
-            RecordView<decltype(records)> record = {records, kBatch, at};
+        unsigned stored = 0;
+        for (unsigned left = touching(place, 0, count, records, slopes); left != 0;) {
+            int at = take_first(left);
+            RecordView<decltype(records)> record(records, at);
             S sums[kSums] = {};
-            bool added = add_splat(p, place, record, p.splat_ids[begin + at], pixel, sums);
+            bool added = add_splat(p, record, p.splat_ids[begin + at], pixel, sums);
             if (!__any_sync(kAllLanes, added)) continue;
             store_sums<0>(sums, totals, (warp * kBatch + at) * kSums);
             stored |= 1u << at;

@@ -25,7 +25,7 @@
 #define KERNEL(name, Arguments, threads) \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments p)
 /// An array that the threads of a block share.
-#define SHARED(Type, name, count) __shared__ Type name[count]
+#define SHARED(Type, name, count) __shared__ __align__(16) Type name[count]
 #endif
 
 GABORSPLAT_BEGIN
@@ -46,6 +46,41 @@ HD void store3(S* to, Vec3<S> v) {
     to[0] = v.x;
     to[1] = v.y;
     to[2] = v.z;
+}
+
+/// a / b for b neither tiny nor huge, right but for two units in the last place.
+HD float divide(float a, float b) {
+#if defined(__CUDA_ARCH__)
+    return ::__fdividef(a, b);
+#else
+    return a / b;
+#endif
+}
+HD double divide(double a, double b) { return a / b; }
+
+/// Four numbers that one instruction moves.
+struct Quad {
+    S of[4];
+};
+template <class Array>
+HD Quad load_quad(const Array& from, int at) {
+#if !defined(GABORSPLAT_EMULATOR)
+    if constexpr (sizeof(S) == 4) {
+        float4 v = *reinterpret_cast<const float4*>(&from[at]);
+        return {{v.x, v.y, v.z, v.w}};
+    }
+#endif
+    return {{from[at], from[at + 1], from[at + 2], from[at + 3]}};
+}
+template <class Array>
+HD void store_quad(Array& to, int at, Quad v) {
+#if !defined(GABORSPLAT_EMULATOR)
+    if constexpr (sizeof(S) == 4) {
+        *reinterpret_cast<float4*>(&to[at]) = {v.of[0], v.of[1], v.of[2], v.of[3]};
+        return;
+    }
+#endif
+    for (int k = 0; k < 4; ++k) to[at + k] = v.of[k];
 }
 
 /// What a lane has of several sums over its warp.
@@ -77,11 +112,26 @@ HD void fold(S* held) {
             held[0] += __shfl_xor_sync(kAllLanes, held[0], lane_bit(step));
 }
 
+/// The power of two that is no less than `count`, at most 32, as an exponent.
+HD constexpr int bits_for(int count) {
+    return count > 16 ? 5 : count > 8 ? 4 : count > 4 ? 3 : count > 2 ? 2 : count > 1 ? 1 : 0;
+}
+HD constexpr int shuffles_of(int count) { return (1 << bits_for(count)) - 1 + 5 - bits_for(count); }
+
+/// Of `count` numbers to sum, how many to take at once: 18 together would pass as 32, while 16 and
+/// then 2 take 21 shuffles instead of 31.
+HD constexpr int taken_at_once(int count) {
+    if (count > 32) return 32;
+    int fewer = 1 << bits_for(count) >> 1;
+    if (fewer < 1 || fewer == count) return count;
+    return shuffles_of(fewer) + shuffles_of(count - fewer) < shuffles_of(count) ? fewer : count;
+}
+
 /// Sums of `Count` numbers, at most 32, over the lanes of a warp; each is with one lane.
 template <int Count>
 HD WarpSum sum_over_warp(const S* numbers) {
     static_assert(Count <= 32, "a lane for every number");
-    constexpr int kBits = Count > 16 ? 5 : Count > 8 ? 4 : Count > 4 ? 3 : Count > 2 ? 2 : 1;
+    constexpr int kBits = Count > 1 ? bits_for(Count) : 1;
     S held[1 << kBits];
 #pragma unroll
     for (int i = 0; i < 1 << kBits; ++i) held[i] = i < Count ? numbers[i] : S(0);

@@ -64,12 +64,15 @@ struct SortListsArguments {
 };
 
 template <class Arguments>
-HD TileExtent tile_extent(const Arguments& p, std::int64_t i) {
+HD TileExtent<S> tile_extent(const Arguments& p, std::int64_t i) {
     const S *mean = p.means2d + 2 * i, *conic = p.conics + 3 * i;
-    return TileExtent({double(mean[0]), double(mean[1])},
-                      {double(p.radii[2 * i]), double(p.radii[2 * i + 1])},
-                      {double(conic[0]), double(conic[1]), double(conic[2])}, double(p.cutoffs[i]),
-                      p.exact != 0, tiles_along(p.width), tiles_along(p.height));
+    return {{mean[0], mean[1]},
+            {S(p.radii[2 * i]), S(p.radii[2 * i + 1])},
+            {conic[0], conic[1], conic[2]},
+            p.cutoffs[i],
+            p.exact != 0,
+            tiles_along(p.width),
+            tiles_along(p.height)};
 }
 
 /// The splat that comes `place`th, among those of all cameras.
@@ -78,37 +81,113 @@ HD std::int64_t splat_at(const Arguments& p, std::int64_t place) {
     return place / p.splats * p.splats + p.order[place];
 }
 
+// A splat with more rows of tiles than this is left to all lanes of its warp: one that covers the
+// picture would keep a lane busy long after all others are done.
+constexpr int kFewRows = 4;
+
+/// What the lanes before this one have of a number, and what all have.
+struct WarpScan {
+    std::int64_t before, total;
+};
+HD WarpScan scan_warp(std::int64_t number) {
+    std::int64_t sum = number;
+    for (unsigned step = 1; step < kWarp; step *= 2) {
+        std::int64_t other = __shfl_up_sync(kAllLanes, sum, step);
+        if (lane_number() >= step) sum += other;
+    }
+    return {sum - number, __shfl_sync(kAllLanes, sum, kWarp - 1)};
+}
+
 KERNEL(count_tiles, CountTilesArguments, 128) {
-    std::int64_t place = thread_number();
+    std::int64_t place = thread_number(), i = place < p.all ? splat_at(p, place) : 0, count = 0;
+    bool many = false;
+    if (place < p.all && p.radii[2 * i] != 0) {
+        TileExtent<S> extent = tile_extent(p, i);
+        many = extent.rows().count() > kFewRows;
+        if (!many) extent.for_rows([&](int, int begin, int end) { count += end - begin; });
+    }
+    for (unsigned left = __ballot_sync(kAllLanes, many); left != 0; left &= left - 1) {
+        int owner = __ffs(int(left)) - 1;
+        TileExtent<S> extent = tile_extent(p, __shfl_sync(kAllLanes, i, owner));
+        std::int64_t mine = 0;
+        for (int row = extent.rows().begin + int(lane_number()); row < extent.rows().end;
+             row += int(kWarp))
+            mine += extent.of_row(row).count();
+        std::int64_t total = scan_warp(mine).total;
+        if (int(lane_number()) == owner) count = total;
+    }
     if (place >= p.all) return;
-    std::int64_t i = splat_at(p, place), count = 0;
-    if (p.radii[2 * i] != 0)
-        tile_extent(p, i).for_rows([&](int, int begin, int end) { count += end - begin; });
     p.counts[place] = count;
     if (p.of_splat) p.of_splat[i] = count;
 }
 
-KERNEL(list_tiles, ListTilesArguments, 128) {
-    std::int64_t place = thread_number();
-    if (place >= p.all) return;
+/// Where a splat's pairs go.
+struct Listing {
+    std::int64_t splat, at, end;  // from `at` on; what would come at `end` is left out
+    std::int64_t slot;
+    int first_tile;  // of its camera
+};
+
+HD Listing find_listing(const ListTilesArguments& p, std::int64_t place) {
+    std::int64_t i = splat_at(p, place), end = p.ends[place];
+    return {i, place == 0 ? 0 : p.ends[place - 1], end < p.room ? end : p.room,
+            p.slots ? p.first_slot[i] : 0,
+            int(place / p.splats) * tiles_along(p.width) * tiles_along(p.height)};
+}
+
+/// Lists a row's tiles; `before` of the splat's come earlier.
+HD void list_row(const ListTilesArguments& p, const Listing& to, int row, TileRange range,
+                 std::int64_t before) {
+    int first = to.first_tile + row * tiles_along(p.width);
+    for (int k = 0; k < range.count(); ++k) {
+        std::int64_t at = to.at + before + k;
+        if (at >= to.end) return;
+        p.keys[at] = Key(first + range.begin + k);
+        p.splat_ids[at] = std::int32_t(to.splat);
+        if (p.slots) p.slots[at] = std::int32_t(to.slot + before + k);
+    }
+}
+
+/// Of places after the last pair, this thread's share.
+HD void fill_rest(const ListTilesArguments& p, std::int64_t place) {
     for (std::int64_t at = p.ends[p.all - 1] + place; at < p.room; at += p.all) {
         p.keys[at] = Key(p.tiles);
         p.splat_ids[at] = 0;
     }
-    std::int64_t i = splat_at(p, place), at = place == 0 ? 0 : p.ends[place - 1];
-    std::int64_t end_of_list = p.ends[place] < p.room ? p.ends[place] : p.room;
-    if (at >= end_of_list) return;
-    std::int64_t slot = p.slots ? p.first_slot[i] : 0;
-    int across = tiles_along(p.width);
-    int first = int(place / p.splats) * across * tiles_along(p.height);
-    tile_extent(p, i).for_rows([&](int row, int begin, int end) {
-        for (int column = begin; column < end && at < end_of_list; ++column) {
-            p.keys[at] = Key(first + row * across + column);
-            p.splat_ids[at] = std::int32_t(i);
-            if (p.slots) p.slots[at] = std::int32_t(slot++);
-            ++at;
+}
+
+KERNEL(list_tiles, ListTilesArguments, 128) {
+    std::int64_t place = thread_number();
+    Listing mine = {};
+    bool many = false;
+    if (place < p.all) {
+        fill_rest(p, place);
+        mine = find_listing(p, place);
+    }
+    if (mine.at < mine.end) {
+        TileExtent<S> extent = tile_extent(p, mine.splat);
+        many = extent.rows().count() > kFewRows;
+        std::int64_t before = 0;
+        for (int row = extent.rows().begin; !many && row < extent.rows().end; ++row) {
+            TileRange range = extent.of_row(row);
+            list_row(p, mine, row, range, before);
+            before += range.count();
         }
-    });
+    }
+    for (unsigned left = __ballot_sync(kAllLanes, many); left != 0; left &= left - 1) {
+        int owner = __ffs(int(left)) - 1;
+        Listing to = find_listing(p, __shfl_sync(kAllLanes, place, owner));
+        TileExtent<S> extent = tile_extent(p, to.splat);
+        std::int64_t before = 0;
+        for (int first = extent.rows().begin; first < extent.rows().end; first += int(kWarp)) {
+            int row = first + int(lane_number());
+            TileRange range = {0, 0};
+            if (row < extent.rows().end) range = extent.of_row(row);
+            WarpScan scan = scan_warp(range.count());
+            list_row(p, to, row, range, before + scan.before);
+            before += scan.total;
+        }
+    }
 }
 
 /// An entry of the lists a thread, and a tile.

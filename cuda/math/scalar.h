@@ -64,6 +64,13 @@ HD double fma_(double a, double b, double c) { return ::fma(a, b, c); }
 HD double fma_(double a, double b, double c) { return a * b + c; }
 #endif
 
+/// What no comparison holds with.
+#if defined(__CUDACC__)
+HD float not_a_number() { return ::nanf(""); }
+#else
+HD float not_a_number() { return __builtin_nanf(""); }
+#endif
+
 HD float select(bool where, float yes, float no) { return where ? yes : no; }
 HD double select(bool where, double yes, double no) { return where ? yes : no; }
 HD bool any(bool mask) { return mask; }
@@ -72,6 +79,7 @@ template <class V>
 using MaskOf = decltype(V() > V());
 HD float ceil_(float x) { return ::ceilf(x); }
 HD double ceil_(double x) { return ::ceil(x); }
+HD float floor_(float x) { return ::floorf(x); }
 HD double floor_(double x) { return ::floor(x); }
 
 /// The second operand where the comparison fails, so `min_(NaN, bound)` is the bound.
@@ -92,11 +100,15 @@ HD MaskOf<V> bounded(V x) {
 /// Cosine and sine of `turns` full turns. The whole turns are taken off first: the remainder is
 /// exact, while a large angle in radians would lose its fraction in float.
 HD CosSin<float> cos_sin_turns(float turns) {
-    float angle = 6.283185307179586f * (turns - ::rintf(turns));
+    constexpr float kTurn = 6.283185307179586f;
 #if defined(__CUDA_ARCH__)
-    // Within half a turn the special function unit is right to 2^-21.
+    // Beside a number this large there is no room for a fraction. rintf would take the special
+    // function unit, which is what limits waves; within half a turn that is right to 2^-21.
+    constexpr float kLarge = 12582912.0f;
+    float angle = kTurn * (turns - ((turns + kLarge) - kLarge));
     return {::__cosf(angle), ::__sinf(angle)};
 #else
+    float angle = kTurn * (turns - ::rintf(turns));
     return {::cosf(angle), ::sinf(angle)};
 #endif
 }

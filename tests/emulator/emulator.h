@@ -298,6 +298,16 @@ T __shfl_xor_sync(unsigned mask, T value, int lanes, int site = __builtin_LINE()
     unsigned lane = emulator::block->current % emulator::kWarpSize;
     return emulator::shuffle(mask, value, lane ^ unsigned(lanes), site);
 }
+template <class T>
+T __shfl_sync(unsigned mask, T value, int from, int site = __builtin_LINE()) {
+    return emulator::shuffle(mask, value, unsigned(from), site);
+}
+/// The first lanes get their own value.
+template <class T>
+T __shfl_up_sync(unsigned mask, T value, unsigned lanes, int site = __builtin_LINE()) {
+    unsigned lane = emulator::block->current % emulator::kWarpSize;
+    return emulator::shuffle(mask, value, lane < lanes ? lane : lane - lanes, site);
+}
 inline unsigned __ballot_sync(unsigned mask, bool yes, int site = __builtin_LINE()) {
     return emulator::ballot(mask, yes, site);
 }
@@ -309,6 +319,7 @@ inline int __syncthreads_or(bool yes, int site = __builtin_LINE()) {
     return emulator::barrier_or(yes, site);
 }
 inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
 template <class T>
 void atomicAdd(T* to, T value) {
     *to += value;
