@@ -90,7 +90,9 @@ class Queued(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = str(func)
-        if not any(part in name for part in UNQUEUED):
+        # Adam counts its steps on the host.
+        counts = name == "aten.add_.Tensor" and args[0].ndim == 0
+        if not counts and not any(part in name for part in UNQUEUED):
             self.operations[name.removeprefix("aten.")] += 1
         return func(*args, **(kwargs or {}))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,7 +46,7 @@ class Packing:
         return replace(tiles, splat_ids=ids, first_slot=first_slot)
 
 
-class Info(dict[str, Any]):
+class Info(MutableMapping[str, Any]):
     """gsplat's dictionary of intermediate results.
 
     What takes a pass over all pairs of splat and tile is found when somebody asks for it: gsplat's
@@ -59,13 +59,7 @@ class Info(dict[str, Any]):
         size = constants.TILE_SIZE
         across, down = (math.ceil(pixels / size) for pixels in views.size)
         cameras = len(views.viewmats)
-        self._later: dict[str, Callable[[], Any]] = {
-            "batch_ids": lambda: None if packing is None else torch.zeros_like(packing.camera_ids),
-            "tiles_per_gauss": lambda: _tiles_per_splat(projected, tiles),
-            "isect_ids": lambda: _sort_keys(projected, tiles, across * down),
-            "isect_offsets": lambda: tiles.offsets[:-1].int().reshape(cameras, down, across),
-        }
-        known = {
+        self._known: dict[str, Any] = {
             "camera_ids": None if packing is None else packing.camera_ids,
             "gaussian_ids": None if packing is None else packing.gaussian_ids,
             "radii": projected.radii,
@@ -82,45 +76,34 @@ class Info(dict[str, Any]):
             "n_batches": 1,
             "n_cameras": cameras,
         }
-        super().__init__(known | dict.fromkeys(self._later))
+        self._later: dict[str, Callable[[], Any]] = {
+            "batch_ids": lambda: None if packing is None else torch.zeros_like(packing.camera_ids),
+            "tiles_per_gauss": lambda: _tiles_per_splat(projected, tiles),
+            "isect_ids": lambda: _sort_keys(projected, tiles, across * down),
+            "isect_offsets": lambda: tiles.offsets[:-1].int().reshape(cameras, down, across),
+        }
 
     def __getitem__(self, key: str) -> Any:
         if key in self._later:
-            super().__setitem__(key, self._later.pop(key)())
-        return super().__getitem__(key)
+            self._known[key] = self._later.pop(key)()
+        return self._known[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._later.pop(key, None)
-        super().__setitem__(key, value)
+        self._known[key] = value
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """As dict's."""
-        if key not in self:
-            return default
-        return self[key]
+    def __delitem__(self, key: str) -> None:
+        if self._later.pop(key, None) is None:
+            del self._known[key]
 
-    def _find_all(self) -> None:
-        for key in list(self._later):
-            self[key]
+    def __contains__(self, key: object) -> bool:
+        return key in self._known or key in self._later
 
-    # Whatever looks at all values. `dict(info)` and `**info` go through __iter__.
     def __iter__(self) -> Iterator[str]:
-        self._find_all()
-        return super().__iter__()
+        return iter([*self._known, *self._later])
 
-    def items(self) -> Any:
-        """As dict's."""
-        self._find_all()
-        return super().items()
-
-    def values(self) -> Any:
-        """As dict's."""
-        self._find_all()
-        return super().values()
-
-    def copy(self) -> dict[str, Any]:
-        """As dict's."""
-        return dict(self)
+    def __len__(self) -> int:
+        return len(self._known) + len(self._later)
 
 
 def _tiles_per_splat(projected: Projected, tiles: Tiles) -> Tensor:

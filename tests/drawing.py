@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from renderer.types import Camera, Splats
 
 def rasterized(
     splats: Splats, cameras: Sequence[Camera], **options: Any
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+) -> tuple[Tensor, Tensor, MutableMapping[str, Any]]:
     """`rasterization` of a cloud with its harmonics and waves, in all cameras."""
     arguments: dict[str, Any] = {"sh_degree": splats.sh_degree, "colors": splats.sh}
     if splats.waves:

@@ -10,6 +10,8 @@ from pathlib import Path
 import emulated
 import pytest
 
+from renderer.kernels import source_folder
+
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 
 PROGRAM = """
@@ -102,3 +104,46 @@ def test_what_a_gpu_does_not_allow_stops_with_a_message(run: Run, body: str, mes
     error, _ = run(body)
     assert error is not None
     assert message in error
+
+
+def test_any_count_of_sums_over_a_warp_is_right_and_each_is_with_one_lane(tmp_path: Path):
+    source = tmp_path / "kernel.cu"
+    source.write_text(SUMS)
+    library = tmp_path / "kernel.so"
+    header = str(emulated.EMULATOR / "emulator.h")
+    command = [emulated.COMPILER, *emulated.OPTIONS, header, "-I", str(source_folder())]
+    subprocess.run([*command, "-x", "c++", str(source), "-o", str(library)], check=True)
+    found = (ctypes.c_float * (33 * 33))()
+    holders = (ctypes.c_int * (33 * 33))()
+    arguments = (ctypes.c_void_p * 2)(ctypes.addressof(found), ctypes.addressof(holders))
+    launch = ctypes.CDLL(str(library)).launch_kernel
+    launch.restype = ctypes.c_char_p
+    assert launch(ctypes.byref(arguments), 1, 1) is None
+    for count in range(1, 33):
+        row = slice(33 * count, 33 * count + count)
+        # Number k of lane i is (i + 1) (k + 1).
+        assert list(found[row]) == [528 * (k + 1) for k in range(count)], count
+        assert list(holders[row]) == [1] * count, count
+
+
+SUMS = """
+#include "device.h"
+using namespace gaborsplat;
+struct Arguments {
+    float* sums;
+    int* holders;
+};
+template <int Count>
+void check(const Arguments& p) {
+    float numbers[Count];
+    for (int k = 0; k < Count; ++k) numbers[k] = float((lane_number() + 1) * (k + 1));
+    float total = WarpSums<Count>::add(numbers);
+    int role = WarpSums<Count>::role();
+    if (role >= 0) {
+        p.sums[33 * Count + role] = total;
+        ++p.holders[33 * Count + role];
+    }
+    if constexpr (Count > 1) check<Count - 1>(p);
+}
+KERNEL(kernel, Arguments, 32) { check<32>(p); }
+"""

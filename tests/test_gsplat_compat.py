@@ -6,7 +6,7 @@ import ast
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from drawing import rasterized
 from torch import Tensor
 
+from renderer import compat_info
 from renderer.compat import rasterization
 from renderer.reference import project_reference, render_reference
 from renderer.types import Camera, RenderSettings, Splats
@@ -45,7 +46,7 @@ def gsplat_source() -> ast.Module:
 
 def draw(
     splats: Splats, cameras: list[Camera] = CAMERAS, **options: Any
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
+) -> tuple[Tensor, Tensor, MutableMapping[str, Any]]:
     """In all cameras."""
     return rasterized(splats, cameras, **options)
 
@@ -80,6 +81,34 @@ def test_info_has_the_keys_that_gsplat_gives():
     assert set().union(*updates) == INFO_KEYS
     for packed in (True, False):
         assert set(draw(synthetic.cloud(9, 1).to(torch.float32), packed=packed)[2]) == INFO_KEYS
+
+
+def test_what_info_finds_when_it_is_asked_is_there_however_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    splats = synthetic.cloud(9, 0).to(torch.float32)
+    expected = draw(splats, packed=False)[2]["isect_ids"]
+
+    def found(look: Callable[[MutableMapping[str, Any]], Any]) -> Any:
+        return look(draw(splats, packed=False)[2])
+
+    assert torch.equal(found(lambda info: info.get("isect_ids")), expected)
+    assert torch.equal(found(lambda info: dict(info)["isect_ids"]), expected)
+    assert torch.equal(found(lambda info: {**info}["isect_ids"]), expected)
+    assert torch.equal(found(lambda info: dict(info.items())["isect_ids"]), expected)
+    assert torch.equal(found(lambda info: info.pop("isect_ids")), expected)
+    assert found(lambda info: [id(v) for v in info.values()] == [id(info[k]) for k in info])
+    assert found(lambda info: info.get("nothing", 3)) == 3
+    assert found(lambda info: [info.update(isect_ids=7), info["isect_ids"]][1]) == 7
+    assert not found(lambda info: [info.pop("isect_ids"), "isect_ids" in info][1])
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("nobody asked for it")
+
+    monkeypatch.setattr(compat_info, "_sort_keys", refuse)
+    colors, _, info = draw(splats, packed=False)
+    assert colors.any()
+    assert info["radii"].any()
 
 
 def test_info_has_gsplats_shapes_and_types():

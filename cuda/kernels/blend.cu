@@ -69,9 +69,10 @@ KERNEL(blend, BlendArguments, 256) {
             for (unsigned left = touching(place, group, count, records, slopes); left != 0;) {
                 int at = group + take_first(left);
                 Record record(records, at);
-                PixelAlpha alpha;
-                if (!find_alpha(record, pixel, alpha)) continue;
-                Contribution<S> c = composite(alpha.raw_alpha, transmittance, true, limits);
+                Reach reach;
+                if (!reaches(record, pixel, reach)) continue;
+                S alpha = find_alpha(record, pixel, reach).raw_alpha;
+                Contribution<S> c = composite(alpha, transmittance, true, limits);
                 if (c.blended) {
                     ColorView<Record> colors(record, p.colors, kCachedColors > 0 ? 0 : ids[at]);
                     transmittance = c.next;

@@ -82,22 +82,24 @@ HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place)
     return out;
 }
 
-/// Blends the splat into the pixel and finds what it adds to the sums: false when nothing. With g
+/// Blends the splat into the pixel, if it reaches it, and finds what it adds to the sums. With g
 /// the gradient of the pixel's colour,
 ///   dL/dalpha_i = T_i c_i.g - behind_i / (1 - alpha_i).
+/// All lanes of a warp go through this when one of them must: those that add nothing find zeros, at
+/// the splat's mean, rather than branch.
 template <class Record>
-HD bool add_splat(const BlendBackwardArguments& p, const Record& record, std::int64_t splat,
-                  PixelGradient& pixel, S* sums) {
-    PixelAlpha alpha;
-    if (!find_alpha(record, pixel.at, alpha)) return false;
+HD void add_splat(const BlendBackwardArguments& p, const Record& record, std::int64_t splat,
+                  bool reached, Reach reach, PixelGradient& pixel, S* sums) {
+    Vec2<S> mean = Envelope(record).mean;
+    Vec2<S> at = {reached ? pixel.at.x : mean.x, reached ? pixel.at.y : mean.y};
+    reach.d = {reached ? reach.d.x : S(0), reached ? reach.d.y : S(0)};
+    reach.power = reached ? reach.power : S(0);
+    PixelAlpha alpha = find_alpha(record, at, reach);
     Thresholds<S> limits = {p.alpha_min, p.alpha_max, p.transmittance_min};
     S before = pixel.transmittance;
-    Contribution<S> c = composite(alpha.raw_alpha, before, true, limits);
-    if (!c.blended) {
-        if (c.counts) close(pixel.at);
-        return false;
-    }
-    pixel.transmittance = c.next;
+    Contribution<S> c = composite(alpha.raw_alpha, before, reached, limits);
+    if (c.counts && !c.blended) close(pixel.at);
+    pixel.transmittance = c.blended ? c.next : before;
     ColorView<Record> colors(record, p.colors, splat);
     S shade = S(0);  // c_i . g
 #pragma unroll
@@ -106,32 +108,34 @@ HD bool add_splat(const BlendBackwardArguments& p, const Record& record, std::in
         sums[kColorSums + k] = c.weight * pixel.v_image[k];
     }
     pixel.behind = fma_(-c.weight, shade, pixel.behind);
-    if (!(alpha.raw_alpha <= limits.alpha_max)) return true;  // held at the bound
-    // before / next is 1 / (1 - alpha).
+    // before / next is 1 / (1 - alpha). Alpha held at its bound has no gradient.
     S v_alpha = before * (shade - divide(pixel.behind, c.next));
-    S v_log = v_alpha * alpha.raw_alpha, px = v_log * alpha.d.x, py = v_log * alpha.d.y;
+    v_alpha = c.blended && alpha.raw_alpha <= limits.alpha_max ? v_alpha : S(0);
+    S v_log = v_alpha * alpha.raw_alpha, px = v_log * reach.d.x, py = v_log * reach.d.y;
     sums[0] = v_log;
     sums[1] = px;
     sums[2] = py;
-    sums[3] = px * alpha.d.x;
-    sums[4] = px * alpha.d.y;
-    sums[5] = py * alpha.d.y;
-    Kind::add_vjp(alpha.waves, alpha.d, v_alpha * alpha.envelope, sums + kKindSums);
+    sums[3] = px * reach.d.x;
+    sums[4] = px * reach.d.y;
+    sums[5] = py * reach.d.y;
+    for (int k = 0; k < Kind::kSums; ++k) sums[kKindSums + k] = S(0);
+    Kind::add_vjp(alpha.waves, reach.d, v_alpha * alpha.envelope, sums + kKindSums);
 #if GABORSPLAT_ABSOLUTE
     Vec2<S> v = conic(Envelope(record).f) * Vec2<S>{px, py};
     sums[kAbsoluteSums] = abs_(v.x);
     sums[kAbsoluteSums + 1] = abs_(v.y);
 #endif
-    return true;
 }
 
-/// Sums over the warp, each stored by a lane of its own.
+/// Sums over the warp, 32 numbers at a time, each stored by a lane of its own. `role` is the lane's
+/// among the first.
 template <int First, class Totals>
-HD void store_sums(S* sums, Totals& totals, int place) {
-    constexpr int kCount = taken_at_once(kSums - First);
-    WarpSum sum = sum_over_warp<kCount>(sums + First);
-    if (sum.number >= 0) totals[place + First + sum.number] = sum.total;
-    if constexpr (First + kCount < kSums) store_sums<First + kCount>(sums, totals, place);
+HD void store_sums(S* sums, Totals& totals, int place, int role) {
+    using Sums = WarpSums<(kSums - First < 32 ? kSums - First : 32)>;
+    S total = Sums::add(sums + First);
+    if (First > 0) role = Sums::role();
+    if (role >= 0) totals[place + First + role] = total;
+    if constexpr (First + 32 < kSums) store_sums<First + 32>(sums, totals, place, role);
 }
 
 static_assert(kTileThreads == 256, "the launch bounds below");
@@ -143,6 +147,7 @@ KERNEL(blend_backward, BlendBackwardArguments, 256) {
     SHARED(unsigned, touched, kTileWarps);  // by warp: splats of the batch that it has totals of
     const Place place = find_place(p.width, p.height);
     const int thread = int(threadIdx.x), warp = thread / int(kWarp);
+    const int role = held(WarpSums<(kSums < 32 ? kSums : 32)>::role());
     PixelGradient pixel = load_pixel(p, place);
     for (std::int64_t begin = p.offsets[place.tile], end = p.offsets[place.tile + 1]; begin < end;
          begin += kBatch) {
@@ -151,13 +156,17 @@ KERNEL(blend_backward, BlendBackwardArguments, 256) {
         if (thread < count) load_record(p, p.splat_ids[begin + thread], thread, records, slopes);
         __syncthreads();
         unsigned stored = 0;
-        for (unsigned left = touching(place, 0, count, records, slopes); left != 0;) {
+        bool any_open = __any_sync(kAllLanes, is_open(pixel.at));
+        unsigned left = any_open ? touching(place, 0, count, records, slopes) : 0;
+        while (left != 0) {
             int at = take_first(left);
             RecordView<decltype(records)> record(records, at);
-            S sums[kSums] = {};
-            bool added = add_splat(p, record, p.splat_ids[begin + at], pixel, sums);
-            if (!__any_sync(kAllLanes, added)) continue;
-            store_sums<0>(sums, totals, (warp * kBatch + at) * kSums);
+            Reach reach;
+            bool reached = reaches(record, pixel.at, reach);
+            if (!__any_sync(kAllLanes, reached)) continue;
+            S sums[kSums];
+            add_splat(p, record, p.splat_ids[begin + at], reached, reach, pixel, sums);
+            store_sums<0>(sums, totals, (warp * kBatch + at) * kSums, role);
             stored |= 1u << at;
         }
         if (lane_number() == 0) touched[warp] = stored;

@@ -48,6 +48,15 @@ HD void store3(S* to, Vec3<S> v) {
     to[2] = v.z;
 }
 
+/// The same number, held in a register: what is cheap to find the compiler would rather find again
+/// in every pass of a loop.
+HD int held(int number) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" : "+r"(number));
+#endif
+    return number;
+}
+
 /// a / b for b neither tiny nor huge, right but for two units in the last place.
 HD float divide(float a, float b) {
 #if defined(__CUDA_ARCH__)
@@ -83,12 +92,6 @@ HD void store_quad(Array& to, int at, Quad v) {
     for (int k = 0; k < 4; ++k) to[at + k] = v.of[k];
 }
 
-/// What a lane has of several sums over its warp.
-struct WarpSum {
-    S total;
-    int number;  // which sum it is; none when negative
-};
-
 // The bits of a lane's number, in the order in which lanes are paired to add up. It is the same for
 // any count of numbers, and so is every sum, to the bit.
 HD constexpr int lane_bit(int step) { return step == 4 ? 16 : 8 >> step; }
@@ -105,40 +108,65 @@ HD void fold(S* held) {
         S given = upper ? held[i] : held[i + Half];
         held[i] = kept + __shfl_xor_sync(kAllLanes, given, kBit);
     }
-    if constexpr (Half > 1)
-        fold<Half / 2, Step + 1>(held);
-    else if constexpr (Step < 4)
-        for (int step = Step + 1; step <= 4; ++step)  // lanes that have parts of the same sum
-            held[0] += __shfl_xor_sync(kAllLanes, held[0], lane_bit(step));
+    if constexpr (Half > 1) fold<Half / 2, Step + 1>(held);
 }
+
+/// Adds up to 2^Bits numbers over the lanes of a warp. Lanes whose path begins with the bits of a
+/// number end up with its sum.
+template <int Bits, int Count>
+HD S fold_numbers(const S* numbers) {
+    S held[1 << Bits];
+#pragma unroll
+    for (int i = 0; i < 1 << Bits; ++i) held[i] = i < Count ? numbers[i] : S(0);
+    if constexpr (Bits > 0) fold<(1 << Bits) / 2, 0>(held);
+#pragma unroll
+    for (int step = Bits; step <= 4; ++step)  // lanes that have parts of the same sum
+        held[0] += __shfl_xor_sync(kAllLanes, held[0], lane_bit(step));
+    return held[0];
+}
+/// The bits that lead from a number of all to the one that this lane is in charge of.
+HD int lane_path() { return int(lane_number() & 15) << 1 | int(lane_number() >> 4); }
 
 /// The power of two that is no less than `count`, at most 32, as an exponent.
 HD constexpr int bits_for(int count) {
     return count > 16 ? 5 : count > 8 ? 4 : count > 4 ? 3 : count > 2 ? 2 : count > 1 ? 1 : 0;
 }
-HD constexpr int shuffles_of(int count) { return (1 << bits_for(count)) - 1 + 5 - bits_for(count); }
-
-/// Of `count` numbers to sum, how many to take at once: 18 together would pass as 32, while 16 and
-/// then 2 take 21 shuffles instead of 31.
-HD constexpr int taken_at_once(int count) {
-    if (count > 32) return 32;
+HD constexpr int shuffles_for(int count) {
+    return (1 << bits_for(count)) - 1 + 5 - bits_for(count);
+}
+/// Of `count` numbers, those to add up first: 18 together pass as 32, while 16 and then 2 take 21
+/// shuffles instead of 31.
+HD constexpr int first_part(int count) {
     int fewer = 1 << bits_for(count) >> 1;
-    if (fewer < 1 || fewer == count) return count;
-    return shuffles_of(fewer) + shuffles_of(count - fewer) < shuffles_of(count) ? fewer : count;
+    bool better =
+        fewer > 0 && shuffles_for(fewer) + shuffles_for(count - fewer) < shuffles_for(count);
+    return better ? fewer : count;
 }
 
 /// Sums of `Count` numbers, at most 32, over the lanes of a warp; each is with one lane.
 template <int Count>
-HD WarpSum sum_over_warp(const S* numbers) {
+struct WarpSums {
     static_assert(Count <= 32, "a lane for every number");
-    constexpr int kBits = Count > 1 ? bits_for(Count) : 1;
-    S held[1 << kBits];
-#pragma unroll
-    for (int i = 0; i < 1 << kBits; ++i) held[i] = i < Count ? numbers[i] : S(0);
-    fold<(1 << kBits) / 2, 0>(held);
-    int lane = int(lane_number()), path = (lane & 15) << 1 | lane >> 4;
-    int number = path >> (5 - kBits), others = path & ((1 << (5 - kBits)) - 1);
-    return {held[0], others == 0 && number < Count ? number : -1};
-}
+    static constexpr int kFirst = first_part(Count), kRest = Count - kFirst;
+    static constexpr int kFirstBits = bits_for(kFirst), kRestBits = bits_for(kRest);
+
+    /// Which sum this lane gets; none when negative.
+    HD static int role() {
+        int path = lane_path(), others = path & ((1 << (5 - kFirstBits)) - 1);
+        if (others == 0 && path >> (5 - kFirstBits) < kFirst) return path >> (5 - kFirstBits);
+        // Of those whose sum another lane has too, some are given one of the rest.
+        int number = path >> (5 - kRestBits), rest = path & ((1 << (5 - kRestBits)) - 1);
+        return kRest > 0 && rest == 1 && number < kRest ? kFirst + number : -1;
+    }
+
+    HD static S add(const S* numbers) {
+        S total = fold_numbers<kFirstBits, kFirst>(numbers);
+        if constexpr (kRest > 0) {
+            S rest = fold_numbers<kRestBits, kRest>(numbers + kFirst);
+            if ((lane_path() & 1) != 0) total = rest;
+        }
+        return total;
+    }
+};
 
 GABORSPLAT_END

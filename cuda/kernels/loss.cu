@@ -90,8 +90,9 @@ HD void blur(Plane& plane, Rows& rows, S* out) {
 /// Adds up `Count` numbers over the block; the first thread gets the totals.
 template <int Count, class Shared>
 HD void sum_over_block(Shared& shared, S* numbers) {
-    WarpSum sum = sum_over_warp<Count>(numbers);
-    if (sum.number >= 0) shared[threadIdx.x / kWarp * Count + sum.number] = sum.total;
+    S total = WarpSums<Count>::add(numbers);
+    int role = WarpSums<Count>::role();
+    if (role >= 0) shared[threadIdx.x / kWarp * Count + role] = total;
     __syncthreads();
     if (threadIdx.x != 0) return;
     for (int n = 0; n < Count; ++n) {

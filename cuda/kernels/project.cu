@@ -129,8 +129,9 @@ HD void store_pose(const PoseGradient<S>& pose, S* v_pose) {
                      pose.rotation.row1.x, pose.rotation.row1.y, pose.rotation.row1.z,
                      pose.rotation.row2.x, pose.rotation.row2.y, pose.rotation.row2.z,
                      pose.translation.x,   pose.translation.y,   pose.translation.z};
-    WarpSum sum = sum_over_warp<12>(numbers);
-    if (sum.number >= 0) v_pose[sum.number] = sum.total;
+    S total = WarpSums<12>::add(numbers);
+    int role = WarpSums<12>::role();
+    if (role >= 0) v_pose[role] = total;
 }
 
 KERNEL(project_backward, ProjectBackwardArguments, 128) {

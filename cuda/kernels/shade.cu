@@ -130,9 +130,9 @@ KERNEL(shade_backward, ShadeBackwardArguments, 128) {
         v_mean = v_mean + v_direction;
         if (!p.v_positions) continue;
         S numbers[3] = {-v_direction.x, -v_direction.y, -v_direction.z};
-        WarpSum sum = sum_over_warp<3>(numbers);
-        if (sum.number >= 0)
-            p.v_positions[3 * (i / kWarp * p.cameras + camera) + sum.number] = sum.total;
+        S total = WarpSums<3>::add(numbers);
+        int role = WarpSums<3>::role();
+        if (role >= 0) p.v_positions[3 * (i / kWarp * p.cameras + camera) + role] = total;
     }
     write_harmonics<0>(p, v_harmonics, staged);
     if (!inside) return;

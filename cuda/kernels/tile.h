@@ -169,29 +169,41 @@ HD Vec2<S> pixel_of(const Place& place) {
 HD void close(Vec2<S>& pixel) { pixel.x = not_a_number(); }
 HD bool is_open(Vec2<S> pixel) { return pixel.x == pixel.x; }
 
-/// Opacity times envelope, and times modulation, of a splat at a pixel.
-struct PixelAlpha {
+/// Where a pixel lies in a splat's envelope.
+struct Reach {
     Vec2<S> d;  // from the mean
-    S envelope, raw_alpha;
-    Kind::Waves<S> waves;
+    S power;    // log2 of opacity times envelope, above its peak
+    S peak;
 };
 
 /// False where it is too faint to be seen, whatever the modulation: found before any exponential.
 /// And where the pixel is closed.
 template <class Record>
-HD bool find_alpha(const Record& record, Vec2<S> pixel, PixelAlpha& out) {
+HD bool reaches(const Record& record, Vec2<S> pixel, Reach& out) {
     Envelope e(record);
     out.d = pixel - e.mean;
-    S power = quadratic(e.f, out.d);
-    if (!(power >= e.least)) return false;
-    out.envelope = out.raw_alpha = exp2_(e.f.peak + power);
+    out.power = quadratic(e.f, out.d);
+    out.peak = e.f.peak;
+    return out.power >= e.least;
+}
+
+/// Opacity times envelope, and times modulation, of a splat at a pixel.
+struct PixelAlpha {
+    S envelope, raw_alpha;
+    Kind::Waves<S> waves;
+};
+
+template <class Record>
+HD PixelAlpha find_alpha(const Record& record, Vec2<S> pixel, const Reach& reach) {
+    PixelAlpha out;
+    out.envelope = out.raw_alpha = exp2_(reach.peak + reach.power);
     if (Kind::kWaves > 0) {
         S screen[Kind::kScreen > 0 ? Kind::kScreen : 1];
         record.screen(screen);
         out.waves = Kind::waves_at(screen, pixel);
         out.raw_alpha = out.envelope * Kind::modulation(screen, out.waves);
     }
-    return true;
+    return out;
 }
 
 GABORSPLAT_END
