@@ -14,14 +14,13 @@ _SQUARE = 16  # [px] of a block of the loss
 def photometric_loss(
     image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
 ) -> Tensor:
-    """As `cpu.photometric_loss`. Waits for the GPU only where there is a mask."""
+    """As `cpu.photometric_loss`. Does not wait for the GPU."""
     height, width, _ = image.shape
     grid = (blocks(width, _SQUARE), blocks(height, _SQUARE))
     wanted = gradient.numel() > 0
     derivatives = image.new_empty(3, height, width, 3) if wanted and ssim_weight > 0 else None
     sums = image.new_zeros(grid[0] * grid[1], 3)
-    valid = height * width if mask is None else int(torch.count_nonzero(mask))
-    scale = 1 / (3 * max(valid, 1))
+    valid = None if mask is None else torch.count_nonzero(mask)
     common: dict[str, object] = {
         "image": image,
         "photo": target,
@@ -38,7 +37,7 @@ def photometric_loss(
         real=image.dtype,
     )
     if wanted:
-        weights = {"l1_weight": (1 - ssim_weight) * scale, "ssim_weight": -ssim_weight * scale}
+        weights = {"l1_weight": 1 - ssim_weight, "ssim_weight": -ssim_weight, "valid": valid}
         run(
             "loss",
             "loss_gradient",
@@ -46,7 +45,8 @@ def photometric_loss(
             common | weights | {"gradient": gradient},
             real=image.dtype,
         )
-    return sums.double().sum(dim=0) * scale
+    pixels = height * width if valid is None else valid.clamp_min(1)
+    return sums.double().sum(dim=0) / (3 * pixels)
 
 
 def adam_step(

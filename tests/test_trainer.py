@@ -22,6 +22,7 @@ from renderer.fit import (
     evaluate,
     train,
 )
+from renderer.fit.data import PhotosOnDevice
 from renderer.fit.init import initial_parameters, scene_scale
 from renderer.fit.neighbours import neighbour_distance
 from renderer.fit.trainer import GIVE_UP_AFTER
@@ -325,3 +326,25 @@ def test_the_cuda_backend_learns_as_the_cpu_does(
     found = losses(capture, gabor, device.type)
     assert found == pytest.approx(cpu_losses[gabor], rel=2e-2)
     assert found[:3] == pytest.approx(cpu_losses[gabor][:3], rel=1e-5)
+
+
+def test_photos_stay_on_a_device_as_far_as_there_is_room():
+    capture = small_capture(views=4)
+    one, two, three = capture.train[:3]
+    two.valid = torch.ones(two.pixels.shape[:2], dtype=torch.bool)
+    size = one.pixels.nbytes
+    assert two.valid is not None
+    kept = PhotosOnDevice(torch.device("meta"), budget=2 * size + two.valid.nbytes)
+    for view in (one, two, three):
+        camera, image, mask = kept.get(view)
+        assert {camera.intrinsics.device.type, image.device.type} == {"meta"}
+        assert (mask is None) == (view.valid is None)
+    assert kept.get(one) is kept.get(one)
+    assert kept.get(two) is kept.get(two)
+    assert kept.get(three) is not kept.get(three), "there was no room for it"
+
+
+def test_on_the_cpu_photos_are_not_copied():
+    (view, *_) = small_capture(views=3).train
+    photos = PhotosOnDevice(torch.device("cpu"))
+    assert photos.get(view)[1] is view.pixels

@@ -33,8 +33,9 @@ struct LossGradientArguments {
     const Photo* photo;
     const std::uint8_t* mask;
     const S* derivatives;
+    const std::int64_t* valid;  // pixels where the mask is not 0; null: all of them
     S* gradient;
-    S l1_weight;
+    S l1_weight;  // of the mean over all numbers
     S ssim_weight;
     int width;
     int height;
@@ -159,6 +160,8 @@ KERNEL(loss_gradient, LossGradientArguments, 256) {
     const bool inside = pixel.x < p.width && pixel.y < p.height;
     const bool valid = is_valid(p, pixel.x, pixel.y);
     const std::int64_t numbers = 3 * std::int64_t(p.width) * p.height;
+    const std::int64_t meant = p.valid ? 3 * *p.valid : numbers;
+    const S scale = S(1) / S(meant > 0 ? meant : 1);
     for (int channel = 0; channel < 3; ++channel) {
         S blurred[3] = {};
         if (p.derivatives) {
@@ -179,7 +182,7 @@ KERNEL(loss_gradient, LossGradientArguments, 256) {
         S a = p.image[at], b = photo_value(p.photo[at]);
         S v = a > b ? p.l1_weight : a < b ? -p.l1_weight : S(0);
         v = fma_(p.ssim_weight, blurred[0] + S(2) * a * blurred[1] + b * blurred[2], v);
-        p.gradient[at] = valid ? v : S(0);
+        p.gradient[at] = valid ? scale * v : S(0);
     }
 }
 

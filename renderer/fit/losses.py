@@ -105,8 +105,8 @@ def _compare(
     return backend(image.device).photometric_loss(*inputs, valid, ssim_weight, gradient)
 
 
-def _any(mask: Tensor | None) -> float:
-    return 1.0 if mask is None or bool(mask.any()) else 0.0
+def _any(mask: Tensor | None) -> Tensor | float:
+    return 1.0 if mask is None else mask.any().double()
 
 
 def decibel(mse: float) -> float:

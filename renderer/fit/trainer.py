@@ -15,7 +15,7 @@ from torch.nn import Parameter
 from ..types import Splats
 from .birth import PHOTOS, start_where_asked
 from .config import TrainConfig
-from .data import FitInput, View, on_device
+from .data import FitInput, PhotosOnDevice, View
 from .fairlock import FairLock
 from .gradient import compare, draw
 from .init import initial_parameters, scene_scale
@@ -81,6 +81,7 @@ class Trainer:
         self.skipped_steps = 0
         self.pruned_splats = 0
         self._views = data.train
+        self._photos = PhotosOnDevice(self.device)
         self._settings = config.render_settings()
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
@@ -130,7 +131,7 @@ class Trainer:
         """Loss, PSNR [dB] and whether the step was skipped."""
         step = self.steps_done
         self._enter(step)
-        camera, photo, mask = on_device(view, self.device)
+        camera, photo, mask = self._photos.get(view)
         picture = draw(
             self._raw,
             camera,
