@@ -22,6 +22,7 @@ from .types import RenderSettings
 
 MOST_CHANNELS = 128
 """Numbers of a pixel that one thread holds while it blends."""
+_MOST_DEGREE = 3  # of harmonics
 _WARP = 32
 _THREADS = 128  # of a block of the kernels that take a splat a thread
 
@@ -105,9 +106,12 @@ def project_backward(
     return [*v_inputs, v_viewmats]
 
 
-def _shading(inputs: Sequence[Tensor]) -> dict[str, object]:
+def _shading(inputs: Sequence[Tensor], degree: int) -> dict[str, object]:
     """What shading and its gradient share."""
     means, viewmats, *harmonics = inputs
+    bands = _bands(harmonics)
+    if not 0 <= degree <= _MOST_DEGREE or (degree + 1) ** 2 > bands:
+        raise ValueError(f"SH degree {degree} needs more than {bands} coefficients")
     sh0, sh_rest = _harmonics(harmonics)
     return {
         "means": means,
@@ -118,6 +122,11 @@ def _shading(inputs: Sequence[Tensor]) -> dict[str, object]:
         "sh0_width": 3 * harmonics[0].shape[1],
         "rest_width": 3 * harmonics[-1].shape[1],
     }
+
+
+def _bands(harmonics: Sequence[Tensor]) -> int:
+    """Harmonics of a splat."""
+    return sum(tensor.shape[1] for tensor in harmonics)
 
 
 def _harmonics(tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -135,7 +144,7 @@ def shade(inputs: Sequence[Tensor], degree: int, radii: Tensor) -> Tensor:
         "shade",
         "shade_splats",
         (blocks(splats, _THREADS), cameras),
-        _shading(inputs) | {"radii": radii, "colors": colors},
+        _shading(inputs, degree) | {"radii": radii, "colors": colors},
         real=means.dtype,
         defines={"degree": degree},
     )
@@ -162,7 +171,7 @@ def shade_backward(
         "shade",
         "shade_backward",
         (blocks(splats, _THREADS), 1),
-        _shading(inputs)
+        _shading(inputs, degree)
         | {
             "v_sh0": v_sh0,
             "v_sh_rest": v_sh_rest,
@@ -172,7 +181,7 @@ def shade_backward(
             "v_means": v_means,
             "v_positions": v_positions,
             "cameras": cameras,
-            "bands": sum(tensor.shape[1] for tensor in harmonics),
+            "bands": _bands(harmonics),
         },
         real=means.dtype,
         defines={"degree": degree},

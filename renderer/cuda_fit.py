@@ -58,6 +58,8 @@ def adam_step(
     """As `cpu.adam_step`."""
     names = ("rate", "beta1", "beta2", "root_remainder", "eps")
     numbers, rows = gradient.numel(), max(1, len(gradient))
+    if visible is not None and visible.numel() != len(gradient):
+        raise ValueError(f"visible holds {visible.numel()} numbers, not {len(gradient)}")
     run(
         "descent",
         "adam_step",

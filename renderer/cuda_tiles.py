@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -124,7 +125,7 @@ def _reader(total: Tensor, key: tuple[object, ...]) -> Callable[[], int]:
     It is on its way to the host from now on, behind what is queued already and nothing else.
     """
     if total.is_cuda:
-        number = torch.empty(1, dtype=total.dtype, pin_memory=True)
+        number = torch.empty(1, dtype=total.dtype, device="cpu", pin_memory=True)
         number.copy_(total, non_blocking=True)
         arrived = torch.cuda.Event()
         arrived.record(torch.cuda.current_stream(total.device))
@@ -132,6 +133,7 @@ def _reader(total: Tensor, key: tuple[object, ...]) -> Callable[[], int]:
     else:
         number, wait = total, lambda: None
 
+    @cache
     def length() -> int:
         wait()
         pairs = int(number)

@@ -154,3 +154,14 @@ def test_no_value_of_an_opacity_stops_the_noise_of_the_others(value: float):
     backend(means.device).shake(means, (quats, torch.zeros(3, 3), opacities), 1.0, GATE, 5)
     assert torch.isfinite(means[::2]).all()
     assert means[::2].abs().min() > 0
+
+
+def test_as_many_splats_as_there_are_must_be_called_visible():
+    parameter = torch.zeros(4, 3)
+    moments = torch.zeros(4, 3), torch.zeros(4, 3)
+    rates = (0.1, 0.9, 0.999, 1.0, 1e-15)
+    passes = backend(parameter.device)
+    with pytest.raises(ValueError, match="visible holds 3 numbers, not 4"):
+        passes.adam_step(
+            (parameter, *moments), torch.ones(4, 3), torch.ones(3, dtype=torch.bool), rates
+        )

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
+from renderer.autograd import shade
+from renderer.compat import rasterization
 from renderer.render import render
+from renderer.stages import Views
 from renderer.types import Camera, Frame, RenderSettings, Splats
 
 FIELDS = ("means", "quats", "scales", "opacities", "sh", "frequencies", "coefficients")
@@ -212,3 +215,74 @@ def test_a_splat_of_no_finite_colour_is_left_out(packed: bool):
     healthy.sh[5, 2, 1] = torch.nan
     for actual, without in zip(draw(healthy), expected, strict=True):
         assert torch.equal(actual, without)
+
+
+def specks(pixels: list[tuple[int, int]]) -> tuple[Splats, Camera]:
+    """Splats of about a pixel's size, one over each of `pixels`, front to back."""
+    camera = synthetic.straight_camera(dtype=torch.float32)
+    focal, centre = camera.intrinsics[0, 0], camera.intrinsics[:2, 2]
+    depth = 2 + 0.1 * torch.arange(len(pixels))
+    on_plane = (torch.tensor(pixels) + 0.5 - centre) / focal
+    splats = synthetic.cloud(len(pixels), 0, dtype=torch.float32)
+    return replace(
+        splats,
+        means=torch.cat([on_plane * depth[:, None], depth[:, None]], dim=1),
+        scales=torch.full_like(splats.scales, 0.02),
+        opacities=torch.full_like(splats.opacities, 0.8),
+    ), camera
+
+
+@pytest.mark.parametrize("value", NOT_FINITE)
+def test_a_gradient_that_is_not_finite_harms_only_the_splats_of_its_pixel(
+    value: float, device: torch.device
+):
+    # All in the 8 x 4 pixels that a warp takes.
+    splats, camera = specks([(1, 1), (6, 1), (1, 2), (6, 2)])
+    leaves = splats.to(device).map(lambda tensor: tensor.requires_grad_())
+    upstream = torch.ones(camera.size[1], camera.size[0], 3)
+    upstream[1, 1] = value
+    render(leaves, camera.to(device)).color.backward(upstream.to(device))
+    for name in ("means", "opacities", "sh"):
+        gradient = leaves.tensors()[name].grad
+        assert gradient is not None
+        finite = gradient.reshape(4, -1).isfinite().all(dim=1).tolist()
+        assert finite[1], name
+        assert finite[3], name
+        assert not finite[0], name
+
+
+@pytest.mark.parametrize("value", NOT_FINITE)
+def test_a_feature_that_is_not_finite_harms_only_pixels_that_show_it(
+    value: float, device: torch.device
+):
+    splats, camera = specks([(1, 1), (6, 1), (6, 2)])
+    means = splats.means.to(device).requires_grad_()
+    features = torch.ones(3, 3)
+    features[0] = value
+    image, _, _ = rasterization(
+        means=means,
+        quats=splats.quats.to(device),
+        scales=splats.scales.to(device),
+        opacities=splats.opacities.to(device),
+        colors=features.to(device),
+        viewmats=camera.world_to_camera[None].to(device),
+        Ks=camera.intrinsics[None].to(device),
+        width=camera.size[0],
+        height=camera.size[1],
+        packed=False,
+    )
+    image[0, :, 5:].sum().backward()
+    assert means.grad is not None
+    assert means.grad[1:].isfinite().all()
+    assert means.grad[1:].any()
+
+
+def test_harmonics_of_a_higher_degree_than_there_are_coefficients_for_are_refused(
+    device: torch.device,
+):
+    splats = synthetic.cloud(5, 0, degree=1, dtype=torch.float32).to(device)
+    views = Views(torch.eye(4)[None].to(device), torch.eye(3)[None].to(device), (16, 16))
+    radii = torch.ones(1, 5, 2, dtype=torch.int32).to(device)
+    for degree in (-1, 2, 4):
+        with pytest.raises(ValueError, match=f"SH degree {degree} needs more than 4"):
+            shade(splats.means, splats.sh, views, radii, degree)

@@ -132,3 +132,9 @@ def test_masked_psnr_averages_over_valid_pixels_only() -> None:
     (image, target), mask = pair(), hole()
     expected = -10 * torch.log10((image - target)[mask].square().mean())
     assert torch.allclose(psnr(image, target, mask), expected)
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    image, photo = torch.rand(4, 6, 3), torch.rand(4, 6, 3)
+    with pytest.raises(ValueError, match=r"the mask is \(4, 1\), the picture \(4, 6\)"):
+        photometric_loss(image, photo, torch.ones(4, 1, dtype=torch.bool))

@@ -85,8 +85,8 @@ HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place)
 /// Blends the splat into the pixel, if it reaches it, and finds what it adds to the sums. With g
 /// the gradient of the pixel's colour,
 ///   dL/dalpha_i = T_i c_i.g - behind_i / (1 - alpha_i).
-/// All lanes of a warp go through this when one of them must: those that add nothing find zeros, at
-/// the splat's mean, rather than branch.
+/// All lanes of a warp go through this when one of them must: those that add nothing choose zeros,
+/// found at the splat's mean, rather than branch. (Zero times what is not finite is no zero.)
 template <class Record>
 HD void add_splat(const BlendBackwardArguments& p, const Record& record, std::int64_t splat,
                   bool reached, Reach reach, PixelGradient& pixel, S* sums) {
@@ -105,9 +105,9 @@ HD void add_splat(const BlendBackwardArguments& p, const Record& record, std::in
 #pragma unroll
     for (int k = 0; k < kChannels; ++k) {
         shade = fma_(colors[k], pixel.v_image[k], shade);
-        sums[kColorSums + k] = c.weight * pixel.v_image[k];
+        sums[kColorSums + k] = c.blended ? c.weight * pixel.v_image[k] : S(0);
     }
-    pixel.behind = fma_(-c.weight, shade, pixel.behind);
+    pixel.behind = c.blended ? fma_(-c.weight, shade, pixel.behind) : pixel.behind;
     // before / next is 1 / (1 - alpha). Alpha held at its bound has no gradient.
     S v_alpha = before * (shade - divide(pixel.behind, c.next));
     v_alpha = c.blended && alpha.raw_alpha <= limits.alpha_max ? v_alpha : S(0);

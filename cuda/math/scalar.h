@@ -102,8 +102,9 @@ HD MaskOf<V> bounded(V x) {
 HD CosSin<float> cos_sin_turns(float turns) {
     constexpr float kTurn = 6.283185307179586f;
 #if defined(__CUDA_ARCH__)
-    // Beside a number this large there is no room for a fraction. rintf would take the special
-    // function unit, which is what limits waves; within half a turn that is right to 2^-21.
+    // Beside a number this large there is no room for a fraction, as long as there are fewer than
+    // 2^22 turns; with more, a float's own fraction is a quarter at best. rintf would take the
+    // special function unit, which is what limits waves; within half a turn that is right to 2^-21.
     constexpr float kLarge = 12582912.0f;
     float angle = kTurn * (turns - ((turns + kLarge) - kLarge));
     return {::__cosf(angle), ::__sinf(angle)};

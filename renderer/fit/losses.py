@@ -37,7 +37,7 @@ def judge(
     image: Tensor, target: Tensor, mask: Tensor | None = None, ssim_weight: float = 0.2
 ) -> Judgement:
     """Loss (1 - w) L1 + w (1 - SSIM) and its gradient, without autograd."""
-    gradient = torch.empty_like(image)
+    gradient = torch.empty_like(image, memory_format=torch.contiguous_format)
     l1, similarity, mse = _compare(image, target, mask, ssim_weight, gradient)
     loss = (1 - ssim_weight) * l1 + ssim_weight * (_any(mask) - similarity)
     return Judgement(loss, mse, gradient)
@@ -98,6 +98,8 @@ def _compare(
     for name, tensor in (("the photo", target), ("the mask", mask)):
         if tensor is not None and tensor.device != image.device:
             raise ValueError(f"{name} is on {tensor.device}, the picture on {image.device}")
+    if mask is not None and mask.shape != image.shape[:2]:
+        raise ValueError(f"the mask is {tuple(mask.shape)}, the picture {tuple(image.shape[:2])}")
     if target.dtype != torch.uint8:
         target = target.to(image.dtype)
     inputs = image.detach().contiguous(), target.detach().contiguous()
