@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,6 +104,12 @@ class Info(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._known) + len(self._later)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __reduce__(self) -> Any:  # a file gets a plain dictionary
+        return dict, (dict(self),)
 
 
 def _tiles_per_splat(projected: Projected, tiles: Tiles) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.util
 import inspect
 import sys
@@ -97,6 +98,8 @@ def test_what_info_finds_when_it_is_asked_is_there_however_it_is_asked(
     assert torch.equal(found(lambda info: {**info}["isect_ids"]), expected)
     assert torch.equal(found(lambda info: dict(info.items())["isect_ids"]), expected)
     assert torch.equal(found(lambda info: info.pop("isect_ids")), expected)
+    assert torch.equal((found(lambda info: info | {"isect_offsets": 1}))["isect_ids"], expected)
+    assert torch.equal(found(copy.copy)["isect_ids"], expected)
     assert found(lambda info: [id(v) for v in info.values()] == [id(info[k]) for k in info])
     assert found(lambda info: info.get("nothing", 3)) == 3
     assert found(lambda info: [info.update(isect_ids=7), info["isect_ids"]][1]) == 7

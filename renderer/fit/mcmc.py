@@ -149,9 +149,9 @@ def _share(params: Parameters, copies: Tensor) -> None:
 
 
 def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """[count] indices, with replacement; torch.multinomial takes at most 2^24 weights."""
-    # On the CPU, where the random numbers are: running sums on a GPU have no fixed order.
-    cumulative = weights.double().cpu().cumsum(0)
-    ticks = torch.rand(count, generator=generator, dtype=torch.float64)
-    indices = torch.searchsorted(cumulative, ticks * cumulative[-1], right=True)
-    return indices.clamp(max=len(weights) - 1).to(weights.device)
+    """[count] indices, with replacement, by weights in [0, 1]; torch.multinomial takes at most 2^24
+    of them."""
+    # As whole numbers: running sums of floats have no fixed order on a GPU.
+    cumulative = (weights.double() * 2**32).long().cumsum(0)
+    ticks = torch.randint(int(cumulative[-1]), (count,), generator=generator)
+    return torch.searchsorted(cumulative, ticks.to(weights.device), right=True)
