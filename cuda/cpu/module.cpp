@@ -75,8 +75,7 @@ NB_MODULE(_native, m) {
     bind_passes<double>(m);
     m.def("threads", &threads, "Threads that work on one pass.");
     m.def("set_threads", &set_threads, nb::arg("count"));
-    m.def(
-        "isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
+    m.def("isa", [] { return std::string(isa().name); }, "Instruction set of the float passes.");
     m.def("kinds", &kinds, "Names of the registered kinds of primitive.");
     m.def("screen_size", &screen_size, nb::arg("waves"),
           "Numbers that describe one splat's modulation on the image.");

@@ -85,13 +85,12 @@ HD PixelGradient load_pixel(const BlendBackwardArguments& p, const Place& place)
 /// Blends the splat into the pixel, if it reaches it, and finds what it adds to the sums. With g
 /// the gradient of the pixel's colour,
 ///   dL/dalpha_i = T_i c_i.g - behind_i / (1 - alpha_i).
-/// All lanes of a warp go through this when one of them must: those that add nothing choose zeros,
-/// found at the splat's mean, rather than branch. (Zero times what is not finite is no zero.)
+/// All lanes of a warp go through this when one of them must: those that add nothing choose zeros
+/// rather than branch. (Zero times what is not finite is no zero.)
 template <class Record>
 HD void add_splat(const BlendBackwardArguments& p, const Record& record, std::int64_t splat,
                   bool reached, Reach reach, PixelGradient& pixel, S* sums) {
-    Vec2<S> mean = Envelope(record).mean;
-    Vec2<S> at = {reached ? pixel.at.x : mean.x, reached ? pixel.at.y : mean.y};
+    Vec2<S> at = {reached ? pixel.at.x : S(0), reached ? pixel.at.y : S(0)};
     reach.d = {reached ? reach.d.x : S(0), reached ? reach.d.y : S(0)};
     reach.power = reached ? reach.power : S(0);
     PixelAlpha alpha = find_alpha(record, at, reach);

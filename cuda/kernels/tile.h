@@ -48,11 +48,11 @@ enum RecordField {
     kXY,
     kYY,
     kColor = 8,
-    kScreen = kColor + (kCachedColors > 0 ? 4 : 0) + 1,  // the waves behind its first 3 fill quads
+    kWavesAt = kColor + (kCachedColors > 0 ? 4 : 0) + 1,  // the waves behind its first 3 fill quads
 };
-constexpr int kRecordEnd = Kind::kWaves > 0 ? kScreen + Kind::kScreen : kScreen - 1;
+constexpr int kRecordEnd = Kind::kWaves > 0 ? kWavesAt + Kind::kScreen : kWavesAt - 1;
 constexpr int kRecord = kRecordEnd / 4 % 2 == 1 ? kRecordEnd : kRecordEnd + 4;
-static_assert(Kind::kWaves == 0 || Kind::kScreen % 4 == 3, "kScreen");
+static_assert(Kind::kWaves == 0 || Kind::kScreen % 4 == 3, "what is behind kWavesAt");
 
 /// Splats that a block takes at a time, at most `splats`: static shared memory ends at 48 KB.
 HD constexpr int fitting_batch(int splats, int bytes_of_splat) {
@@ -82,9 +82,9 @@ HD void load_record(const Arguments& p, std::int64_t splat, int at, Records& rec
     }
     if (Kind::kWaves == 0) return;
     const S* screen = p.screen + Kind::kScreen * splat;
-    store_quad(records, to + kScreen - 1, {{S(0), screen[0], screen[1], screen[2]}});
+    store_quad(records, to + kWavesAt - 1, {{S(0), screen[0], screen[1], screen[2]}});
     for (int k = 3; k < Kind::kScreen; k += 4)
-        store_quad(records, to + kScreen + k,
+        store_quad(records, to + kWavesAt + k,
                    {{screen[k], screen[k + 1], screen[k + 2], screen[k + 3]}});
 }
 
@@ -98,10 +98,10 @@ struct RecordView {
 
     HD Quad quad(int field) const { return load_quad(records, at + field); }
     HD void screen(S* out) const {
-        Quad first = quad(kScreen - 1);
+        Quad first = quad(kWavesAt - 1);
         for (int k = 0; k < 3; ++k) out[k] = first.of[k + 1];
         for (int k = 3; k < Kind::kScreen; k += 4) {
-            Quad wave = quad(kScreen + k);
+            Quad wave = quad(kWavesAt + k);
             for (int i = 0; i < 4; ++i) out[k + i] = wave.of[i];
         }
     }
