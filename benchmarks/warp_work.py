@@ -94,29 +94,25 @@ class Row:
 class Tile:
     """Splats over the pixels of one tile, front to back."""
 
-    def __init__(
-        self, p: Projected, opacities: Tensor, ids: Tensor, corner: tuple[int, int]
-    ) -> None:
+    def __init__(self, p: Projected, ids: Tensor, corner: tuple[int, int]) -> None:
         offset = torch.arange(TILE) + 0.5
         self.x, self.y = offset + corner[0], offset + corner[1]
-        means, self.conics = p.means2d[0, ids], p.conics[0, ids]
-        dx, dy = self.x - means[:, :1], self.y - means[:, 1:]
-        xx, xy, yy = self.conics[:, :, None, None].unbind(1)
-        power = 0.5 * (xx * dx[:, None] ** 2 + yy * dy[..., None] ** 2)
-        power = power + xy * dx[:, None] * dy[..., None]
-        raw = opacities[ids, None, None] * torch.exp(-power)
+        self.means, self.conics = p.means2d[0, ids], p.conics[0, ids]
+        power = self.powers(self.x, self.y)
+        opacities = p.opacities[0, ids, None, None]
+        raw = opacities * torch.exp(-power)
         alpha = torch.where(raw < ALPHA_MIN, 0, raw.clamp_max(ALPHA_MAX))
         self.counts = alpha > 0  # [n, 16, 16]
         left = torch.cumprod(1 - alpha, dim=0)
         closed = left <= TRANSMITTANCE_MIN  # after this splat, which is not blended
         self.open = torch.cat([torch.ones_like(closed[:1]), ~closed[:-1]])  # before it
         self.blended = self.counts & ~closed
-        self.means = means
 
-    def warps(self, pixels: Tensor, height: int, width: int) -> Tensor:
-        """Whether any pixel of a warp's patch: [n, 16, 16] to [n, warps]."""
-        parts = pixels.unfold(1, height, height).unfold(2, width, width)
-        return parts.flatten(3).any(dim=-1).flatten(1)
+    def powers(self, x: Tensor, y: Tensor) -> Tensor:
+        """Minus the envelope's exponent at all pairs of coordinates, [n, len(y), len(x)]."""
+        dx, dy = (x - self.means[:, :1])[:, None], (y - self.means[:, 1:])[..., None]
+        xx, xy, yy = self.conics[:, :, None, None].unbind(1)
+        return 0.5 * (xx * dx**2 + yy * dy**2) + xy * dx * dy
 
     def near_warps(self, cutoffs: Tensor) -> Tensor:
         """Where our warps, of 8 x 4 pixels, find that a splat may be seen: [n, 8]. By sampling; the
@@ -126,12 +122,14 @@ class Tile:
             for first in range(0, TILE, 8):
                 x = self.x[first] + torch.linspace(0, 7, 29)
                 y = self.y[top] + torch.linspace(0, 3, 13)
-                dx, dy = x - self.means[:, :1], y - self.means[:, 1:]
-                xx, xy, yy = self.conics[:, :, None, None].unbind(1)
-                power = 0.5 * (xx * dx[:, None] ** 2 + yy * dy[..., None] ** 2)
-                power = power + xy * dx[:, None] * dy[..., None]
-                found.append(power.flatten(1).amin(dim=1) <= cutoffs)
+                found.append(self.powers(x, y).flatten(1).amin(dim=1) <= cutoffs)
         return torch.stack(found, dim=1)
+
+
+def warps(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Whether any pixel of a warp's patch: [n, 16, 16] to [n, warps]."""
+    parts = pixels.unfold(1, height, height).unfold(2, width, width)
+    return parts.flatten(3).any(dim=-1).flatten(1)
 
 
 def every(rows: Tensor, step: int) -> Tensor:
@@ -153,11 +151,11 @@ def ours(p: Projected, size: tuple[int, int]) -> Counted:
     tiles = cpu.bin_to_tiles(p, size, RenderSettings(), gradient=False)
     counted = Counted(len(tiles.splat_ids), Passes(), Passes())
     for ids, corner in tiles_of(tiles.splat_ids, tiles.offsets, math.ceil(size[0] / TILE)):
-        tile = Tile(p, p.opacities[0], ids, corner)
-        near, open_ = tile.near_warps(p.cutoffs[0, ids]), tile.warps(tile.open, 4, 8)
-        taken = tile.warps(tile.counts & tile.open, 4, 8)
+        tile = Tile(p, ids, corner)
+        near, open_ = tile.near_warps(p.cutoffs[0, ids]), warps(tile.open, 4, 8)
+        taken = warps(tile.counts & tile.open, 4, 8)
         counted.forward.add(near & every(open_, GROUP), taken)
-        counted.backward.add(near & every(open_, GROUP), tile.warps(tile.blended, 4, 8))
+        counted.backward.add(near & every(open_, GROUP), warps(tile.blended, 4, 8))
     return counted
 
 
@@ -181,9 +179,9 @@ def gsplats(p: Projected, splats: Splats, size: tuple[int, int]) -> Counted:
         ids = seen[((low <= at) & (at < high)).all(dim=1)]
         if not len(ids):
             continue
-        one = Tile(p, p.opacities[0], ids, (int(at[0]) * TILE, int(at[1]) * TILE))
-        open_, blended = one.warps(one.open, 2, 16), one.warps(one.blended, 2, 16)
-        counted.forward.add(open_, one.warps(one.counts & one.open, 2, 16))
+        one = Tile(p, ids, (int(at[0]) * TILE, int(at[1]) * TILE))
+        open_, blended = warps(one.open, 2, 16), warps(one.blended, 2, 16)
+        counted.forward.add(open_, warps(one.counts & one.open, 2, 16))
         # Up to the last blended one.
         counted.backward.add(blended.flip(0).cummax(dim=0).values.flip(0), blended)
     return counted

@@ -70,14 +70,6 @@ class Kernel:
     threads: int  # of a block
     fields: tuple[tuple[str, str, bool], ...]  # name, C type, whether it is a pointer
 
-    def pack(self, values: Mapping[str, object], real: torch.dtype) -> bytes:
-        """The struct of `values`: contiguous tensors, None for a null pointer, numbers.
-
-        Raises:
-            TypeError: a value is missing, unknown, or not of its field's type.
-        """
-        return Packer(self, real, self.types(values)).pack(values)[0]
-
     @cached_property
     def open_types(self) -> dict[str, str]:
         """A field of each type that the kernel is compiled for, whatever it is: Photo, Key."""
@@ -110,7 +102,12 @@ class Packer:
         self._largest = torch.finfo(real).max
 
     def pack(self, values: Mapping[str, object]) -> tuple[bytes, torch.device]:
-        """The struct, and where its tensors are. Raises as `Kernel.pack` does."""
+        """The struct of `values`, and where its tensors are. Tensors are contiguous, None is a null
+        pointer, all else are numbers.
+
+        Raises:
+            TypeError: a value is missing, unknown, or not of its field's type.
+        """
         odd = values.keys() ^ self._names
         if odd:
             listed = ", ".join(sorted(odd))

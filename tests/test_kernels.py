@@ -18,7 +18,7 @@ import torch
 from on_gpu import passes
 
 from renderer import cpu, cuda, nvrtc
-from renderer.kernels import Kernel, find_kernel, source_folder
+from renderer.kernels import Kernel, Packer, find_kernel, source_folder
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 BLEND = (("GABORSPLAT_CHANNELS", "3"), ("GABORSPLAT_REAL", "float"), ("GABORSPLAT_WAVES", "2"))
@@ -51,7 +51,7 @@ def adam() -> tuple[Kernel, dict[str, object]]:
 
 
 def pack(kernel: Kernel, values: dict[str, object]) -> bytes:
-    return kernel.pack(values, torch.float32)
+    return Packer(kernel, torch.float32, kernel.types(values)).pack(values)[0]
 
 
 def test_arguments_are_laid_out_as_in_the_source():

@@ -98,9 +98,6 @@ HD Contribution<V> composite(V raw_alpha, V transmittance, MaskOf<V> open, Thres
     return c;
 }
 
-/// `open` without `counts`, but with `blended`, a part of `counts`, which is a part of `open`.
-HD bool still_open(bool open, bool counts, bool blended) { return open && (!counts || blended); }
-
 /// Envelope power beyond which opacity * peak * exp(-power) is under alpha_min. The margin covers
 /// the rounding of the power itself: the exact test on alpha follows wherever this one passes.
 /// Not a number, which no power is within, when the splat is under alpha_min everywhere.
