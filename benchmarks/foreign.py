@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from renderer.fit import trainer
-from renderer.fit.losses import Judgement, judge
-from renderer.fit.parameters import activate
-from renderer.types import Camera, RenderSettings
+from gaborsplat.renderer.fit import trainer
+from gaborsplat.renderer.fit.losses import Judgement, judge
+from gaborsplat.renderer.fit.parameters import activate
+from gaborsplat.renderer.types import Camera, RenderSettings
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
 

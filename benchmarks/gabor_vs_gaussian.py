@@ -35,11 +35,11 @@ from textures import CAPTURES, TEST_EVERY, write_suite
 from torch import Tensor
 
 from gaborsplat.console import console
-from renderer.fit import LearningRates, TrainConfig, Trainer, evaluate
-from renderer.fit.data import View
-from renderer.render import render_bytes
-from renderer.types import RenderSettings, Splats
-from scenes import load_capture
+from gaborsplat.renderer.fit import LearningRates, TrainConfig, Trainer, evaluate
+from gaborsplat.renderer.fit.data import View
+from gaborsplat.renderer.render import render_bytes
+from gaborsplat.renderer.types import RenderSettings, Splats
+from gaborsplat.scenes import load_capture
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},

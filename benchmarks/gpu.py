@@ -31,13 +31,13 @@ from workload import Workload, load
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from renderer.compat import rasterization
-from renderer.fit.gradient import compare, draw
-from renderer.fit.optimizer import descend, make_optimizers
-from renderer.fit.parameters import deactivate
-from renderer.nvrtc import why_unusable
-from renderer.render import render
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.compat import rasterization
+from gaborsplat.renderer.fit.gradient import compare, draw
+from gaborsplat.renderer.fit.optimizer import descend, make_optimizers
+from gaborsplat.renderer.fit.parameters import deactivate
+from gaborsplat.renderer.nvrtc import why_unusable
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SCENES = ((1, (648, 420)), (8, (1920, 1080)), (36, (3840, 2160)))
 """Copies of the garden, and the size of the picture."""

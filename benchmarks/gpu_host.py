@@ -32,13 +32,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from renderer import autograd, cuda, kernels
-from renderer.fit.gradient import compare, draw
-from renderer.fit.optimizer import descend, make_optimizers
-from renderer.fit.parameters import deactivate
-from renderer.kernels import Defines, Kernel
-from renderer.render import render, render_bytes
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer import autograd, cuda, kernels
+from gaborsplat.renderer.fit.gradient import compare, draw
+from gaborsplat.renderer.fit.optimizer import descend, make_optimizers
+from gaborsplat.renderer.fit.parameters import deactivate
+from gaborsplat.renderer.kernels import Defines, Kernel
+from gaborsplat.renderer.render import render, render_bytes
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SPLATS = 64
 SIZE = (32, 32)

@@ -10,11 +10,11 @@ import torch
 from flip_evaluator import evaluate as flip
 from torch import Tensor
 
-from renderer.fit import psnr
-from renderer.fit.data import View
-from renderer.frequency import NYQUIST, waves_on_image
-from renderer.render import render
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.fit import psnr
+from gaborsplat.renderer.fit.data import View
+from gaborsplat.renderer.frequency import NYQUIST, waves_on_image
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 FINE = 0.25
 """Cycles per pixel where the upper half of the spectrum begins."""

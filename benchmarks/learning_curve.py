@@ -21,8 +21,8 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine, peak_memory
-from renderer.fit import TrainConfig, Trainer, evaluate
-from scenes import load_capture
+from gaborsplat.renderer.fit import TrainConfig, Trainer, evaluate
+from gaborsplat.scenes import load_capture
 
 MEASURED_AT = (1 / 6, 1 / 3, 2 / 3, 1.0)
 """Fractions of the run."""

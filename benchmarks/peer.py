@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from renderer.types import Camera, Splats
+from gaborsplat.renderer.types import Camera, Splats
 
 HERE = Path(__file__).resolve().parent
 COMPILE = ["g++", "-O3", "-std=c++17", "-march=native", "-fno-math-errno", "-shared", "-fPIC", "-w"]

@@ -56,9 +56,9 @@ def serve(pipe: Connection, garden: Path | None) -> None:
     """Measures jobs in a process of its own: the instruction set is chosen once per process."""
     import torch
 
-    from renderer import _native
-    from renderer.render import render_bytes
-    from renderer.types import RenderSettings
+    from gaborsplat.renderer import _native
+    from gaborsplat.renderer.render import render_bytes
+    from gaborsplat.renderer.types import RenderSettings
 
     try:
         pipe.send(_native.isa())
@@ -79,8 +79,8 @@ def serve(pipe: Connection, garden: Path | None) -> None:
 
 def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     """Forward, and backward to all parameters of the splats."""
-    from renderer import cpu
-    from renderer.stages import Projection
+    from gaborsplat.renderer import cpu
+    from gaborsplat.renderer.stages import Projection
 
     inputs = (
         *vars(splats.geometry).values(),

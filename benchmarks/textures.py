@@ -28,7 +28,7 @@ import tyro
 from raycaster import Ball, Pillar, Quad, Surface, cast, picture
 from torch import Tensor
 
-from renderer.rotations import to_quaternions
+from gaborsplat.renderer.rotations import to_quaternions
 
 LAST_FILE = "sparse/0/points3D.txt"
 """Of a capture, to be written."""

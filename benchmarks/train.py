@@ -24,8 +24,8 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from renderer.fit import TrainConfig, Trainer, evaluate
-from scenes import load_capture
+from gaborsplat.renderer.fit import TrainConfig, Trainer, evaluate
+from gaborsplat.scenes import load_capture
 
 EVERY = 50
 """Steps between two evaluations."""

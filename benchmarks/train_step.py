@@ -24,9 +24,9 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine, peak_memory
-from renderer import cpu
-from renderer.fit import TrainConfig, Trainer
-from scenes import load_capture
+from gaborsplat.renderer import cpu
+from gaborsplat.renderer.fit import TrainConfig, Trainer
+from gaborsplat.scenes import load_capture
 
 PASSES = (
     "project",

@@ -31,13 +31,13 @@ import viser
 from viewer_marks import azimuths, paint
 
 from gaborsplat.devices import pick_device
+from gaborsplat.renderer.fit import Trainer, load_checkpoint
+from gaborsplat.renderer.render import render_bytes
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 from gaborsplat.run_folder import RunFolder
+from gaborsplat.viewer import LiveView, SceneSource, TrainingStatus, Viewer, ViewerOptions, draw
+from gaborsplat.viewer.camera import DEFAULT_UP, bounds_of_splats, overview_of
 from gaborsplat.viewing import load_scene
-from renderer.fit import Trainer, load_checkpoint
-from renderer.render import render_bytes
-from renderer.types import Camera, RenderSettings, Splats
-from viewer import LiveView, SceneSource, TrainingStatus, Viewer, ViewerOptions, draw
-from viewer.camera import DEFAULT_UP, bounds_of_splats, overview_of
 
 HOST = "127.0.0.1"
 

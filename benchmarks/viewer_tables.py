@@ -12,7 +12,7 @@ from report import commit, write
 from viewer_figures import NAMES, PEER
 
 from gaborsplat.console import console
-from scenes import replacing
+from gaborsplat.scenes import replacing
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def report(folder: Path, section: str, found: dict[str, Any]) -> None:
     """Print a section, and write it into viewer.json and viewer.md beside the others there."""
     for table in tables(section, found):
         console.print("\n".join(["", table.title, "", *_lines(table)]))
-    path = folder / "viewer.json"
+    path = folder / "gaborsplat.viewer.json"
     runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else {}
     runs = dict(sorted((runs | {section: {"commit": commit(), "found": found}}).items()))
     with replacing(path) as draft:
@@ -82,7 +82,7 @@ def report(folder: Path, section: str, found: dict[str, Any]) -> None:
         for table in tables(name, each["found"]):
             lines += ["", f"{table.title} (commit {each['commit']})", ""]
             lines += _lines(table)
-    with replacing(folder / "viewer.md") as draft:
+    with replacing(folder / "gaborsplat.viewer.md") as draft:
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -31,11 +31,11 @@ from workload import Workload, load
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from renderer import cpu
-from renderer.kernels import find_kernel
-from renderer.nvrtc import compile_kernel
-from renderer.stages import Projected, Projection
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer import cpu
+from gaborsplat.renderer.kernels import find_kernel
+from gaborsplat.renderer.nvrtc import compile_kernel
+from gaborsplat.renderer.stages import Projected, Projection
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 ARCHITECTURE = "sm_90"
 TILE, GROUP, BATCH = 16, 32, 256

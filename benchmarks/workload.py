@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from renderer.fit.neighbours import neighbour_distances
-from renderer.types import SH_C0, Camera, Splats
+from gaborsplat.renderer.fit.neighbours import neighbour_distances
+from gaborsplat.renderer.types import SH_C0, Camera, Splats
 
 
 @cache

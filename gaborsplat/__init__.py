@@ -14,21 +14,21 @@ from importlib.metadata import version as _version
 # from other programs. A step alone on two cores hardly differs; beside a busy program it is faster.
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from renderer.compat import rasterization as rasterization
-from renderer.fit import TrainConfig as TrainConfig
-from renderer.fit import TrainResult as TrainResult
-from renderer.fit import train as train
-from renderer.render import render as render
-from renderer.render import render_bytes as render_bytes
-from renderer.types import Camera as Camera
-from renderer.types import Frame as Frame
-from renderer.types import RenderSettings as RenderSettings
-from renderer.types import Splats as Splats
-from scenes import Capture as Capture
-from scenes import InputError as InputError
-from scenes import bake as bake
-from scenes import load_capture as load_capture
-from scenes import load_splats as load_splats
-from scenes import save_splats as save_splats
+from .renderer.compat import rasterization as rasterization
+from .renderer.fit import TrainConfig as TrainConfig
+from .renderer.fit import TrainResult as TrainResult
+from .renderer.fit import train as train
+from .renderer.render import render as render
+from .renderer.render import render_bytes as render_bytes
+from .renderer.types import Camera as Camera
+from .renderer.types import Frame as Frame
+from .renderer.types import RenderSettings as RenderSettings
+from .renderer.types import Splats as Splats
+from .scenes import Capture as Capture
+from .scenes import InputError as InputError
+from .scenes import bake as bake
+from .scenes import load_capture as load_capture
+from .scenes import load_splats as load_splats
+from .scenes import save_splats as save_splats
 
 __version__ = _version("gaborsplat")

@@ -14,19 +14,18 @@ import numpy as np
 import tyro
 from rich.progress import track
 
-from renderer.types import Camera, Splats
-from scenes import InputError
-from viewer.camera import bounds_of_splats
-from viewer.draw import Artist, Renderers, Scene
-from viewer.paint import Picture
-from viewer.path import DEFAULT_FPS, MAX_FPS
-from viewer.path_file import Film
-from viewer.settings import Mode, ViewSettings
-from viewer.video import write_video
-
 from . import camera_path
 from .console import console, error_console
 from .devices import Device, pick_device
+from .renderer.types import Camera, Splats
+from .scenes import InputError
+from .viewer.camera import bounds_of_splats
+from .viewer.draw import Artist, Renderers, Scene
+from .viewer.paint import Picture
+from .viewer.path import DEFAULT_FPS, MAX_FPS
+from .viewer.path_file import Film
+from .viewer.settings import Mode, ViewSettings
+from .viewer.video import write_video
 from .viewing import all_views, load_beside, load_scene, origin_of
 
 DEFAULT_SIZE = (960, 540)

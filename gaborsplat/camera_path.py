@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from viser import transforms
 
-from renderer.types import Camera
-from scenes import InputError
-from viewer.camera import (
+from .renderer.types import Camera
+from .scenes import InputError
+from .viewer.camera import (
     Bounds,
     Vector,
     camera_at,
@@ -21,8 +21,8 @@ from viewer.camera import (
     up_direction,
     vertical_fov,
 )
-from viewer.path_file import Film, Origin, film_from_json
-from viewer.settings import Pose
+from .viewer.path_file import Film, Origin, film_from_json
+from .viewer.settings import Pose
 
 
 def orbit(

@@ -15,13 +15,12 @@ from typing import Annotated, Any
 
 import tyro
 
-from scenes import InputError, one_line
-
 from .animation import Render
 from .console import error_console
 from .doctor import Doctor
 from .evaluating import Eval
 from .exporting import Export
+from .scenes import InputError, one_line
 from .training import Demo, Train, resumed
 from .viewing import View
 

@@ -10,11 +10,10 @@ from typing import Literal
 
 import torch
 
-from renderer import _native
-from renderer.nvrtc import why_unusable
-from scenes import InputError
-
 from .console import error_console
+from .renderer import _native
+from .renderer.nvrtc import why_unusable
+from .scenes import InputError
 
 Device = Literal["auto", "cpu", "cuda"]
 """`auto` takes a GPU where there is one that works."""

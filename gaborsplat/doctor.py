@@ -7,11 +7,10 @@ from pathlib import Path
 
 import tyro
 
-from renderer.fit import TrainConfig, Trainer
-from scenes import Capture, InputError, load_capture
-
 from .console import console, decimal_bytes
 from .devices import machine, pick_device, versions
+from .renderer.fit import TrainConfig, Trainer
+from .scenes import Capture, InputError, load_capture
 
 STEPS_TIMED = 5
 

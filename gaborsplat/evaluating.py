@@ -9,10 +9,9 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from renderer.fit import evaluate
-
 from .console import console, decimals
 from .devices import Device, pick_device
+from .renderer.fit import evaluate
 from .run_folder import RunFolder
 
 

@@ -12,10 +12,12 @@ import torch
 import tyro
 from rich.progress import Progress
 
-from renderer.fit import evaluate, psnr, to_gaussians
-from renderer.render import render
-from renderer.types import Camera, RenderSettings, Splats
-from scenes import (
+from . import camera_path
+from .console import console, decimal_bytes, error_console
+from .renderer.fit import evaluate, psnr, to_gaussians
+from .renderer.render import render
+from .renderer.types import Camera, RenderSettings, Splats
+from .scenes import (
     VERIFIABLE,
     Capture,
     CaptureView,
@@ -26,10 +28,7 @@ from scenes import (
     read_independently,
     save_splats,
 )
-from viewer.camera import bounds_of_splats
-
-from . import camera_path
-from .console import console, decimal_bytes, error_console
+from .viewer.camera import bounds_of_splats
 from .viewing import capture_of, load_scene, origin_of
 
 ORBIT_VIEWS = 8

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from scenes import InputError, one_line
-from viewer import Scene, SceneSource
-
 from .console import error_console
+from .scenes import InputError, one_line
+from .viewer import Scene, SceneSource
 
 INTERVAL = 1.0
 """Seconds between two looks at the files."""

@@ -8,9 +8,8 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from renderer.fit import StepReport
-
 from .console import error_console
+from .renderer.fit import StepReport
 
 LINES = 20
 """Lines that a whole run prints where there is no terminal."""

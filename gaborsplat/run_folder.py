@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from renderer.fit import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
-from renderer.types import RenderSettings, Splats
-from scenes import (
+from .devices import machine, versions
+from .renderer.fit import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
+from .renderer.types import RenderSettings, Splats
+from .scenes import (
     Capture,
     InputError,
     load_capture,
@@ -26,8 +27,6 @@ from scenes import (
     save_splats,
     splat_origin,
 )
-
-from .devices import machine, versions
 
 ERROR_SHOWN = 0.25
 """Mean absolute error over the channels that is drawn in the brightest colour."""

@@ -13,7 +13,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from renderer.fit import (
+from .console import console, decimal_bytes, decimals, error_console, show_repairs
+from .devices import Device, peak_memory, pick_device
+from .progress import TrainingProgress
+from .renderer.fit import (
     StepReport,
     TrainConfig,
     Trainer,
@@ -24,8 +27,9 @@ from renderer.fit import (
     load_checkpoint,
     save_checkpoint,
 )
-from scenes import Capture, InputError, capture_name, demo_path, load_capture
-from viewer import (
+from .run_folder import Log, RunFolder
+from .scenes import Capture, InputError, capture_name, demo_path, load_capture
+from .viewer import (
     Action,
     LiveView,
     NamedCamera,
@@ -34,11 +38,6 @@ from viewer import (
     Viewer,
     ViewerOptions,
 )
-
-from .console import console, decimal_bytes, decimals, error_console, show_repairs
-from .devices import Device, peak_memory, pick_device
-from .progress import TrainingProgress
-from .run_folder import Log, RunFolder
 from .viewing import wait_for_ctrl_c
 
 LOG_EVERY = 10

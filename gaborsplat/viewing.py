@@ -12,8 +12,12 @@ from pathlib import Path
 import torch
 import tyro
 
-from renderer.types import RenderSettings
-from scenes import (
+from .console import console, error_console
+from .devices import Device, pick_device
+from .following import INTERVAL, Followed
+from .renderer.types import RenderSettings
+from .run_folder import RunFolder
+from .scenes import (
     READABLE,
     Capture,
     CaptureView,
@@ -24,13 +28,8 @@ from scenes import (
     save_splats,
     splat_origin,
 )
-from viewer import Action, Download, NamedCamera, Scene, SceneSource, Viewer, ViewerOptions
-from viewer.path_file import Origin
-
-from .console import console, error_console
-from .devices import Device, pick_device
-from .following import INTERVAL, Followed
-from .run_folder import RunFolder
+from .viewer import Action, Download, NamedCamera, Scene, SceneSource, Viewer, ViewerOptions
+from .viewer.path_file import Origin
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from . import _native
-
 _PREFIX = "GABORSPLAT_"
 _KERNEL = re.compile(r"KERNEL\((\w+),\s*(\w+),\s*(\d+)\)")
 _FIELD = re.compile(r"^\s*(?:const )?([\w:]+)(\*?) (\w+);", re.MULTILINE)
@@ -52,10 +50,8 @@ class Launcher(Protocol):
 
 
 def source_folder() -> Path:
-    """Where the kernels' sources are: beside the package in a checkout, else inside it."""
-    checkout = Path(__file__).resolve().parent.parent / "cuda" / "kernels"
-    installed = Path(_native.__file__).resolve().parent / "cuda" / "kernels"
-    return checkout if (checkout / "device.h").is_file() else installed
+    """Where the kernels' sources are: beside the package `renderer`, installed or not."""
+    return Path(__file__).resolve().parents[1] / "cuda" / "kernels"
 
 
 Types = tuple[torch.dtype | None, ...]

@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from renderer.types import Camera
-
+from ..renderer.types import Camera
 from .colmap import find_model, model_suffix, read_model
 from .colmap_model import ColmapImage, ColmapModel, ColmapPoints
 from .errors import InputError

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.types import SH_C0, Splats
-
+from ..renderer.types import SH_C0, Splats
 from . import splat_ply
 from .atomic import replacing
 from .errors import InputError

@@ -16,8 +16,8 @@ import pytest
 import torch
 from chromium_flags import FLAGS
 
-from renderer.types import Camera, Frame, RenderSettings, Splats
-from viewer.paint import paint
+from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.viewer.paint import paint
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
 
 Renderer = Callable[[Splats, Camera, RenderSettings], Frame]
 Loss = Callable[[Frame], Tensor]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from renderer.compat import rasterization
-from renderer.types import Camera, Splats
+from gaborsplat.renderer.compat import rasterization
+from gaborsplat.renderer.types import Camera, Splats
 
 
 def rasterized(

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from renderer import autograd, cpu, cuda, kernels
-from renderer.kernels import Defines, Kernel, source_folder
+from gaborsplat.renderer import autograd, cpu, cuda, kernels
+from gaborsplat.renderer.kernels import Defines, Kernel, source_folder
 
 EMULATOR = Path(__file__).parent / "emulator"
 COMPILER = os.environ.get("CXX", "g++")

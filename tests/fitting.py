@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from renderer.render import render
-from renderer.types import Camera, Splats
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera, Splats
 
 SIZE = (40, 30)
 """(width, height) [px] of every photo."""

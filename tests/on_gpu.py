@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from renderer import autograd, cpu, cuda
+from gaborsplat.renderer import autograd, cpu, cuda
 
 
 def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:

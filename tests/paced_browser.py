@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from viewer.loop import Job, Pacing, RenderLoop
-from viewer.settings import Pose
+from gaborsplat.viewer.loop import Job, Pacing, RenderLoop
+from gaborsplat.viewer.settings import Pose
 
 CANVAS = (1200, 900)
 START = Pose((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0, CANVAS)

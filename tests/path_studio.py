@@ -12,10 +12,10 @@ import numpy.typing as npt
 import viser
 from viewer_page import Page, opened
 
-from viewer.errand import Errands
-from viewer.path_panel import PathPanel
-from viewer.screenshot import Screenshot
-from viewer.settings import Pose
+from gaborsplat.viewer.errand import Errands
+from gaborsplat.viewer.path_panel import PathPanel
+from gaborsplat.viewer.screenshot import Screenshot
+from gaborsplat.viewer.settings import Pose
 
 ORIGIN = (10.0, 20.0, 30.0)
 UP = np.array([0.0, -1.0, 0.0])

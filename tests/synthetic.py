@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from renderer.types import Camera, Splats
+from gaborsplat.renderer.types import Camera, Splats
 
 SIZE = (40, 28)
 """(width, height) [px]: three tiles by two, both cut off by the border."""

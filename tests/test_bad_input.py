@@ -13,7 +13,7 @@ import torch
 
 import gaborsplat as gs
 from gaborsplat.cli import BAD_INPUT, DONE, FAILED, main
-from scenes import demo_path
+from gaborsplat.scenes import demo_path
 
 
 @pytest.fixture

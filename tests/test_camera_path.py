@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from viser import transforms
 
 from gaborsplat import camera_path
-from scenes import InputError
-from viewer.camera import camera_at, camera_to_world, vertical_fov
-from viewer.path import MAX_FRAMES, MAX_SPEED, MIN_SECONDS, CameraPath, Keyframe
-from viewer.path_file import (
+from gaborsplat.scenes import InputError
+from gaborsplat.viewer.camera import camera_at, camera_to_world, vertical_fov
+from gaborsplat.viewer.path import MAX_FRAMES, MAX_SPEED, MIN_SECONDS, CameraPath, Keyframe
+from gaborsplat.viewer.path_file import (
     KEPT_FRAMES,
     MAX_KEYFRAMES,
     film_from_json,
     path_from_json,
     path_to_json,
 )
-from viewer.settings import Pose
+from gaborsplat.viewer.settings import Pose
 
 CANVAS = (64, 48)
 ORIGIN = (100.0, -20.0, 3.0)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from colmap_files import Camera, Model, photo, ring, write_binary, write_capture
 
-from renderer.fit.data import FitInput, View
-from scenes import InputError, demo_path, load_capture
-from scenes.capture import Capture, CaptureView
+from gaborsplat.renderer.fit.data import FitInput, View
+from gaborsplat.scenes import InputError, demo_path, load_capture
+from gaborsplat.scenes.capture import Capture, CaptureView
 
 
 def project(view: CaptureView, points: torch.Tensor) -> torch.Tensor:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fitting import SmallCapture, small_capture
 
-from renderer.fit import (
+from gaborsplat.renderer.fit import (
     StepReport,
     TrainConfig,
     Trainer,

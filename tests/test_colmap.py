@@ -12,9 +12,9 @@ import pytest
 from colmap_files import ring, write_binary, write_text
 from colmap_oracle import assert_same_as_pycolmap
 
-from scenes.camera_models import MODEL_NAMES, PARAMETER_COUNTS
-from scenes.colmap import find_model, read_model
-from scenes.errors import InputError
+from gaborsplat.scenes.camera_models import MODEL_NAMES, PARAMETER_COUNTS
+from gaborsplat.scenes.colmap import find_model, read_model
+from gaborsplat.scenes.errors import InputError
 
 
 @pytest.mark.parametrize("write", [write_text, write_binary])

@@ -12,8 +12,8 @@ from colmap_oracle import assert_same_as_pycolmap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scenes.colmap import read_model
-from scenes.errors import InputError
+from gaborsplat.scenes.colmap import read_model
+from gaborsplat.scenes.errors import InputError
 
 FILES = ("cameras", "images", "points3D")
 fuzz = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -13,9 +13,9 @@ import torch
 from drawing import rasterized
 from fitting import small_capture
 
-from renderer.fit import TrainConfig, Trainer
-from renderer.render import render, render_bytes
-from renderer.types import RenderSettings
+from gaborsplat.renderer.fit import TrainConfig, Trainer
+from gaborsplat.renderer.render import render, render_bytes
+from gaborsplat.renderer.types import RenderSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

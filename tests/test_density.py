@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from renderer.fit.config import LearningRates, TrainConfig
-from renderer.fit.density import WaveDefaultStrategy
-from renderer.fit.mcmc import MCMCStrategy, share_opacity
-from renderer.fit.optimizer import Optimizers, Parameters, make_optimizers, take_rows
-from renderer.fit.schedule import Schedule
-from renderer.fit.waves import START_FREQUENCY, carry_waves, start_waves
+from gaborsplat.renderer.fit.config import LearningRates, TrainConfig
+from gaborsplat.renderer.fit.density import WaveDefaultStrategy
+from gaborsplat.renderer.fit.mcmc import MCMCStrategy, share_opacity
+from gaborsplat.renderer.fit.optimizer import Optimizers, Parameters, make_optimizers, take_rows
+from gaborsplat.renderer.fit.schedule import Schedule
+from gaborsplat.renderer.fit.waves import START_FREQUENCY, carry_waves, start_waves
 
 COUNT = 40
 

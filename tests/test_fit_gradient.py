@@ -9,10 +9,10 @@ from drawing import rasterized
 from tolerances import GRADIENT, assert_gradients_close
 from torch.nn import Parameter
 
-from renderer.fit.gradient import compare, draw
-from renderer.fit.losses import photometric_loss
-from renderer.fit.parameters import activate, deactivate
-from renderer.types import RenderSettings
+from gaborsplat.renderer.fit.gradient import compare, draw
+from gaborsplat.renderer.fit.losses import photometric_loss
+from gaborsplat.renderer.fit.parameters import activate, deactivate
+from gaborsplat.renderer.types import RenderSettings
 
 pytestmark = pytest.mark.usefixtures("device")
 

@@ -10,10 +10,10 @@ from viewer_page import cloud
 
 import gaborsplat as gs
 from gaborsplat.following import PATIENCE, Followed
+from gaborsplat.renderer.types import RenderSettings, Splats
+from gaborsplat.scenes import mode_comments
+from gaborsplat.viewer import Scene, SceneSource
 from gaborsplat.viewing import load_scene
-from renderer.types import RenderSettings, Splats
-from scenes import mode_comments
-from viewer import Scene, SceneSource
 
 
 def shown(source: SceneSource) -> Splats:

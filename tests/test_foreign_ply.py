@@ -10,8 +10,8 @@ import plyfile
 import pytest
 import torch
 
-from scenes.errors import InputError
-from scenes.splat_ply import load_splats
+from gaborsplat.scenes.errors import InputError
+from gaborsplat.scenes.splat_ply import load_splats
 
 INRIA = [
     *("x", "y", "z", "nx", "ny", "nz"),

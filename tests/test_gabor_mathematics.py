@@ -15,14 +15,14 @@ from synthetic import real
 from tolerances import EXACT, assert_close
 from torch import Tensor
 
-from renderer.reference import (
+from gaborsplat.renderer.reference import (
     ProjectedSplats,
     project_reference,
     render_reference,
     weight_gabor,
     weight_gaussian,
 )
-from renderer.types import RenderSettings, Splats
+from gaborsplat.renderer.types import RenderSettings, Splats
 
 VIEW = synthetic.camera()
 UNDILATED = RenderSettings(eps2d=0.0)

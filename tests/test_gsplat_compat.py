@@ -18,10 +18,10 @@ import torch
 from drawing import rasterized
 from torch import Tensor
 
-from renderer import compat_info
-from renderer.compat import rasterization
-from renderer.reference import project_reference, render_reference
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer import compat_info
+from gaborsplat.renderer.compat import rasterization
+from gaborsplat.renderer.reference import project_reference, render_reference
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -309,7 +309,7 @@ def envelope_gradient(
     splats: Splats, view: Camera, settings: RenderSettings, weights: Tensor
 ) -> Tensor:
     """[N, 2] gradient in the projected centres of the envelopes, with every wave held still."""
-    from renderer import reference
+    from gaborsplat.renderer import reference
 
     projected = project_reference(splats, view, settings)
     still = projected.means.clone()

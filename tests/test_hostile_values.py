@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
-from renderer.autograd import shade
-from renderer.compat import rasterization
-from renderer.render import render
-from renderer.stages import Views
-from renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.autograd import shade
+from gaborsplat.renderer.compat import rasterization
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.stages import Views
+from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
 
 FIELDS = ("means", "quats", "scales", "opacities", "sh", "frequencies", "coefficients")
 LARGEST = 1e30

@@ -10,8 +10,8 @@ import torch
 from fitting import Photo, looking_at_origin, small_capture
 from torch import Tensor
 
-from renderer.render import render
-from renderer.types import RenderSettings
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import RenderSettings
 
 quality = pytest.importorskip("image_quality", reason="needs the extra [bench]")
 

@@ -12,16 +12,16 @@ import synthetic
 import torch
 from tolerances import GRADIENT_FLOAT, IMAGE, assert_close
 
-from renderer import _native
-from renderer.reference import render_reference
-from renderer.types import RenderSettings
+from gaborsplat.renderer import _native
+from gaborsplat.renderer.reference import render_reference
+from gaborsplat.renderer.types import RenderSettings
 
 PROGRAM = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 import synthetic
-from renderer.render import render
-from renderer.types import Splats
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Splats
 
 splats = Splats(**torch.load(sys.argv[2])).map(lambda tensor: tensor.requires_grad_())
 color = render(splats, synthetic.camera().to(torch.float32)).color

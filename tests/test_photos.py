@@ -12,8 +12,8 @@ import torch
 from colmap_files import photo, ring, write_binary, write_capture, write_photos
 from PIL import Image
 
-from scenes import InputError, load_capture
-from scenes.images import Photo, PhotoCache, fit_within
+from gaborsplat.scenes import InputError, load_capture
+from gaborsplat.scenes.images import Photo, PhotoCache, fit_within
 
 # Sizes.
 

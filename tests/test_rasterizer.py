@@ -10,9 +10,9 @@ import synthetic
 import torch
 from tolerances import DEPTH, EXACT, IMAGE, assert_frames_close
 
-from renderer.reference import render_reference
-from renderer.render import render
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.reference import render_reference
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 PRESETS = {
     "default": RenderSettings(),

@@ -16,9 +16,9 @@ from drawing import rasterized
 from tolerances import assert_frames_equal
 from torch import Tensor
 
-from renderer import _native
-from renderer.render import render, render_bytes
-from renderer.types import WAVE_COUNTS, Camera, RenderSettings, Splats
+from gaborsplat.renderer import _native
+from gaborsplat.renderer.render import render, render_bytes
+from gaborsplat.renderer.types import WAVE_COUNTS, Camera, RenderSettings, Splats
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 

@@ -13,8 +13,8 @@ from synthetic import real
 from tolerances import EXACT, assert_close, assert_frames_equal
 from torch import Tensor
 
-from renderer.reference import project_reference, render_reference, sh_basis
-from renderer.types import RenderSettings, Splats
+from gaborsplat.renderer.reference import project_reference, render_reference, sh_basis
+from gaborsplat.renderer.types import RenderSettings, Splats
 
 CAMERA = synthetic.straight_camera()
 CENTRE = (CAMERA.size[1] // 2, CAMERA.size[0] // 2)

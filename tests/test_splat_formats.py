@@ -14,8 +14,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from renderer.types import Splats
-from scenes import READABLE, WRITABLE, InputError, bake, load_splats, save_splats
+from gaborsplat.renderer.types import Splats
+from gaborsplat.scenes import READABLE, WRITABLE, InputError, bake, load_splats, save_splats
 
 OTHERS = tuple(ending for ending in WRITABLE if ending != ".ply")
 fuzz = settings(

@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from renderer.types import WAVE_COUNTS, Splats
-from scenes.errors import InputError
-from scenes.ply import read_columns, read_header
-from scenes.splat_ply import load_splats, save_splats, splat_origin
+from gaborsplat.renderer.types import WAVE_COUNTS, Splats
+from gaborsplat.scenes.errors import InputError
+from gaborsplat.scenes.ply import read_columns, read_header
+from gaborsplat.scenes.splat_ply import load_splats, save_splats, splat_origin
 
 INRIA = [
     *("x", "y", "z", "nx", "ny", "nz"),
@@ -193,7 +193,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("scenes.atomic.os.replace", full)
+    monkeypatch.setattr("gaborsplat.scenes.atomic.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         save_splats(random_splats(seed=1), path)
     assert path.read_bytes() == before

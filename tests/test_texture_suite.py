@@ -10,8 +10,8 @@ import raycaster
 import textures
 import torch
 
-from renderer.rotations import to_matrices, to_quaternions
-from scenes import load_capture
+from gaborsplat.renderer.rotations import to_matrices, to_quaternions
+from gaborsplat.scenes import load_capture
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ import synthetic
 import torch
 from drawing import rasterized
 
-from renderer import cpu, cuda_tiles
-from renderer.autograd import backend
-from renderer.render import render, render_bytes
-from renderer.stages import Projected
-from renderer.types import RenderSettings
+from gaborsplat.renderer import cpu, cuda_tiles
+from gaborsplat.renderer.autograd import backend
+from gaborsplat.renderer.render import render, render_bytes
+from gaborsplat.renderer.stages import Projected
+from gaborsplat.renderer.types import RenderSettings
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 
@@ -69,7 +69,7 @@ def test_the_second_picture_of_a_size_does_not_wait_before_all_is_queued(
 
     monkeypatch.setattr(cuda_tiles, "_reader", noted_reader)
     monkeypatch.setattr(cuda_tiles, "run", noted_run)
-    monkeypatch.setattr("renderer.cuda.run", noted_run)
+    monkeypatch.setattr("gaborsplat.renderer.cuda.run", noted_run)
     with emulated.emulated_cuda():
         render(splats, camera)
         first, events[:] = list(events), []

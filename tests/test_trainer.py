@@ -12,7 +12,7 @@ import torch
 from fitting import SmallCapture, blobs, small_capture
 from torch import Tensor
 
-from renderer.fit import (
+from gaborsplat.renderer.fit import (
     LearningRates,
     StepReport,
     TrainConfig,
@@ -22,11 +22,11 @@ from renderer.fit import (
     evaluate,
     train,
 )
-from renderer.fit.data import PhotosOnDevice
-from renderer.fit.init import initial_parameters, scene_scale
-from renderer.fit.neighbours import neighbour_distance
-from renderer.fit.trainer import GIVE_UP_AFTER
-from renderer.frequency import NYQUIST, waves_on_image
+from gaborsplat.renderer.fit.data import PhotosOnDevice
+from gaborsplat.renderer.fit.init import initial_parameters, scene_scale
+from gaborsplat.renderer.fit.neighbours import neighbour_distance
+from gaborsplat.renderer.fit.trainer import GIVE_UP_AFTER
+from gaborsplat.renderer.frequency import NYQUIST, waves_on_image
 
 SHORT = TrainConfig(steps=150, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pycolmap
 import pytest
 
-from scenes import InputError
-from scenes.colmap_model import ColmapCamera
-from scenes.undistort import SUPPORTED, Lens, lens_of, sampling_maps, undistort
+from gaborsplat.scenes import InputError
+from gaborsplat.scenes.colmap_model import ColmapCamera
+from gaborsplat.scenes.undistort import SUPPORTED, Lens, lens_of, sampling_maps, undistort
 
 LENSES: dict[str, tuple[float, ...]] = {
     "SIMPLE_PINHOLE": (500, 310, 250),

@@ -12,9 +12,9 @@ import pytest
 import viser
 from viewer_page import PATIENCE, Page, downloads, notes, opened
 
-from scenes import InputError
-from viewer.actions import Action, Download, add_actions
-from viewer.errand import Errands
+from gaborsplat.scenes import InputError
+from gaborsplat.viewer.actions import Action, Download, add_actions
+from gaborsplat.viewer.errand import Errands
 
 
 @contextmanager

@@ -8,8 +8,8 @@ import socket
 import pytest
 from viewer_page import Painter, cloud, opened, sessions
 
-from scenes.errors import InputError
-from viewer import PortInUse, SceneSource, Viewer
+from gaborsplat.scenes.errors import InputError
+from gaborsplat.viewer import PortInUse, SceneSource, Viewer
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from chromium_page import (
     shows,
 )
 
-from viewer import NamedCamera, SceneSource, Viewer
-from viewer.resolution import MIN_LONGEST_SIDE
+from gaborsplat.viewer import NamedCamera, SceneSource, Viewer
+from gaborsplat.viewer.resolution import MIN_LONGEST_SIDE
 
 pytestmark = needed
 

@@ -13,9 +13,9 @@ import pytest
 import viser
 from viewer_page import Page, eventually, opened
 
-from viewer.camera import Bounds
-from viewer.crop import CropControl
-from viewer.settings import CropBox
+from gaborsplat.viewer.camera import Bounds
+from gaborsplat.viewer.crop import CropControl
+from gaborsplat.viewer.settings import CropBox
 
 BOUNDS = Bounds(np.array([1.0, 2.0, 3.0]), 0.5)
 WHOLE = CropBox((1.0, 2.0, 3.0), (1.0, 1.0, 1.0))

@@ -15,14 +15,14 @@ import torch
 from viewer_page import Painter
 from viser.transforms import SO3
 
-from renderer.frequency import render_frequencies
-from renderer.render import render
-from renderer.types import Camera, RenderSettings, Splats
-from viewer.draw import DIVIDER, Artist, Renderers, Scene
-from viewer.frustums import NamedCamera
-from viewer.paint import normal_colors, occlusion_depth, paint
-from viewer.photos import MAX_DECODED, NearestPhoto
-from viewer.settings import MODES, CropBox, Mode, ViewSettings
+from gaborsplat.renderer.frequency import render_frequencies
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.viewer.draw import DIVIDER, Artist, Renderers, Scene
+from gaborsplat.viewer.frustums import NamedCamera
+from gaborsplat.viewer.paint import normal_colors, occlusion_depth, paint
+from gaborsplat.viewer.photos import MAX_DECODED, NearestPhoto
+from gaborsplat.viewer.settings import MODES, CropBox, Mode, ViewSettings
 
 CAMERA = synthetic.straight_camera()
 WIDTH, HEIGHT = synthetic.SIZE

@@ -27,8 +27,8 @@ from path_studio import (
 )
 from viewer_page import CANVAS, Page, downloads, eventually, notes, sessions
 
-from scenes import InputError
-from viewer.errand import MAX_LINE, Errands
+from gaborsplat.scenes import InputError
+from gaborsplat.viewer.errand import MAX_LINE, Errands
 
 # A browser may leave at any moment, also between two messages to it.
 pytestmark = pytest.mark.filterwarnings("ignore:Queued a .* on a closed connection:UserWarning")
@@ -156,7 +156,7 @@ def test_bad_input_is_told_and_logged_in_one_line(
     page.click("Save screenshot")
     page.until(lambda: notes(page))
     assert notes(page) == [("Save screenshot failed", "there is nothing to draw yet")]
-    (record,) = (each for each in caplog.records if each.name == "viewer.errand")
+    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.errand")
     assert record.getMessage() == "Save screenshot: there is nothing to draw yet"
     assert not record.exc_info
 

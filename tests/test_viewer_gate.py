@@ -17,9 +17,8 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-import viewer.gate
-from viewer import SceneSource, Viewer, ViewerOptions
-from viewer.gate import MAX_MESSAGE, MAX_RATE, from_same_site
+from gaborsplat.viewer import SceneSource, Viewer, ViewerOptions, gate
+from gaborsplat.viewer.gate import MAX_MESSAGE, MAX_RATE, from_same_site
 
 
 @pytest.fixture
@@ -178,7 +177,7 @@ def test_nonsense_in_a_widget_leaves_the_page_connected(
 def test_a_flood_is_read_slowly_and_others_are_served_meanwhile(
     served: Viewer, bystander: Page, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer.gate, "MAX_BURST", 100.0)
+    monkeypatch.setattr(gate, "MAX_BURST", 100.0)
     with opened(served) as flood:
         flood.picture(0)
         started, messages = time.monotonic(), 1500
@@ -209,7 +208,7 @@ def test_a_page_that_stops_telling_is_sent_ever_fewer_pictures(
 def test_files_of_any_size_cannot_be_piled_up(
     served: Viewer, bystander: Page, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer.gate, "MAX_LOADED", 2**20)
+    monkeypatch.setattr(gate, "MAX_LOADED", 2**20)
     part = {"type": "FileTransferPart", "source_component_uuid": "x", "transfer_uuid": "y"}
     message = msgspec.msgpack.encode(part | {"part_index": 0, "content": bytes(2**19)})
     with raw_connection(served) as greedy, pytest.raises(ConnectionClosed):
@@ -263,7 +262,7 @@ def test_closing_waits_for_no_frozen_browser(painter: Painter) -> None:
 def test_no_more_browsers_than_allowed_are_let_in(
     served: Viewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(viewer.gate, "MAX_BROWSERS", 1)
+    monkeypatch.setattr(gate, "MAX_BROWSERS", 1)
     with opened(served) as first:
         first.picture(0)
         with raw_connection(served) as second, pytest.raises(ConnectionClosed) as caught:

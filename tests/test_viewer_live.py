@@ -16,12 +16,12 @@ from viewer_page import PATIENCE, eventually
 
 import gaborsplat as gs
 from gaborsplat import training
+from gaborsplat.renderer.fit import checkpoints
+from gaborsplat.scenes import demo_path
 from gaborsplat.training import Train
-from renderer.fit import checkpoints
-from scenes import demo_path
-from viewer import Action, LiveView, SceneSource, TrainingStatus, ViewerOptions
-from viewer.errand import Stopped
-from viewer.live import MAX_POINTS, POINT_INTERVAL
+from gaborsplat.viewer import Action, LiveView, SceneSource, TrainingStatus, ViewerOptions
+from gaborsplat.viewer.errand import Stopped
+from gaborsplat.viewer.live import MAX_POINTS, POINT_INTERVAL
 
 STATUS = TrainingStatus(step=1, steps=7000, splats=1000, loss=0.5, psnr=27.3)
 
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("viewer.live.time", clock)
+    monkeypatch.setattr("gaborsplat.viewer.live.time", clock)
     return clock
 
 

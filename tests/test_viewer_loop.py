@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from paced_browser import CANVAS, PACING, START, Browser, linear, moved
 
-import viewer.loop
-import viewer.motion
-import viewer.resolution
-from viewer.loop import RenderLoop
-from viewer.settings import CropBox, ViewSettings
+from gaborsplat.viewer import loop, motion, resolution
+from gaborsplat.viewer.loop import RenderLoop
+from gaborsplat.viewer.settings import CropBox, ViewSettings
 
 
 def test_nothing_is_rendered_before_there_is_a_scene_and_a_pose() -> None:
@@ -245,7 +243,7 @@ def test_an_error_says_nothing_about_speed() -> None:
 
 
 def test_the_loop_knows_neither_threads_nor_clocks_nor_the_browser() -> None:
-    for module in (viewer.loop, viewer.motion, viewer.resolution):
+    for module in (loop, motion, resolution):
         source = Path(module.__file__).read_text(encoding="utf-8")
         names = {
             name

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from viser import transforms
 
-from viewer.motion import FARTHEST, SILENCE, Motion
-from viewer.settings import Pose
+from gaborsplat.viewer.motion import FARTHEST, SILENCE, Motion
+from gaborsplat.viewer.settings import Pose
 
 START = Pose((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0, (640, 480))
 

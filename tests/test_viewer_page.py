@@ -22,13 +22,13 @@ from chromium_page import (
 )
 
 from gaborsplat import TrainConfig, load_capture, train
-from renderer.types import Splats
-from scenes import demo_path
-from viewer import NamedCamera, Renderers, Scene, SceneSource, Viewer, ViewerOptions
-from viewer.camera import camera_at, pose_of
-from viewer.draw import Artist
-from viewer.photos import NearestPhoto
-from viewer.settings import ViewSettings
+from gaborsplat.renderer.types import Splats
+from gaborsplat.scenes import demo_path
+from gaborsplat.viewer import NamedCamera, Renderers, Scene, SceneSource, Viewer, ViewerOptions
+from gaborsplat.viewer.camera import camera_at, pose_of
+from gaborsplat.viewer.draw import Artist
+from gaborsplat.viewer.photos import NearestPhoto
+from gaborsplat.viewer.settings import ViewSettings
 
 pytestmark = needed
 

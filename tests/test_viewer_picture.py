@@ -14,9 +14,9 @@ import pytest
 import synthetic
 import torch
 
-from renderer.types import Camera, Frame, Splats
-from viewer import LiveView, SceneSource, TrainingStatus
-from viewer.camera import (
+from gaborsplat.renderer.types import Camera, Frame, Splats
+from gaborsplat.viewer import LiveView, SceneSource, TrainingStatus
+from gaborsplat.viewer.camera import (
     Bounds,
     bounds_of,
     bounds_of_cameras,
@@ -29,10 +29,10 @@ from viewer.camera import (
     up_direction,
     vertical_fov,
 )
-from viewer.frustums import thumbnail
-from viewer.link import FARTHEST, pack_depth
-from viewer.paint import occlusion_depth, paint
-from viewer.settings import Pose
+from gaborsplat.viewer.frustums import thumbnail
+from gaborsplat.viewer.link import FARTHEST, pack_depth
+from gaborsplat.viewer.paint import occlusion_depth, paint
+from gaborsplat.viewer.settings import Pose
 
 STATUS = TrainingStatus(step=3, steps=100, splats=10, loss=0.5)
 DOWN_Y = np.array([0.0, -1.0, 0.0])

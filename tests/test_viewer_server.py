@@ -16,9 +16,9 @@ import torch
 from viewer_page import CANVAS, ORANGE, PATIENCE, Page, Painter, cloud, eventually, opened, sessions
 from viser import transforms
 
-from renderer.render import render
-from renderer.types import Camera
-from viewer import (
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera
+from gaborsplat.viewer import (
     LiveView,
     NamedCamera,
     Renderers,
@@ -27,8 +27,8 @@ from viewer import (
     Viewer,
     ViewerOptions,
 )
-from viewer.camera import camera_to_world
-from viewer.paint import paint
+from gaborsplat.viewer.camera import camera_to_world
+from gaborsplat.viewer.paint import paint
 
 STATUS = TrainingStatus(step=1234, steps=7000, splats=1000, loss=0.0432, psnr=27.3)
 

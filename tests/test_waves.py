@@ -11,15 +11,21 @@ from fitting import Photo, looking_at_origin
 from torch import Tensor
 from torch.nn import Parameter
 
-from renderer.bake import bake
-from renderer.fit.birth import AMPLITUDE, APART, DIRECTIONS, MAGNITUDES, start_where_asked
-from renderer.fit.distill import CRESTS, crests, strongest_waves, to_gaussians
-from renderer.fit.losses import psnr
-from renderer.fit.parameters import deactivate
-from renderer.fit.waves import limit_waves, start_waves
-from renderer.frequency import NYQUIST, render_frequencies, waves_on_image
-from renderer.render import render
-from renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.bake import bake
+from gaborsplat.renderer.fit.birth import (
+    AMPLITUDE,
+    APART,
+    DIRECTIONS,
+    MAGNITUDES,
+    start_where_asked,
+)
+from gaborsplat.renderer.fit.distill import CRESTS, crests, strongest_waves, to_gaussians
+from gaborsplat.renderer.fit.losses import psnr
+from gaborsplat.renderer.fit.parameters import deactivate
+from gaborsplat.renderer.fit.waves import limit_waves, start_waves
+from gaborsplat.renderer.frequency import NYQUIST, render_frequencies, waves_on_image
+from gaborsplat.renderer.render import render
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SETTINGS = RenderSettings()
 pytestmark = pytest.mark.usefixtures("device")

@@ -18,8 +18,8 @@ import viser
 import zstandard
 from websockets.sync.client import ClientConnection, connect
 
-from renderer.types import Camera, Frame, RenderSettings, Splats
-from viewer import Viewer
+from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.viewer import Viewer
 
 PATIENCE = 20.0  # seconds until a test gives up on something that should happen
 CANVAS = (160, 120)

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import socket
 
-from scenes.errors import InputError
+from ..scenes.errors import InputError
 
 PORTS_TRIED = 100
 

@@ -16,8 +16,7 @@ import torch
 import viser
 from viser import transforms
 
-from renderer.types import Camera, Splats
-
+from ..renderer.types import Camera, Splats
 from .settings import Pose
 
 Vector = npt.NDArray[np.float64]  # [3]

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 from viser import transforms
 
-from renderer.frequency import render_frequencies
-from renderer.render import render, render_bytes
-from renderer.types import Camera, Frame, RenderSettings, Splats
-
+from ..renderer.frequency import render_frequencies
+from ..renderer.render import render, render_bytes
+from ..renderer.types import Camera, Frame, RenderSettings, Splats
 from .paint import Picture, normal_colors, occlusion_depth, paint
 from .photos import NearestPhoto
 from .settings import CropBox, Mode, ViewSettings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import viser
 
-from scenes import InputError, one_line
+from ..scenes import InputError, one_line
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from renderer.types import Splats
-
+from ..renderer.types import Splats
 from .errand import Stopped
 from .scene import SceneSource, TrainingPoint, TrainingStatus
 

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from viser import transforms
 
-from scenes import InputError
-
+from ..scenes import InputError
 from .settings import Pose
 
 Array = npt.NDArray[np.floating[Any]]

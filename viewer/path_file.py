@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from viser import transforms
 
-from scenes import InputError
-
+from ..scenes import InputError
 from .path import DEFAULT_FPS, DEFAULT_SECONDS, MAX_FPS, MAX_FRAMES, CameraPath, Keyframe
 from .settings import Pose
 

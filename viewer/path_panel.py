@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import viser
 
-from scenes import InputError
-
+from ..scenes import InputError
 from .camera import Bounds, Vector, camera_at, outlook_of, pose_of
 from .download import send_file
 from .errand import Errands

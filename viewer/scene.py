@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from renderer.types import RenderSettings, Splats
+from ..renderer.types import RenderSettings, Splats
 
 Wake = Callable[[], None]
 

@@ -16,13 +16,7 @@ import viser
 
 from .actions import Action
 from .address import check_free, is_loopback, port_in_use, url_of
-from .camera import (
-    bounds_of_cameras,
-    bounds_of_splats,
-    outlook_of,
-    overview_of,
-    up_direction,
-)
+from .camera import bounds_of_cameras, bounds_of_splats, outlook_of, overview_of, up_direction
 from .draw import Renderers, RenderFunction
 from .frustums import NamedCamera
 from .gate import gated

@@ -13,8 +13,7 @@ from functools import cache, partial
 
 import viser
 
-from scenes import InputError, one_line
-
+from ..scenes import InputError, one_line
 from .camera import camera_at, pose_of
 from .draw import Artist, Drawn, Renderers, Scene
 from .frustums import Frustums, NamedCamera

@@ -13,8 +13,7 @@ from typing import IO
 import cv2
 import numpy as np
 
-from scenes import replacing
-
+from ..scenes import replacing
 from .paint import Picture
 
 ENCODER = "libx264"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import cv2
 
-from scenes.camera_models import MODEL_NAMES
-from scenes.colmap import find_model, read_model
-from scenes.colmap_model import ColmapCamera, ColmapImage, ColmapPoints
+from ..camera_models import MODEL_NAMES
+from ..colmap import find_model, read_model
+from ..colmap_model import ColmapCamera, ColmapImage, ColmapPoints
 
 SHRINK = 3
 QUALITY = 90
