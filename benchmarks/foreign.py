@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.fit import trainer
-from gaborsplat.renderer.fit.losses import Judgement, judge
-from gaborsplat.renderer.fit.parameters import activate
+from gaborsplat.renderer.losses import Judgement, judge
+from gaborsplat.renderer.parameters import activate
+from gaborsplat.renderer.training import trainer
 from gaborsplat.renderer.types import Camera, RenderSettings
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]

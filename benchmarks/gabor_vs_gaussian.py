@@ -35,9 +35,9 @@ from textures import CAPTURES, TEST_EVERY, write_suite
 from torch import Tensor
 
 from gaborsplat.console import console
-from gaborsplat.renderer.fit import LearningRates, TrainConfig, Trainer, evaluate
-from gaborsplat.renderer.fit.data import View
-from gaborsplat.renderer.render import render_bytes
+from gaborsplat.renderer.raster.render import render_bytes
+from gaborsplat.renderer.training import LearningRates, TrainConfig, Trainer, evaluate
+from gaborsplat.renderer.training.data import View
 from gaborsplat.renderer.types import RenderSettings, Splats
 from gaborsplat.scenes import load_capture
 

@@ -31,12 +31,12 @@ from workload import Workload, load
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer.compat import rasterization
-from gaborsplat.renderer.fit.gradient import compare, draw
-from gaborsplat.renderer.fit.optimizer import descend, make_optimizers
-from gaborsplat.renderer.fit.parameters import deactivate
-from gaborsplat.renderer.nvrtc import why_unusable
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.backends.cuda.nvrtc import why_unusable
+from gaborsplat.renderer.gsplat_api.rasterization import rasterization
+from gaborsplat.renderer.parameters import deactivate
+from gaborsplat.renderer.raster.gradient import compare, draw
+from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.training.optimizer import descend, make_optimizers
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SCENES = ((1, (648, 420)), (8, (1920, 1080)), (36, (3840, 2160)))

@@ -32,12 +32,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer import autograd, cuda, kernels
-from gaborsplat.renderer.fit.gradient import compare, draw
-from gaborsplat.renderer.fit.optimizer import descend, make_optimizers
-from gaborsplat.renderer.fit.parameters import deactivate
-from gaborsplat.renderer.kernels import Defines, Kernel
-from gaborsplat.renderer.render import render, render_bytes
+from gaborsplat.renderer.backends.cuda import backend as cuda
+from gaborsplat.renderer.backends.cuda import kernels
+from gaborsplat.renderer.backends.cuda.kernels import Defines, Kernel
+from gaborsplat.renderer.parameters import deactivate
+from gaborsplat.renderer.raster import autograd
+from gaborsplat.renderer.raster.gradient import compare, draw
+from gaborsplat.renderer.raster.render import render, render_bytes
+from gaborsplat.renderer.training.optimizer import descend, make_optimizers
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SPLATS = 64

@@ -10,10 +10,10 @@ import torch
 from flip_evaluator import evaluate as flip
 from torch import Tensor
 
-from gaborsplat.renderer.fit import psnr
-from gaborsplat.renderer.fit.data import View
-from gaborsplat.renderer.frequency import NYQUIST, waves_on_image
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.raster.frequency import NYQUIST, waves_on_image
+from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.training import psnr
+from gaborsplat.renderer.training.data import View
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 FINE = 0.25

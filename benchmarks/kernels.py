@@ -22,8 +22,8 @@ from report import write
 from rich.table import Table
 
 from gaborsplat.console import console
-from gaborsplat.renderer.kernels import Defines, find_kernel
-from gaborsplat.renderer.nvrtc import compile_kernel
+from gaborsplat.renderer.backends.cuda.kernels import Defines, find_kernel
+from gaborsplat.renderer.backends.cuda.nvrtc import compile_kernel
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 WAVES = (0, 1, 2, 4)

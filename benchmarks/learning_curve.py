@@ -21,7 +21,7 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine, peak_memory
-from gaborsplat.renderer.fit import TrainConfig, Trainer, evaluate
+from gaborsplat.renderer.training import TrainConfig, Trainer, evaluate
 from gaborsplat.scenes import load_capture
 
 MEASURED_AT = (1 / 6, 1 / 3, 2 / 3, 1.0)

@@ -57,7 +57,7 @@ def serve(pipe: Connection, garden: Path | None) -> None:
     import torch
 
     from gaborsplat.renderer import _native
-    from gaborsplat.renderer.render import render_bytes
+    from gaborsplat.renderer.raster.render import render_bytes
     from gaborsplat.renderer.types import RenderSettings
 
     try:
@@ -79,8 +79,8 @@ def serve(pipe: Connection, garden: Path | None) -> None:
 
 def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     """Forward, and backward to all parameters of the splats."""
-    from gaborsplat.renderer import cpu
-    from gaborsplat.renderer.stages import Projection
+    from gaborsplat.renderer.backends import cpu
+    from gaborsplat.renderer.backends.stages import Projection
 
     inputs = (
         *vars(splats.geometry).values(),

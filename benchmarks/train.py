@@ -24,7 +24,7 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer.fit import TrainConfig, Trainer, evaluate
+from gaborsplat.renderer.training import TrainConfig, Trainer, evaluate
 from gaborsplat.scenes import load_capture
 
 EVERY = 50

@@ -24,8 +24,8 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine, peak_memory
-from gaborsplat.renderer import cpu
-from gaborsplat.renderer.fit import TrainConfig, Trainer
+from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.training import TrainConfig, Trainer
 from gaborsplat.scenes import load_capture
 
 PASSES = (

@@ -30,14 +30,15 @@ import tyro
 import viser
 from viewer_marks import azimuths, paint
 
+from gaborsplat.commands.view import load_scene
 from gaborsplat.devices import pick_device
-from gaborsplat.renderer.fit import Trainer, load_checkpoint
-from gaborsplat.renderer.render import render_bytes
+from gaborsplat.renderer.raster.render import render_bytes
+from gaborsplat.renderer.training import Trainer, load_checkpoint
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 from gaborsplat.run_folder import RunFolder
-from gaborsplat.viewer import LiveView, SceneSource, TrainingStatus, Viewer, ViewerOptions, draw
+from gaborsplat.viewer import LiveView, SceneSource, TrainingStatus, Viewer, ViewerOptions
 from gaborsplat.viewer.camera import DEFAULT_UP, bounds_of_splats, overview_of
-from gaborsplat.viewing import load_scene
+from gaborsplat.viewer.picture import draw
 
 HOST = "127.0.0.1"
 

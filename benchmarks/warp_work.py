@@ -31,10 +31,10 @@ from workload import Workload, load
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer import cpu
-from gaborsplat.renderer.kernels import find_kernel
-from gaborsplat.renderer.nvrtc import compile_kernel
-from gaborsplat.renderer.stages import Projected, Projection
+from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.backends.cuda.kernels import find_kernel
+from gaborsplat.renderer.backends.cuda.nvrtc import compile_kernel
+from gaborsplat.renderer.backends.stages import Projected, Projection
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 ARCHITECTURE = "sm_90"

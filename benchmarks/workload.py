@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.fit.neighbours import neighbour_distances
+from gaborsplat.renderer.training.density.neighbours import neighbour_distances
 from gaborsplat.renderer.types import SH_C0, Camera, Splats
 
 

@@ -14,12 +14,12 @@ from importlib.metadata import version as _version
 # from other programs. A step alone on two cores hardly differs; beside a busy program it is faster.
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from .renderer.compat import rasterization as rasterization
-from .renderer.fit import TrainConfig as TrainConfig
-from .renderer.fit import TrainResult as TrainResult
-from .renderer.fit import train as train
-from .renderer.render import render as render
-from .renderer.render import render_bytes as render_bytes
+from .renderer.gsplat_api.rasterization import rasterization as rasterization
+from .renderer.raster.render import render as render
+from .renderer.raster.render import render_bytes as render_bytes
+from .renderer.training import TrainConfig as TrainConfig
+from .renderer.training import TrainResult as TrainResult
+from .renderer.training import train as train
 from .renderer.types import Camera as Camera
 from .renderer.types import Frame as Frame
 from .renderer.types import RenderSettings as RenderSettings

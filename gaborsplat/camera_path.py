@@ -21,7 +21,7 @@ from .viewer.camera import (
     up_direction,
     vertical_fov,
 )
-from .viewer.path_file import Film, Origin, film_from_json
+from .viewer.path.file import Film, Origin, film_from_json
 from .viewer.settings import Pose
 
 

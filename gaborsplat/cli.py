@@ -15,14 +15,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from .animation import Render
+from .commands.doctor import Doctor
+from .commands.evaluate import Eval
+from .commands.export import Export
+from .commands.render import Render
+from .commands.train import Demo, Train, resumed
+from .commands.view import View
 from .console import error_console
-from .doctor import Doctor
-from .evaluating import Eval
-from .exporting import Export
 from .scenes import InputError, one_line
-from .training import Demo, Train, resumed
-from .viewing import View
 
 Command = (
     Annotated[Demo, tyro.conf.subcommand("demo")]

@@ -12,7 +12,7 @@ import torch
 
 from .console import error_console
 from .renderer import _native
-from .renderer.nvrtc import why_unusable
+from .renderer.backends.cuda.nvrtc import why_unusable
 from .scenes import InputError
 
 Device = Literal["auto", "cpu", "cuda"]

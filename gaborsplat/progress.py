@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .console import error_console
-from .renderer.fit import StepReport
+from .renderer.training import StepReport
 
 LINES = 20
 """Lines that a whole run prints where there is no terminal."""

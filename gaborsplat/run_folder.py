@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from .devices import machine, versions
-from .renderer.fit import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
+from .renderer.training import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
 from .renderer.types import RenderSettings, Splats
 from .scenes import (
     Capture,

@@ -1,8 +1,8 @@
 """What a splat is, how it becomes an image, and how it is fitted to photos."""
 
-from .compat import rasterization as rasterization
-from .render import render as render
-from .render import render_bytes as render_bytes
+from .gsplat_api.rasterization import rasterization as rasterization
+from .raster.render import render as render
+from .raster.render import render_bytes as render_bytes
 from .types import Camera as Camera
 from .types import Frame as Frame
 from .types import RenderSettings as RenderSettings

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._native import constants
-from .stages import Geometry
+from .backends.stages import Geometry
 
 SH_C0: float = constants.SH_C0
 """The constant spherical harmonic: colour = 0.5 + SH_C0 * sh[0] where only that one is not 0."""

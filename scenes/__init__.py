@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..renderer.bake import bake as bake
+from ..renderer.gabor.bake import bake as bake
 from .atomic import replacing as replacing
 from .capture import Capture as Capture
 from .capture import CaptureView as CaptureView
 from .capture import capture_name as capture_name
 from .capture import load_capture as load_capture
-from .colmap import find_model as find_model
-from .colmap import read_model as read_model
-from .colmap_model import ColmapModel as ColmapModel
+from .colmap.model import ColmapModel as ColmapModel
+from .colmap.reading import find_model as find_model
+from .colmap.reading import read_model as read_model
 from .errors import InputError as InputError
 from .errors import one_line as one_line
-from .formats import READABLE as READABLE
-from .formats import VERIFIABLE as VERIFIABLE
-from .formats import WRITABLE as WRITABLE
-from .formats import check_writable as check_writable
-from .formats import load_splats as load_splats
-from .formats import read_independently as read_independently
-from .formats import save_splats as save_splats
-from .splat_ply import is_antialiased as is_antialiased
-from .splat_ply import mode_comments as mode_comments
-from .splat_ply import splat_origin as splat_origin
+from .splats.formats import READABLE as READABLE
+from .splats.formats import VERIFIABLE as VERIFIABLE
+from .splats.formats import WRITABLE as WRITABLE
+from .splats.formats import check_writable as check_writable
+from .splats.formats import load_splats as load_splats
+from .splats.formats import read_independently as read_independently
+from .splats.formats import save_splats as save_splats
+from .splats.splat_ply import is_antialiased as is_antialiased
+from .splats.splat_ply import mode_comments as mode_comments
+from .splats.splat_ply import splat_origin as splat_origin
 
 
 def demo_path() -> Path:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..renderer.types import Camera
-from .colmap import find_model, model_suffix, read_model
-from .colmap_model import ColmapImage, ColmapModel, ColmapPoints
+from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
+from .colmap.reading import find_model, model_suffix, read_model
 from .errors import InputError
-from .images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
-from .undistort import Lens, lens_of
+from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
+from .photos.undistort import Lens, lens_of
 
 DEFAULT_CACHE_BYTES = 2 << 30
 """Memory for decoded photos."""

@@ -17,7 +17,7 @@ import torch
 from chromium_flags import FLAGS
 
 from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
-from gaborsplat.viewer.paint import paint
+from gaborsplat.viewer.picture.paint import paint
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

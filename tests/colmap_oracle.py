@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pycolmap
 
-from gaborsplat.scenes.colmap_model import ColmapModel
+from gaborsplat.scenes.colmap.model import ColmapModel
 
 
 def assert_same_as_pycolmap(model: ColmapModel) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.compat import rasterization
+from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.types import Camera, Splats
 
 

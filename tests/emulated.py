@@ -17,8 +17,11 @@ from pathlib import Path
 
 import torch
 
-from gaborsplat.renderer import autograd, cpu, cuda, kernels
-from gaborsplat.renderer.kernels import Defines, Kernel, source_folder
+from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.backends.cuda import backend as cuda
+from gaborsplat.renderer.backends.cuda import kernels
+from gaborsplat.renderer.backends.cuda.kernels import Defines, Kernel, source_folder
+from gaborsplat.renderer.raster import autograd
 
 EMULATOR = Path(__file__).parent / "emulator"
 COMPILER = os.environ.get("CXX", "g++")

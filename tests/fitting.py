@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.types import Camera, Splats
 
 SIZE = (40, 30)

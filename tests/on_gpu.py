@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer import autograd, cpu, cuda
+from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.backends.cuda import backend as cuda
+from gaborsplat.renderer.raster import autograd
 
 
 def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from gaborsplat.viewer.loop import Job, Pacing, RenderLoop
+from gaborsplat.viewer.pacing.loop import Job, Pacing, RenderLoop
 from gaborsplat.viewer.settings import Pose
 
 CANVAS = (1200, 900)

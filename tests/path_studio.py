@@ -13,8 +13,8 @@ import viser
 from viewer_page import Page, opened
 
 from gaborsplat.viewer.errand import Errands
-from gaborsplat.viewer.path_panel import PathPanel
-from gaborsplat.viewer.screenshot import Screenshot
+from gaborsplat.viewer.panel.screenshot import Screenshot
+from gaborsplat.viewer.path.panel import PathPanel
 from gaborsplat.viewer.settings import Pose
 
 ORIGIN = (10.0, 20.0, 30.0)

@@ -17,14 +17,14 @@ from viser import transforms
 from gaborsplat import camera_path
 from gaborsplat.scenes import InputError
 from gaborsplat.viewer.camera import camera_at, camera_to_world, vertical_fov
-from gaborsplat.viewer.path import MAX_FRAMES, MAX_SPEED, MIN_SECONDS, CameraPath, Keyframe
-from gaborsplat.viewer.path_file import (
+from gaborsplat.viewer.path.file import (
     KEPT_FRAMES,
     MAX_KEYFRAMES,
     film_from_json,
     path_from_json,
     path_to_json,
 )
+from gaborsplat.viewer.path.path import MAX_FRAMES, MAX_SPEED, MIN_SECONDS, CameraPath, Keyframe
 from gaborsplat.viewer.settings import Pose
 
 CANVAS = (64, 48)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from colmap_files import Camera, Model, photo, ring, write_binary, write_capture
 
-from gaborsplat.renderer.fit.data import FitInput, View
+from gaborsplat.renderer.training.data import FitInput, View
 from gaborsplat.scenes import InputError, demo_path, load_capture
 from gaborsplat.scenes.capture import Capture, CaptureView
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from fitting import SmallCapture, small_capture
 
-from gaborsplat.renderer.fit import (
+from gaborsplat.renderer.training import (
     StepReport,
     TrainConfig,
     Trainer,

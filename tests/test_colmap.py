@@ -12,8 +12,8 @@ import pytest
 from colmap_files import ring, write_binary, write_text
 from colmap_oracle import assert_same_as_pycolmap
 
-from gaborsplat.scenes.camera_models import MODEL_NAMES, PARAMETER_COUNTS
-from gaborsplat.scenes.colmap import find_model, read_model
+from gaborsplat.scenes.colmap.camera_models import MODEL_NAMES, PARAMETER_COUNTS
+from gaborsplat.scenes.colmap.reading import find_model, read_model
 from gaborsplat.scenes.errors import InputError
 
 

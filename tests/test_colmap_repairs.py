@@ -12,7 +12,7 @@ from colmap_oracle import assert_same_as_pycolmap
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gaborsplat.scenes.colmap import read_model
+from gaborsplat.scenes.colmap.reading import read_model
 from gaborsplat.scenes.errors import InputError
 
 FILES = ("cameras", "images", "points3D")

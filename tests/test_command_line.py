@@ -23,9 +23,9 @@ import torch
 import gaborsplat as gs
 from gaborsplat import camera_path
 from gaborsplat.cli import BAD_INPUT, DONE, FAILED, INTERRUPTED, main
+from gaborsplat.commands.view import load_scene
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer.camera import Bounds
-from gaborsplat.viewing import load_scene
 
 QUICK = ["--max-size", "96", "--max-splats", "1500", "--no-viewer"]
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gaborsplat.renderer.fit.config import LearningRates, TrainConfig
-from gaborsplat.renderer.fit.density import WaveDefaultStrategy
-from gaborsplat.renderer.fit.mcmc import MCMCStrategy, share_opacity
-from gaborsplat.renderer.fit.optimizer import Optimizers, Parameters, make_optimizers, take_rows
-from gaborsplat.renderer.fit.schedule import Schedule
-from gaborsplat.renderer.fit.waves import START_FREQUENCY, carry_waves, start_waves
+from gaborsplat.renderer.gabor.waves import START_FREQUENCY, carry_waves, start_waves
+from gaborsplat.renderer.parameters import Parameters
+from gaborsplat.renderer.training.config import LearningRates, TrainConfig
+from gaborsplat.renderer.training.density.default import WaveDefaultStrategy
+from gaborsplat.renderer.training.density.mcmc import MCMCStrategy, share_opacity
+from gaborsplat.renderer.training.optimizer import Optimizers, make_optimizers, take_rows
+from gaborsplat.renderer.training.schedule import Schedule
 
 COUNT = 40
 

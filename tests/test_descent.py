@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gaborsplat.renderer.autograd import backend
-from gaborsplat.renderer.fit.optimizer import EPS, SplatAdam
+from gaborsplat.renderer.raster.autograd import backend
+from gaborsplat.renderer.training.optimizer import EPS, SplatAdam
 
 pytestmark = pytest.mark.usefixtures("device")
 

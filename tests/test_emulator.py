@@ -10,7 +10,7 @@ from pathlib import Path
 import emulated
 import pytest
 
-from gaborsplat.renderer.kernels import source_folder
+from gaborsplat.renderer.backends.cuda.kernels import source_folder
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 

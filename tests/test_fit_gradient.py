@@ -9,9 +9,9 @@ from drawing import rasterized
 from tolerances import GRADIENT, assert_gradients_close
 from torch.nn import Parameter
 
-from gaborsplat.renderer.fit.gradient import compare, draw
-from gaborsplat.renderer.fit.losses import photometric_loss
-from gaborsplat.renderer.fit.parameters import activate, deactivate
+from gaborsplat.renderer.losses import photometric_loss
+from gaborsplat.renderer.parameters import activate, deactivate
+from gaborsplat.renderer.raster.gradient import compare, draw
 from gaborsplat.renderer.types import RenderSettings
 
 pytestmark = pytest.mark.usefixtures("device")

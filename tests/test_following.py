@@ -9,11 +9,11 @@ import pytest
 from viewer_page import cloud
 
 import gaborsplat as gs
+from gaborsplat.commands.view import load_scene
 from gaborsplat.following import PATIENCE, Followed
 from gaborsplat.renderer.types import RenderSettings, Splats
 from gaborsplat.scenes import mode_comments
 from gaborsplat.viewer import Scene, SceneSource
-from gaborsplat.viewing import load_scene
 
 
 def shown(source: SceneSource) -> Splats:

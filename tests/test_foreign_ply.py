@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gaborsplat.scenes.errors import InputError
-from gaborsplat.scenes.splat_ply import load_splats
+from gaborsplat.scenes.splats.splat_ply import load_splats
 
 INRIA = [
     *("x", "y", "z", "nx", "ny", "nz"),

@@ -18,8 +18,8 @@ import torch
 from drawing import rasterized
 from torch import Tensor
 
-from gaborsplat.renderer import compat_info
-from gaborsplat.renderer.compat import rasterization
+from gaborsplat.renderer.gsplat_api import info as compat_info
+from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.reference import project_reference, render_reference
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 

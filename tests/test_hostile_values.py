@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
-from gaborsplat.renderer.autograd import shade
-from gaborsplat.renderer.compat import rasterization
-from gaborsplat.renderer.render import render
-from gaborsplat.renderer.stages import Views
+from gaborsplat.renderer.backends.stages import Views
+from gaborsplat.renderer.gsplat_api.rasterization import rasterization
+from gaborsplat.renderer.raster.autograd import shade
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
 
 FIELDS = ("means", "quats", "scales", "opacities", "sh", "frequencies", "coefficients")

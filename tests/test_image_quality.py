@@ -10,7 +10,7 @@ import torch
 from fitting import Photo, looking_at_origin, small_capture
 from torch import Tensor
 
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.types import RenderSettings
 
 quality = pytest.importorskip("image_quality", reason="needs the extra [bench]")

@@ -20,7 +20,7 @@ PROGRAM = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 import synthetic
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.types import Splats
 
 splats = Splats(**torch.load(sys.argv[2])).map(lambda tensor: tensor.requires_grad_())

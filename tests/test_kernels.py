@@ -17,8 +17,10 @@ import pytest
 import torch
 from on_gpu import passes
 
-from gaborsplat.renderer import cpu, cuda, nvrtc
-from gaborsplat.renderer.kernels import Kernel, Packer, find_kernel, source_folder
+from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.backends.cuda import backend as cuda
+from gaborsplat.renderer.backends.cuda import nvrtc
+from gaborsplat.renderer.backends.cuda.kernels import Kernel, Packer, find_kernel, source_folder
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 BLEND = (("GABORSPLAT_CHANNELS", "3"), ("GABORSPLAT_REAL", "float"), ("GABORSPLAT_WAVES", "2"))

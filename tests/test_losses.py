@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.fit.losses import photometric_loss, psnr, ssim
+from gaborsplat.renderer.losses import photometric_loss, psnr, ssim
 
 pytestmark = pytest.mark.usefixtures("device")
 

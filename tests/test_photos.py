@@ -13,7 +13,7 @@ from colmap_files import photo, ring, write_binary, write_capture, write_photos
 from PIL import Image
 
 from gaborsplat.scenes import InputError, load_capture
-from gaborsplat.scenes.images import Photo, PhotoCache, fit_within
+from gaborsplat.scenes.photos.images import Photo, PhotoCache, fit_within
 
 # Sizes.
 

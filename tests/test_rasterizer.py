@@ -10,8 +10,8 @@ import synthetic
 import torch
 from tolerances import DEPTH, EXACT, IMAGE, assert_frames_close
 
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.reference import render_reference
-from gaborsplat.renderer.render import render
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 PRESETS = {

@@ -18,8 +18,8 @@ from tolerances import (
 )
 from torch import Tensor
 
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.reference import blending_weights, project_reference, render_reference
-from gaborsplat.renderer.render import render
 from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
 
 SMOOTH = RenderSettings(alpha_min=0.0, transmittance_min=0.0, background=(0.3, 0.1, 0.6))

@@ -16,8 +16,8 @@ from hypothesis.extra import numpy as hnp
 
 from gaborsplat.renderer.types import WAVE_COUNTS, Splats
 from gaborsplat.scenes.errors import InputError
-from gaborsplat.scenes.ply import read_columns, read_header
-from gaborsplat.scenes.splat_ply import load_splats, save_splats, splat_origin
+from gaborsplat.scenes.splats.ply import read_columns, read_header
+from gaborsplat.scenes.splats.splat_ply import load_splats, save_splats, splat_origin
 
 INRIA = [
     *("x", "y", "z", "nx", "ny", "nz"),

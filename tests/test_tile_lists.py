@@ -10,10 +10,11 @@ import synthetic
 import torch
 from drawing import rasterized
 
-from gaborsplat.renderer import cpu, cuda_tiles
-from gaborsplat.renderer.autograd import backend
-from gaborsplat.renderer.render import render, render_bytes
-from gaborsplat.renderer.stages import Projected
+from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.backends.cuda import tiles as cuda_tiles
+from gaborsplat.renderer.backends.stages import Projected
+from gaborsplat.renderer.raster.autograd import backend
+from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.types import RenderSettings
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
@@ -69,7 +70,7 @@ def test_the_second_picture_of_a_size_does_not_wait_before_all_is_queued(
 
     monkeypatch.setattr(cuda_tiles, "_reader", noted_reader)
     monkeypatch.setattr(cuda_tiles, "run", noted_run)
-    monkeypatch.setattr("gaborsplat.renderer.cuda.run", noted_run)
+    monkeypatch.setattr("gaborsplat.renderer.backends.cuda.backend.run", noted_run)
     with emulated.emulated_cuda():
         render(splats, camera)
         first, events[:] = list(events), []

@@ -12,7 +12,8 @@ import torch
 from fitting import SmallCapture, blobs, small_capture
 from torch import Tensor
 
-from gaborsplat.renderer.fit import (
+from gaborsplat.renderer.raster.frequency import NYQUIST, waves_on_image
+from gaborsplat.renderer.training import (
     LearningRates,
     StepReport,
     TrainConfig,
@@ -22,11 +23,10 @@ from gaborsplat.renderer.fit import (
     evaluate,
     train,
 )
-from gaborsplat.renderer.fit.data import PhotosOnDevice
-from gaborsplat.renderer.fit.init import initial_parameters, scene_scale
-from gaborsplat.renderer.fit.neighbours import neighbour_distance
-from gaborsplat.renderer.fit.trainer import GIVE_UP_AFTER
-from gaborsplat.renderer.frequency import NYQUIST, waves_on_image
+from gaborsplat.renderer.training.data import PhotosOnDevice
+from gaborsplat.renderer.training.density.initial import initial_parameters, scene_scale
+from gaborsplat.renderer.training.density.neighbours import neighbour_distance
+from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
 
 SHORT = TrainConfig(steps=150, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5)
 

@@ -7,8 +7,8 @@ import pycolmap
 import pytest
 
 from gaborsplat.scenes import InputError
-from gaborsplat.scenes.colmap_model import ColmapCamera
-from gaborsplat.scenes.undistort import SUPPORTED, Lens, lens_of, sampling_maps, undistort
+from gaborsplat.scenes.colmap.model import ColmapCamera
+from gaborsplat.scenes.photos.undistort import SUPPORTED, Lens, lens_of, sampling_maps, undistort
 
 LENSES: dict[str, tuple[float, ...]] = {
     "SIMPLE_PINHOLE": (500, 310, 250),

@@ -13,8 +13,8 @@ import viser
 from viewer_page import PATIENCE, Page, downloads, notes, opened
 
 from gaborsplat.scenes import InputError
-from gaborsplat.viewer.actions import Action, Download, add_actions
 from gaborsplat.viewer.errand import Errands
+from gaborsplat.viewer.panel.actions import Action, Download, add_actions
 
 
 @contextmanager

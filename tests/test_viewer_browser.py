@@ -24,7 +24,7 @@ from chromium_page import (
 )
 
 from gaborsplat.viewer import NamedCamera, SceneSource, Viewer
-from gaborsplat.viewer.resolution import MIN_LONGEST_SIDE
+from gaborsplat.viewer.pacing.resolution import MIN_LONGEST_SIDE
 
 pytestmark = needed
 

@@ -14,7 +14,7 @@ import viser
 from viewer_page import Page, eventually, opened
 
 from gaborsplat.viewer.camera import Bounds
-from gaborsplat.viewer.crop import CropControl
+from gaborsplat.viewer.panel.crop import CropControl
 from gaborsplat.viewer.settings import CropBox
 
 BOUNDS = Bounds(np.array([1.0, 2.0, 3.0]), 0.5)

@@ -15,13 +15,13 @@ import torch
 from viewer_page import Painter
 from viser.transforms import SO3
 
-from gaborsplat.renderer.frequency import render_frequencies
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.raster.frequency import render_frequencies
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
-from gaborsplat.viewer.draw import DIVIDER, Artist, Renderers, Scene
 from gaborsplat.viewer.frustums import NamedCamera
-from gaborsplat.viewer.paint import normal_colors, occlusion_depth, paint
-from gaborsplat.viewer.photos import MAX_DECODED, NearestPhoto
+from gaborsplat.viewer.picture.draw import DIVIDER, Artist, Renderers, Scene
+from gaborsplat.viewer.picture.paint import normal_colors, occlusion_depth, paint
+from gaborsplat.viewer.picture.photos import MAX_DECODED, NearestPhoto
 from gaborsplat.viewer.settings import MODES, CropBox, Mode, ViewSettings
 
 CAMERA = synthetic.straight_camera()

@@ -17,8 +17,9 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from gaborsplat.viewer import SceneSource, Viewer, ViewerOptions, gate
-from gaborsplat.viewer.gate import MAX_MESSAGE, MAX_RATE, from_same_site
+from gaborsplat.viewer import SceneSource, Viewer, ViewerOptions
+from gaborsplat.viewer.web import gate
+from gaborsplat.viewer.web.gate import MAX_MESSAGE, MAX_RATE, from_same_site
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ import synthetic
 from viewer_page import PATIENCE, eventually
 
 import gaborsplat as gs
-from gaborsplat import training
-from gaborsplat.renderer.fit import checkpoints
+from gaborsplat.commands import train as training
+from gaborsplat.commands.train import Train
+from gaborsplat.renderer.training import checkpoints
 from gaborsplat.scenes import demo_path
-from gaborsplat.training import Train
 from gaborsplat.viewer import Action, LiveView, SceneSource, TrainingStatus, ViewerOptions
 from gaborsplat.viewer.errand import Stopped
 from gaborsplat.viewer.live import MAX_POINTS, POINT_INTERVAL

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from paced_browser import CANVAS, PACING, START, Browser, linear, moved
 
-from gaborsplat.viewer import loop, motion, resolution
-from gaborsplat.viewer.loop import RenderLoop
+from gaborsplat.viewer.pacing import loop, motion, resolution
+from gaborsplat.viewer.pacing.loop import RenderLoop
 from gaborsplat.viewer.settings import CropBox, ViewSettings
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from viser import transforms
 
-from gaborsplat.viewer.motion import FARTHEST, SILENCE, Motion
+from gaborsplat.viewer.pacing.motion import FARTHEST, SILENCE, Motion
 from gaborsplat.viewer.settings import Pose
 
 START = Pose((1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0, (640, 480))

@@ -26,8 +26,8 @@ from gaborsplat.renderer.types import Splats
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer import NamedCamera, Renderers, Scene, SceneSource, Viewer, ViewerOptions
 from gaborsplat.viewer.camera import camera_at, pose_of
-from gaborsplat.viewer.draw import Artist
-from gaborsplat.viewer.photos import NearestPhoto
+from gaborsplat.viewer.picture.draw import Artist
+from gaborsplat.viewer.picture.photos import NearestPhoto
 from gaborsplat.viewer.settings import ViewSettings
 
 pytestmark = needed

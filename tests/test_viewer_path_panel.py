@@ -26,8 +26,8 @@ from path_studio import (
 from viewer_page import Page, downloads, notes
 
 from gaborsplat import camera_path
-from gaborsplat.viewer import path_panel
 from gaborsplat.viewer.camera import camera_at
+from gaborsplat.viewer.path import panel as path_panel
 
 # A browser may leave at any moment, also between two messages to it.
 pytestmark = pytest.mark.filterwarnings("ignore:Queued a .* on a closed connection:UserWarning")

@@ -30,9 +30,9 @@ from gaborsplat.viewer.camera import (
     vertical_fov,
 )
 from gaborsplat.viewer.frustums import thumbnail
-from gaborsplat.viewer.link import FARTHEST, pack_depth
-from gaborsplat.viewer.paint import occlusion_depth, paint
+from gaborsplat.viewer.picture.paint import occlusion_depth, paint
 from gaborsplat.viewer.settings import Pose
+from gaborsplat.viewer.web.link import FARTHEST, pack_depth
 
 STATUS = TrainingStatus(step=3, steps=100, splats=10, loss=0.5)
 DOWN_Y = np.array([0.0, -1.0, 0.0])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gaborsplat.viewer.resolution import (
+from gaborsplat.viewer.pacing.resolution import (
     LADDER,
     MIN_LONGEST_SIDE,
     MIN_SIDE,

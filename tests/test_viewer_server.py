@@ -16,7 +16,7 @@ import torch
 from viewer_page import CANVAS, ORANGE, PATIENCE, Page, Painter, cloud, eventually, opened, sessions
 from viser import transforms
 
-from gaborsplat.renderer.render import render
+from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.types import Camera
 from gaborsplat.viewer import (
     LiveView,
@@ -28,7 +28,7 @@ from gaborsplat.viewer import (
     ViewerOptions,
 )
 from gaborsplat.viewer.camera import camera_to_world
-from gaborsplat.viewer.paint import paint
+from gaborsplat.viewer.picture.paint import paint
 
 STATUS = TrainingStatus(step=1234, steps=7000, splats=1000, loss=0.0432, psnr=27.3)
 

@@ -71,7 +71,7 @@ def test_pictures_that_cannot_be_sent_are_told_like_those_that_cannot_be_drawn(
     def broken(*_: Any) -> None:
         raise OSError("no <room>")
 
-    monkeypatch.setattr("gaborsplat.viewer.link._encoded", broken)
+    monkeypatch.setattr("gaborsplat.viewer.web.link._encoded", broken)
     for x in range(5):
         page.look_from((1.0 + x, 0.0, -4.0))
         page.until(lambda: "no &lt;room&gt;" in page.panel)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from gaborsplat.viewer.video import write_video
+from gaborsplat.viewer.picture.video import write_video
 
 SIZE = (64, 48)
 Picture = npt.NDArray[np.uint8]

@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from viewer_page import CANVAS, cloud, downloads, opened
 
 import gaborsplat as gs
-from gaborsplat import viewing
 from gaborsplat.cli import BAD_INPUT, DONE, main
-from gaborsplat.renderer.fit import checkpoints
+from gaborsplat.commands import view as viewing
+from gaborsplat.commands.view import View, load_scene, name_of, origin_of
+from gaborsplat.renderer.training import checkpoints
 from gaborsplat.renderer.types import Splats
 from gaborsplat.run_folder import RunFolder
 from gaborsplat.scenes import WRITABLE, InputError, demo_path, is_antialiased, mode_comments
 from gaborsplat.viewer import Download, NamedCamera, SceneSource, ViewerOptions
-from gaborsplat.viewing import View, load_scene, name_of, origin_of
 
 FAR = (4e6, 5e5, 100.0)
 """An origin at which float32 knows no more than half a metre."""

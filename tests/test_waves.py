@@ -11,20 +11,20 @@ from fitting import Photo, looking_at_origin
 from torch import Tensor
 from torch.nn import Parameter
 
-from gaborsplat.renderer.bake import bake
-from gaborsplat.renderer.fit.birth import (
+from gaborsplat.renderer.gabor.bake import bake
+from gaborsplat.renderer.gabor.waves import limit_waves, start_waves
+from gaborsplat.renderer.losses import psnr
+from gaborsplat.renderer.parameters import deactivate
+from gaborsplat.renderer.raster.frequency import NYQUIST, render_frequencies, waves_on_image
+from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.training.distill import CRESTS, crests, strongest_waves, to_gaussians
+from gaborsplat.renderer.training.wave_init import (
     AMPLITUDE,
     APART,
     DIRECTIONS,
     MAGNITUDES,
     start_where_asked,
 )
-from gaborsplat.renderer.fit.distill import CRESTS, crests, strongest_waves, to_gaussians
-from gaborsplat.renderer.fit.losses import psnr
-from gaborsplat.renderer.fit.parameters import deactivate
-from gaborsplat.renderer.fit.waves import limit_waves, start_waves
-from gaborsplat.renderer.frequency import NYQUIST, render_frequencies, waves_on_image
-from gaborsplat.renderer.render import render
 from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SETTINGS = RenderSettings()

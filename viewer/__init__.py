@@ -1,14 +1,14 @@
 """The browser application: shows splats, also while they are trained."""
 
-from .actions import Action as Action
-from .actions import Download as Download
-from .address import PortInUse as PortInUse
-from .draw import Renderers as Renderers
-from .draw import RenderFunction as RenderFunction
-from .draw import Scene as Scene
 from .frustums import NamedCamera as NamedCamera
 from .live import LiveView as LiveView
+from .panel.actions import Action as Action
+from .panel.actions import Download as Download
+from .picture.draw import Renderers as Renderers
+from .picture.draw import RenderFunction as RenderFunction
+from .picture.draw import Scene as Scene
 from .scene import SceneSource as SceneSource
 from .scene import TrainingStatus as TrainingStatus
-from .server import Viewer as Viewer
-from .server import ViewerOptions as ViewerOptions
+from .web.address import PortInUse as PortInUse
+from .web.server import Viewer as Viewer
+from .web.server import ViewerOptions as ViewerOptions

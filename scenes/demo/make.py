@@ -14,9 +14,9 @@ from pathlib import Path
 
 import cv2
 
-from ..camera_models import MODEL_NAMES
-from ..colmap import find_model, read_model
-from ..colmap_model import ColmapCamera, ColmapImage, ColmapPoints
+from ..colmap.camera_models import MODEL_NAMES
+from ..colmap.model import ColmapCamera, ColmapImage, ColmapPoints
+from ..colmap.reading import find_model, read_model
 
 SHRINK = 3
 QUALITY = 90

@@ -1,0 +1,51 @@
+"""`gaborsplat eval`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.table import Table
+
+from ..console import console, decimals
+from ..devices import Device, pick_device
+from ..renderer.training import evaluate
+from ..run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Render the test views of a run; write metrics and comparison pictures."""
+
+    path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder."""
+    device: Device = "auto"
+    """What renders."""
+
+    def run(self) -> None:
+        """Write RUN/metrics.json and RUN/test/, and print a table."""
+        folder = RunFolder(self.path)
+        capture, splats = folder.capture(), folder.splats().to(pick_device(self.device))
+        before = folder.metrics()
+        evaluation = evaluate(
+            splats, capture.test, folder.render_settings(), folder.write_comparison
+        )
+        reached = folder.last_log_line()
+        metrics = {
+            "step": reached.get("step"),
+            "train_seconds": reached.get("seconds"),
+            **before,
+            "splats": len(splats),
+            "bytes": splats.nbytes,
+            **evaluation.as_dict(),
+        }
+        folder.write_metrics(metrics)
+        table = Table("view", "PSNR", "SSIM")
+        for name, score in evaluation.per_image.items():
+            table.add_row(name, f"{score.psnr:.2f}", f"{score.ssim:.4f}")
+        table.add_section()
+        table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
+        console.print(table)
+        console.print(f"Pictures: {self.path / 'test'}")

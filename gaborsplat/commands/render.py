@@ -1,0 +1,150 @@
+"""`gaborsplat render`."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import tyro
+from rich.progress import track
+
+from .. import camera_path
+from ..console import console, error_console
+from ..devices import Device, pick_device
+from ..renderer.types import Camera, Splats
+from ..scenes import InputError
+from ..viewer.camera import bounds_of_splats
+from ..viewer.path.file import Film
+from ..viewer.path.path import DEFAULT_FPS, MAX_FPS
+from ..viewer.picture.draw import Artist, Renderers, Scene
+from ..viewer.picture.paint import Picture
+from ..viewer.picture.video import write_video
+from ..viewer.settings import Mode, ViewSettings
+from .view import all_views, load_beside, load_scene, origin_of
+
+DEFAULT_SIZE = (960, 540)
+
+
+@dataclass(frozen=True)
+class Render:
+    """Render a video, or a folder of pictures, along a camera path."""
+
+    path: tyro.conf.Positional[Path]
+    """Run folder or splat file."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """Video to write (.mp4), or folder for PNGs."""
+    along: Annotated[str, tyro.conf.arg(name="path")] = "orbit"
+    """orbit, cameras (past the training cameras), or a JSON file: "camera_path", a list with a
+    "camera_to_world" (4x4 by rows, y up, looking along -z) in the capture's frame, and a "fov"
+    (vertical, in degrees) for every picture."""
+    size: str | None = None
+    """Size of the pictures, WxH; by default what the JSON file says, else that of the training
+    photos, else 960x540."""
+    fps: int | None = None
+    """Pictures per second of the video; by default what the JSON file says, else 30."""
+    seconds: float = 6.0
+    """Length of the orbit, or of the way past the cameras."""
+    show: Mode = "rgb"
+    """Colours, depth, opacity, normals of the surface, or a dot at the centre of every splat; or
+    the waves: direction as hue, frequency as brightness."""
+    waves: bool = True
+    """Draw the Gabor waves of PATH; without them the Gaussian envelopes alone."""
+    beside: Path | None = None
+    """Another run or splat file, shown in the right half of every picture, with its waves."""
+    device: Device = "auto"
+    """What renders."""
+
+    def __post_init__(self) -> None:
+        if self.fps is not None and not 1 <= self.fps <= MAX_FPS:
+            raise ValueError(f"--fps must be between 1 and {MAX_FPS}, not {self.fps}")
+        if not 0 < self.seconds <= 3600:
+            raise ValueError(f"--seconds must be between 0 and 3600, not {self.seconds}")
+
+    def run(self) -> None:
+        """Render every frame and write the result whole or not at all."""
+        video = self.output.suffix.lower() == ".mp4"
+        if self.output.suffix and not video:
+            raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
+        loaded = load_scene(self.path)
+        trained_on = [view.camera for view in all_views(self.path)]
+        film = self._film()
+        size = self._size(film, trained_on, even=video)
+        fps = self.fps or (film and film.fps) or DEFAULT_FPS
+        if film is not None:
+            cameras = camera_path.along(film, size)
+        else:
+            cameras = self._cameras(
+                trained_on, loaded.splats, size, max(round(fps * self.seconds), 1)
+            )
+        device = pick_device(self.device)
+        scene = replace(loaded, splats=loaded.splats.to(device))
+        frames = self._pictures(scene, load_beside(self.beside, self.path, device), cameras)
+        shown = track(frames, "render", len(cameras), console=error_console, transient=True)
+        if video:
+            write_video(self.output, shown, size, fps)
+        else:
+            _write_pictures(self.output, shown)
+        console.print(f"{len(cameras)} frames, {size[0]}x{size[1]}: {self.output}")
+
+    def _pictures(
+        self, scene: Scene, beside: Scene | None, cameras: list[Camera]
+    ) -> Iterator[Picture]:
+        """[H, W, 3] BGR of each camera."""
+        red, green, blue = (round(255 * x) for x in scene.settings.background)
+        settings = ViewSettings(
+            mode=self.show,
+            background=(red, green, blue),
+            waves=self.waves,
+            beside="other",
+        )
+        artist = Artist(Renderers(), divider=False)
+        for camera in cameras:
+            picture = artist.draw(scene, camera, settings, other=beside).picture
+            yield np.ascontiguousarray(picture[..., ::-1])
+
+    def _film(self) -> Film | None:
+        """What the camera path's file holds; None where the way needs no file."""
+        if self.along in ("orbit", "cameras"):
+            return None
+        return camera_path.from_file(Path(self.along), origin_of(self.path))
+
+    def _size(self, film: Film | None, trained_on: list[Camera], *, even: bool) -> tuple[int, int]:
+        if self.size is None:
+            usual = trained_on[0].size if trained_on else DEFAULT_SIZE
+            width, height = (film and film.size) or usual
+        else:
+            match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.size)
+            if match is None:
+                raise InputError(f"--size: must be WxH, such as 1280x720, not {self.size}")
+            width, height = int(match[1]), int(match[2])
+        if min(width, height) < 1 + even:
+            raise InputError(f"--size: a side must be at least {1 + even}, not {width}x{height}")
+        # Video codecs halve the resolution of colour.
+        return (width - width % 2, height - height % 2) if even else (width, height)
+
+    def _cameras(
+        self, trained_on: list[Camera], splats: Splats, size: tuple[int, int], frames: int
+    ) -> list[Camera]:
+        if self.along == "cameras":
+            return camera_path.past(trained_on, frames, size)
+        return camera_path.orbit(trained_on, bounds_of_splats(splats), frames, size)
+
+
+def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is not an empty folder; choose another --output")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as unfinished:
+        for k, frame in enumerate(frames):
+            path = Path(unfinished) / f"{k:05d}.png"
+            if not cv2.imwrite(str(path), frame):
+                raise OSError(f"{path}: cannot be written")
+        Path(unfinished).chmod(0o755)
+        finished = Path(unfinished).rename(folder)
+        finished.with_name(Path(unfinished).name).mkdir()  # for the clean-up to remove

@@ -1,0 +1,376 @@
+"""`gaborsplat train` and `gaborsplat demo`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shlex
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from ..console import console, decimal_bytes, decimals, error_console, show_repairs
+from ..devices import Device, peak_memory, pick_device
+from ..progress import TrainingProgress
+from ..renderer.training import (
+    StepReport,
+    TrainConfig,
+    Trainer,
+    checkpoints,
+    deferred_interrupt,
+    evaluate,
+    finish,
+    load_checkpoint,
+    save_checkpoint,
+)
+from ..run_folder import Log, RunFolder
+from ..scenes import Capture, InputError, capture_name, demo_path, load_capture
+from ..viewer import (
+    Action,
+    LiveView,
+    NamedCamera,
+    SceneSource,
+    TrainingStatus,
+    Viewer,
+    ViewerOptions,
+)
+from .view import wait_for_ctrl_c
+
+LOG_EVERY = 10
+"""Steps between two lines of log.jsonl."""
+PAUSE_POLL = 0.05
+"""Seconds between two looks for what browsers ask of a training that is paused or over."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
+
+    scene: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCENE")]
+    """Folder of the capture: images/ and sparse/0/."""
+    out: Path | None = None
+    """Folder for the result; by default runs/<scene>-<time>."""
+    max_size: int | None = 960
+    """Photos are shrunk, in memory, to this many pixels on their longest side; None keeps them."""
+    images: str | None = None
+    """Folder of the photos, absolute or relative to the scene, if it is not images/."""
+    device: Device = "auto"
+    """What to compute on."""
+    viewer: bool = True
+    """Show the training in the browser, and the result until Ctrl-C."""
+    host: str = "127.0.0.1"
+    """Address that the viewer listens on."""
+    port: int = 8080
+    """Port of the viewer."""
+    stock_page: bool = False
+    """Leave viser's own page as it is, without the faster display."""
+    resume: bool = False
+    """Go on where the run in --out (by default the newest of this scene) stopped, with the settings
+    it had; those given here go over them."""
+    eval_every: int = 500
+    """Steps between two measurements on the test views; 0: only at the end."""
+    config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        if self.eval_every < 0:
+            raise ValueError(f"--eval-every must be at least 0, not {self.eval_every}")
+
+    def run(self) -> None:
+        """Train, and write the run folder."""
+        capture = load_capture(self.scene, max_size=self.max_size, images=self.images)
+        show_repairs(capture.repairs)
+        folder = self._folder(capture)
+        trainer = Trainer(capture, self.config, pick_device(self.device))
+        if self.resume:
+            _load(folder, trainer)
+        run = _Run(trainer, capture, folder)
+        with self._live_view(run) as live:
+            folder.write_config(
+                self.config,
+                capture,
+                self.scene,
+                {"max_size": self.max_size, "images": self.images, "device": str(trainer.device)},
+            )
+            try:
+                _Fit(run, live, self.eval_every).run()
+            except KeyboardInterrupt:
+                self._say_how_to_resume(folder, trainer.steps_done)
+                raise
+            if live is not None:
+                console.print("The viewer stays open; Ctrl-C ends it.")
+                wait_for_ctrl_c(live.serve, PAUSE_POLL)
+
+    def _folder(self, capture: Capture) -> RunFolder:
+        if self.resume:
+            folder = _run_to_resume(self, capture.name)
+            if folder.config()["capture"] != capture.digest():
+                raise InputError(
+                    f"--resume: {folder.path} was not trained on {self.scene} as it is"
+                )
+            return folder
+        folder = RunFolder(self.out) if self.out else RunFolder.named_after(capture.name)
+        if folder.started():
+            raise InputError(
+                f"{folder.path}: holds a run already; --resume it, or choose another --out"
+            )
+        if folder.path.exists() and not folder.path.is_dir():
+            raise InputError(f"{folder.path}: is a file; --out needs a folder")
+        return folder
+
+    def _say_how_to_resume(self, folder: RunFolder, step: int) -> None:
+        words = ["gaborsplat", "train", str(self.scene), "--resume", "--out", str(folder.path)]
+        console.print(f"Stopped at step {step}; saved in {folder.path}. To go on:")
+        console.print(shlex.join(words))
+
+    @contextlib.contextmanager
+    def _live_view(self, run: _Run) -> Generator[_LiveTraining | None, None, None]:
+        if not self.viewer:
+            yield None
+            return
+        source = SceneSource(run.trainer.splats(), self.config.render_settings())
+        live = LiveView(source)
+        x, y, z = run.capture.origin.tolist()
+        with Viewer(
+            source,
+            cameras=[NamedCamera(v.name, v.camera, v.image) for v in run.capture.views],
+            host=self.host,
+            port=self.port,
+            options=ViewerOptions(
+                actions=run.actions(live), origin=(x, y, z), stock_page=self.stock_page
+            ),
+        ) as viewer:
+            console.print(f"Watch it at {viewer.url}")
+            try:
+                yield _LiveTraining(live, self.config.steps)
+            finally:
+                live.close()
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Train the scene that ships with the package, watched in the browser: a church door in Lund,
+    12 photos."""
+
+    steps: int = 1000
+    """Optimisation steps."""
+    out: Path | None = None
+    """Folder for the result; by default runs/demo-<time>."""
+    gabor: Literal[0, 1, 2, 4] = 2
+    """Gabor waves per splat; 0 is plain 3D Gaussian splatting."""
+    viewer: bool = True
+    """Show the training in the browser, and the result until Ctrl-C."""
+    port: int = 8080
+    """Port of the viewer."""
+
+    def __post_init__(self) -> None:
+        self._config()
+
+    def run(self) -> None:
+        """Train on the demo capture."""
+        train = Train(
+            demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=self._config()
+        )
+        train.run()
+
+    def _config(self) -> TrainConfig:
+        return TrainConfig(steps=self.steps, gabor=self.gabor)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What fits, what it fits to, and where it is saved."""
+
+    trainer: Trainer
+    capture: Capture
+    folder: RunFolder
+
+    def save(self) -> str:
+        """Everything needed to go on from here; returns what was saved where."""
+        checkpoint = save_checkpoint(self.folder.checkpoints, self.trainer)
+        return f"{checkpoint}; {self.save_splats()}"
+
+    def save_splats(self) -> str:
+        """The splats as they are now; returns what was saved where."""
+        splats = self.trainer.splats()
+        origin = self.capture.origin.tolist()
+        self.folder.write_splats(splats, origin, self.trainer.config)
+        where = self.folder.splats_file
+        return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
+
+    def actions(self, live: LiveView) -> Sequence[Action]:
+        """What browsers may ask for. Between two steps, when all that is saved fits together."""
+        return [
+            Action(
+                "Save PLY",
+                f"Write the splats of this moment to {self.folder.splats_file}",
+                lambda: live.ask(self.save_splats),
+            ),
+            Action(
+                "Save checkpoint",
+                "Save all that is needed to go on from here, should training be stopped",
+                lambda: live.ask(self.save),
+            ),
+        ]
+
+
+class _LiveTraining:
+    """The viewer's hold on this run."""
+
+    def __init__(self, view: LiveView, steps: int) -> None:
+        self._view, self._steps = view, steps
+        self._told_of_pause = False
+        self.test_psnr: float | None = None
+
+    def serve(self) -> None:
+        """Do what browsers have asked for."""
+        self._view.serve()
+
+    def between_steps(self, check: Callable[[], None]) -> None:
+        """Serve, and while somebody in a browser has paused training go on serving; `check` may
+        raise."""
+        self.serve()
+        while self._view.paused:
+            if not self._told_of_pause:
+                error_console.print("Paused in the browser.")
+                self._told_of_pause = True
+            time.sleep(PAUSE_POLL)
+            check()
+            self.serve()
+        self._told_of_pause = False
+
+    def update(self, trainer: Trainer, report: StepReport, rate: float) -> None:
+        """After a step."""
+        self._view.update(self._status(trainer, report.splats, report.loss, rate), trainer.splats)
+
+    def finish(self, trainer: Trainer, loss: float, rate: float) -> None:
+        """After the last step and its evaluation."""
+        splats = trainer.splats()
+        status = self._status(trainer, len(splats), loss, rate)
+        self._view.finish(replace(status, finished=True), splats)
+
+    def _status(self, trainer: Trainer, splats: int, loss: float, rate: float) -> TrainingStatus:
+        return TrainingStatus(
+            step=trainer.steps_done,
+            steps=self._steps,
+            splats=splats,
+            loss=loss,
+            psnr=self.test_psnr,
+            steps_per_second=rate,
+        )
+
+
+class _Fit:
+    """One run, from the trainer's step to the written result."""
+
+    def __init__(self, run: _Run, live: _LiveTraining | None, eval_every: int) -> None:
+        self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
+        self._save = run.save
+        self._live, self._eval_every = live, eval_every
+        self._loss, self._rate = math.nan, 0.0
+
+    def run(self) -> None:
+        """Steps until done or interrupted; either way, and after an error, everything is saved.
+
+        Raises KeyboardInterrupt after saving if it was interrupted.
+        """
+        trainer = self._trainer
+        self._folder.forget_metrics()
+        log = self._folder.open_log(trainer.steps_done)
+        try:
+            with deferred_interrupt() as raise_interrupt:
+                self._steps(log, raise_interrupt)
+        finally:
+            # A step that was cut short left nothing worth saving: the last checkpoint stands.
+            if trainer.intact:
+                self._save()
+        self._finish()
+
+    def _steps(self, log: Log, raise_interrupt: Callable[[], None]) -> None:
+        trainer = self._trainer
+        with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
+            while not trainer.done:
+                raise_interrupt()
+                if self._live is not None:
+                    self._live.between_steps(raise_interrupt)
+                report = trainer.step()
+                progress.update(report)
+                self._loss, self._rate = report.loss, progress.rate(report.step)
+                self._after_step(log, report)
+                if self._live is not None:
+                    self._live.update(trainer, report, self._rate)
+
+    def _after_step(self, log: Log, report: StepReport) -> None:
+        trainer, extra = self._trainer, dict[str, Any]()
+        if self._eval_every and report.step % self._eval_every == 0 and not trainer.done:
+            extra = {"test_psnr": self._test_psnr()}
+        if extra or report.step % LOG_EVERY == 0 or trainer.done:
+            log.write(
+                step=report.step,
+                loss=report.loss,
+                psnr=report.psnr,
+                splats=report.splats,
+                steps_per_second=self._rate,
+                seconds=report.seconds,
+                **extra,
+            )
+        if report.step % trainer.config.checkpoint_every == 0 and not trainer.done:
+            self._save()
+
+    def _test_psnr(self) -> float | None:
+        settings = self._trainer.config.render_settings()
+        psnr = evaluate(self._trainer.splats(), self._capture.test, settings).psnr
+        if self._live is not None:
+            self._live.test_psnr = psnr
+        return psnr
+
+    def _finish(self) -> None:
+        result = finish(self._trainer, self._capture, self._folder.write_comparison)
+        self._folder.write_metrics({**result.metrics(), "peak_memory_bytes": peak_memory()})
+        quality = result.evaluation
+        if self._live is not None:
+            self._live.test_psnr = quality.psnr
+            self._live.finish(self._trainer, self._loss, self._rate)
+        console.print(
+            f"Test PSNR {decimals(quality.psnr, 2)} dB, SSIM {decimals(quality.ssim, 4)} on "
+            f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
+            f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
+        )
+        console.print(f"Splats: {self._folder.splats_file}")
+
+
+def resumed(command: Train) -> Train:
+    """`command` with the settings of the run that it resumes.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    name = capture_name(command.scene)
+    folder = _run_to_resume(command, name)
+    document = folder.config()
+    return replace(
+        command,
+        out=folder.path,
+        max_size=document["max_size"],
+        images=document["images"],
+        config=folder.train_config(),
+    )
+
+
+def _run_to_resume(command: Train, scene: str) -> RunFolder:
+    return RunFolder(command.out) if command.out else RunFolder.newest(scene)
+
+
+def _load(folder: RunFolder, trainer: Trainer) -> None:
+    if not checkpoints(folder.checkpoints):
+        error_console.print(f"{folder.checkpoints}: no checkpoint yet; beginning at step 0")
+        return
+    try:
+        used = load_checkpoint(folder.checkpoints, trainer)
+        if used != checkpoints(folder.checkpoints)[-1]:
+            error_console.print(f"The newest checkpoint cannot be read; going on from {used}")
+    except ValueError as error:
+        raise InputError(f"--resume: {error}") from error

@@ -1,0 +1,1 @@
+"""Gabor waves: what a fit and an export do with them."""

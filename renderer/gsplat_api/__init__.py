@@ -1,0 +1,1 @@
+"""gsplat's interface on our passes."""

@@ -1,0 +1,130 @@
+"""What gsplat's `rasterization` returns besides pictures: `info`, by gsplat's names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._native import constants
+from ..backends.stages import Projected, Tiles, Views
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which (camera, splat) pairs are left when the culled ones are dropped."""
+
+    visible: Tensor  # [C, N] bool
+    camera_ids: Tensor  # [nnz]
+    gaussian_ids: Tensor  # [nnz]
+
+    @classmethod
+    def of(cls, radii: Tensor) -> Packing:
+        """Those with a radius, of `radii` [C, N, 2]. Waits for the GPU."""
+        visible = (radii > 0).all(dim=-1)
+        return cls(visible, *torch.where(visible))
+
+    def pick(self, tensor: Tensor) -> Tensor:
+        """Rows [nnz, ...] of a tensor [C, N, ...]."""
+        return tensor[self.camera_ids, self.gaussian_ids]
+
+    def drop_culled(self, dense: Projected) -> Projected:
+        """What is left of all splats."""
+        return Projected(*map(self.pick, dense.tensors()))
+
+    def renumber(self, tiles: Tiles) -> Tiles:
+        """The same lists, of the rows that are left."""
+        visible = self.visible.flatten()
+        row_of = visible.cumsum(0) - 1
+        ids, first_slot = row_of[tiles.splat_ids.long()].int(), tiles.first_slot
+        if len(first_slot):
+            first_slot = first_slot[torch.cat([visible, visible.new_ones(1)])]
+        return replace(tiles, splat_ids=ids, first_slot=first_slot)
+
+
+class Info(MutableMapping[str, Any]):
+    """gsplat's dictionary of intermediate results.
+
+    What takes a pass over all pairs of splat and tile is found when somebody asks for it: gsplat's
+    strategies do not, and it costs more than some of the stages.
+    """
+
+    def __init__(
+        self, projected: Projected, tiles: Tiles, views: Views, packing: Packing | None
+    ) -> None:
+        size = constants.TILE_SIZE
+        across, down = (math.ceil(pixels / size) for pixels in views.size)
+        cameras = len(views.viewmats)
+        self._known: dict[str, Any] = {
+            "camera_ids": None if packing is None else packing.camera_ids,
+            "gaussian_ids": None if packing is None else packing.gaussian_ids,
+            "radii": projected.radii,
+            "means2d": projected.means2d,
+            "depths": projected.depths,
+            "conics": projected.conics,
+            "opacities": projected.opacities,
+            "tile_width": across,
+            "tile_height": down,
+            "flatten_ids": tiles.splat_ids,
+            "width": views.size[0],
+            "height": views.size[1],
+            "tile_size": size,
+            "n_batches": 1,
+            "n_cameras": cameras,
+        }
+        self._later: dict[str, Callable[[], Any]] = {
+            "batch_ids": lambda: None if packing is None else torch.zeros_like(packing.camera_ids),
+            "tiles_per_gauss": lambda: _tiles_per_splat(projected, tiles),
+            "isect_ids": lambda: _sort_keys(projected, tiles, across * down),
+            "isect_offsets": lambda: tiles.offsets[:-1].int().reshape(cameras, down, across),
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self._later:
+            self._known[key] = self._later.pop(key)()
+        return self._known[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._later.pop(key, None)
+        self._known[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        if self._later.pop(key, None) is None:
+            del self._known[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._known or key in self._later
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._known, *self._later])
+
+    def __len__(self) -> int:
+        return len(self._known) + len(self._later)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __reduce__(self) -> Any:  # a file gets a plain dictionary
+        return dict, (dict(self),)
+
+
+def _tiles_per_splat(projected: Projected, tiles: Tiles) -> Tensor:
+    everything = projected.depths.numel()
+    counts = torch.bincount(tiles.splat_ids, minlength=everything)
+    return counts.int().reshape(projected.depths.shape)
+
+
+def _sort_keys(projected: Projected, tiles: Tiles, tiles_of_camera: int) -> Tensor:
+    """gsplat's, of every pair of splat and tile: image, tile, then the depth's bits."""
+    tile_bits = int(math.log2(tiles_of_camera)) + 1
+    counts = tiles.offsets.diff()
+    tile = torch.arange(len(counts), device=counts.device)
+    tile = tile.repeat_interleave(counts, output_size=len(tiles.splat_ids))
+    image = torch.div(tile, tiles_of_camera, rounding_mode="floor")
+    depth_bits = projected.depths.detach().float().view(torch.int32).long().flatten()
+    key = (image << (32 + tile_bits)) | (tile % tiles_of_camera << 32)
+    return key | depth_bits[tiles.splat_ids.long()]

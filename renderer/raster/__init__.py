@@ -1,0 +1,1 @@
+"""From splats to a picture, and back to gradients."""

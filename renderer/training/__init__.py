@@ -1,0 +1,38 @@
+"""Fitting splats to photographs: trainer, losses, density control, checkpoints, evaluation."""
+
+from ..losses import photometric_loss, psnr, ssim
+from ..parameters import activate, deactivate
+from .checkpoint import checkpoint_splats, checkpoints, load_checkpoint, save_checkpoint
+from .config import LearningRates, TrainConfig
+from .data import FitInput, View
+from .distill import to_gaussians
+from .evaluate import Evaluation, Score, evaluate
+from .interrupt import deferred_interrupt
+from .run import TrainResult, finish, train
+from .trainer import StepReport, Trainer
+
+__all__ = [
+    "Evaluation",
+    "FitInput",
+    "LearningRates",
+    "Score",
+    "StepReport",
+    "TrainConfig",
+    "TrainResult",
+    "Trainer",
+    "View",
+    "activate",
+    "checkpoint_splats",
+    "checkpoints",
+    "deactivate",
+    "deferred_interrupt",
+    "evaluate",
+    "finish",
+    "load_checkpoint",
+    "photometric_loss",
+    "psnr",
+    "save_checkpoint",
+    "ssim",
+    "to_gaussians",
+    "train",
+]

@@ -1,0 +1,101 @@
+"""Checkpoints on disk: everything needed to go on exactly where a run stopped."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..parameters import activate
+from ..types import Splats
+from .trainer import Trainer
+
+KEPT = 2
+"""How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
+
+
+def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
+    """Write `trainer`'s state into `folder` as a file named after its step; returns the file.
+
+    The file appears complete or not at all. Older checkpoints beyond the last `KEPT` are removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{trainer.steps_done:08d}.pt"
+    # Beside its destination, so that the replacement cannot cross file systems.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(trainer.state_dict(), unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    for old in checkpoints(folder)[:-KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints in `folder`, oldest first; none if there is no such folder."""
+    return sorted(folder.glob("step-*.pt"))
+
+
+def load_checkpoint(path: Path, trainer: Trainer) -> Path:
+    """Set `trainer` to the state in `path`, and return the file it came from.
+
+    `path` is a checkpoint, or a folder, of which the newest that can be read is taken.
+
+    Raises ValueError naming the file if it is missing, damaged, or of another kind of run.
+    """
+    if not path.is_dir():
+        _load(path, trainer)
+        return path
+    *older, newest = checkpoints(path) or [path]
+    if newest == path:
+        raise ValueError(f"{path}: holds no checkpoint (step-*.pt)")
+    try:
+        _load(newest, trainer)
+    except ValueError:
+        for each in reversed(older):
+            with suppress(ValueError):
+                _load(each, trainer)
+                return each
+        raise
+    return newest
+
+
+def checkpoint_splats(path: Path) -> Splats:
+    """The splats in the checkpoint `path`, on the CPU: what `Trainer.splats` gave then.
+
+    Raises ValueError naming the file if it is missing or damaged.
+    """
+    state = _read(path, mapped=True)  # two thirds of it, the optimizer's, are never read
+    try:
+        # Copies: the file may be overwritten while they are in use.
+        return activate({name: tensor.clone() for name, tensor in state["raw"].items()})
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{path}: holds no splats ({error!r})") from error
+
+
+def _load(path: Path, trainer: Trainer) -> None:
+    state = _read(path)
+    try:
+        trainer.load_state_dict(state)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read(path: Path, *, mapped: bool = False) -> dict[str, Any]:
+    """The content of a checkpoint, its tensors left in the file if `mapped`. Nothing in it is
+    executed: only plain values are accepted."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such checkpoint")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # torch raises whatever zipfile, pickle or the file system raise
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"{path}: damaged or not a checkpoint ({reason[0]})") from error
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: not a checkpoint, it holds a {type(state).__name__}")
+    return state

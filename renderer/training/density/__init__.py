@@ -1,0 +1,1 @@
+"""Where splats start, and how they are added, moved and removed."""

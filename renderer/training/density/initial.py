@@ -1,0 +1,130 @@
+"""The splats a fit starts from: one on every point of the capture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ...parameters import Parameters
+from ...types import SH_C0, Camera
+from ..config import TrainConfig
+from ..data import FitInput
+from .neighbours import neighbour_distance
+
+START_OPACITY = {"mcmc": 0.5, "default": 0.1}
+"""MCMC starts firm, since its regularisation fades what is not needed; cloning starts faint."""
+EXTENT_MARGIN = 1.1
+"""Scene scale per greatest distance of a camera from their mean, as in 3DGS."""
+NEAREST = 0.02
+"""Points nearer to a camera than this many scene scales are dropped: they fill its image."""
+WIDEST = 0.2
+"""A splat starts at most this large, per distance to the nearest camera."""
+THINNEST = 1e-5
+"""A splat starts at least this large, in scene scales: points may coincide."""
+FEWEST_POINTS = 100
+"""Captures with fewer points than this get random ones besides."""
+RANDOM_POINTS = 10_000
+"""How many random ones."""
+
+
+def scene_scale(cameras: Sequence[Camera], points: Tensor) -> float:
+    """Length that makes learning rates free of the capture's unit: the extent of the cameras.
+
+    With all cameras in one place it is the median distance from there to the `points` [P, 3],
+    and 1 without any points.
+    """
+    centres = _centres(cameras)
+    extent = float((centres - centres.mean(0)).norm(dim=-1).max())
+    distances = (points - centres.mean(0)).norm(dim=-1)
+    typical = float(distances.median()) if len(points) else 0.0
+    if extent > 1e-3 * typical:
+        return EXTENT_MARGIN * extent
+    return typical if typical > 0 else 1.0
+
+
+def initial_parameters(
+    data: FitInput, config: TrainConfig, generator: torch.Generator
+) -> Parameters:
+    """Raw parameters on the CPU, at most `config.max_splats`: round splats as wide as the mean
+    distance to the three nearest others, in the points' colours, without waves.
+
+    Points that are non-finite or almost in a camera are dropped. Where too few are left, random
+    grey ones are added in the box that the cameras look into. `generator` is on the CPU.
+    """
+    cameras = [view.camera for view in data.train]
+    finite = torch.isfinite(data.points).all(dim=-1)
+    points, colors = data.points[finite].float(), data.point_colors[finite].float() / 255.0
+    size = scene_scale(cameras, points)
+    clear = _camera_distance(points, cameras) > NEAREST * size
+    points, colors = points[clear], colors[clear]
+    if len(points) < FEWEST_POINTS:
+        extra = _random_points(cameras, size, min(RANDOM_POINTS, config.max_splats), generator)
+        points = torch.cat([points, extra])
+        colors = torch.cat([colors, torch.full_like(extra, 0.5)])
+    if len(points) > config.max_splats:
+        kept = torch.randperm(len(points), generator=generator)[: config.max_splats]
+        points, colors = points[kept], colors[kept]
+    largest = WIDEST * _camera_distance(points, cameras)
+    spacing = neighbour_distance(points).clamp_min(THINNEST * size).minimum(largest)
+    raw = _round_splats(points, colors, spacing, config, generator)
+    return {name: torch.nn.Parameter(tensor) for name, tensor in raw.items()}
+
+
+def _round_splats(
+    points: Tensor, colors: Tensor, radii: Tensor, config: TrainConfig, generator: torch.Generator
+) -> dict[str, Tensor]:
+    count = len(points)
+    bands = (config.sh_degree + 1) ** 2
+    opacity = START_OPACITY[config.strategy]
+    return {
+        "means": points.clone(),
+        "quats": F.normalize(torch.randn(count, 4, generator=generator), dim=-1),
+        "scales": torch.log(radii)[:, None].repeat(1, 3),
+        "opacities": torch.full((count,), math.log(opacity / (1 - opacity))),
+        "sh0": ((colors - 0.5) / SH_C0)[:, None],
+        "shN": torch.zeros(count, bands - 1, 3),
+        "frequencies": torch.zeros(count, config.gabor, 3),
+        "coefficients": torch.zeros(count, config.gabor, 2),
+    }
+
+
+def _centres(cameras: Sequence[Camera]) -> Tensor:
+    return torch.stack([camera.position for camera in cameras])
+
+
+def _camera_distance(points: Tensor, cameras: Sequence[Camera]) -> Tensor:
+    """[P] distance to the nearest camera."""
+    centres = _centres(cameras)
+    parts = [torch.cdist(part, centres).amin(dim=-1) for part in points.split(16_384)]
+    return torch.cat(parts) if parts else points.new_zeros(0)
+
+
+def _random_points(
+    cameras: Sequence[Camera], size: float, count: int, generator: torch.Generator
+) -> Tensor:
+    """[count, 3] uniform in the cube around what the cameras look at, as wide as they see there."""
+    focus, distance = _focus(cameras, size)
+    tangents = [max(c.size) / (2 * float(c.intrinsics[0, 0])) for c in cameras]
+    half = distance * sum(tangents) / len(tangents)
+    return focus + half * (2 * torch.rand(count, 3, generator=generator) - 1)
+
+
+def _focus(cameras: Sequence[Camera], size: float) -> tuple[Tensor, float]:
+    """The point nearest to all optical axes, and the cameras' median distance from it.
+
+    Where the axes are parallel or meet behind the cameras: two scene scales ahead of their mean.
+    """
+    centres = _centres(cameras)
+    axes = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
+    across = torch.eye(3) - axes[:, :, None] * axes[:, None, :]  # [C, 3, 3] off-axis projection
+    normal = across.mean(0)
+    focus = torch.linalg.lstsq(normal, (across @ centres[:, :, None]).mean(0)).solution[:, 0]
+    depths = ((focus - centres) * axes).sum(-1)
+    well_posed = float(torch.linalg.eigvalsh(normal)[0]) > 1e-3
+    if well_posed and float(depths.median()) > 0:
+        return focus, float(depths.median())
+    return centres.mean(0) + 2 * size * F.normalize(axes.mean(0), dim=0), 2 * size

@@ -1,0 +1,159 @@
+"""Density control of "3D Gaussian Splatting as Markov Chain Monte Carlo" (arXiv 2404.09591)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...gabor.waves import carry_waves
+from ...parameters import Parameters
+from ...raster.autograd import backend
+from ..config import TrainConfig
+from ..optimizer import Optimizers, take_rows
+from ..schedule import Schedule
+
+DEAD_OPACITY = 0.005
+"""A splat at or below this is moved to where a living one is."""
+MOST_COPIES = 51
+"""More splats than this in one place count as this many."""
+GATE_SLOPE = 100.0
+"""The noise fades as sigmoid(slope * (DEAD_OPACITY - opacity)), paper section 3.2."""
+GATE_RANGE = 20.0
+"""Below a gate of e^-20 a splat is not shaken at all."""
+
+
+class MCMCStrategy:
+    """Relocates dead splats, grows to the cap and shakes faint splats; gsplat's interface.
+
+    Dead and new splats are drawn together, in proportion to opacity, onto living ones; all that
+    share a place get the opacity and scale that keep its image (eq. 9). The number of splats
+    grows geometrically, from the first refinement on, to `max_splats` at `grow_stop`.
+
+    Lengths are measured in scene scales, which makes noise and regularisation free of the
+    capture's unit. All random numbers come from `generator`, on the CPU.
+    """
+
+    def __init__(self, config: TrainConfig, generator: torch.Generator) -> None:
+        self._config = config
+        self._schedule = Schedule.of(config)
+        self._generator = generator
+
+    def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]:
+        """What is carried from step to step."""
+        return {"scene_scale": scene_scale, "initial_count": None}
+
+    @torch.no_grad()
+    def regularize(
+        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
+    ) -> Tensor | float:
+        """The loss that lets unneeded splats fade and shrink (paper, section 3.5): a weight times
+        the mean opacity, and one times the mean standard deviation. Adds its gradient."""
+        opacities, scales = torch.sigmoid(raw["opacities"]), torch.exp(raw["scales"])
+        opacity_weight = self._config.opacity_weight / max(1, opacities.numel())
+        scale_weight = self._config.scale_weight / state["scene_scale"] / max(1, scales.numel())
+        gradients["opacities"].add_(opacities * (1 - opacities), alpha=opacity_weight)
+        gradients["scales"].add_(scales, alpha=scale_weight)
+        return opacity_weight * opacities.sum() + scale_weight * scales.sum()
+
+    def step_pre_backward(
+        self,
+        params: Parameters,
+        optimizers: Optimizers,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+    ) -> None:
+        """Nothing; part of the interface."""
+
+    @torch.no_grad()
+    def step_post_backward(
+        self,
+        params: Parameters,
+        optimizers: Optimizers,
+        state: dict[str, Any],
+        step: int,
+        info: dict[str, Any],
+    ) -> None:
+        """Move, add and shake splats; call after the optimisers' step."""
+        if state["initial_count"] is None:
+            state["initial_count"] = len(params["means"])
+        if self._schedule.refines(step):
+            self._refine(params, optimizers, self._wanted(step, state["initial_count"]))
+        rate = self._schedule.rates(step, self._config.learning_rates)["means"]
+        self._shake(params, self._config.noise * rate / state["scene_scale"])
+
+    def _wanted(self, step: int, initial: int) -> int:
+        """The number of splats after a refinement at `step`."""
+        growth = self._config.max_splats / max(1, initial)
+        return int(initial * growth ** self._schedule.growth(step) + 0.5)
+
+    def _refine(self, params: Parameters, optimizers: Optimizers, wanted: int) -> None:
+        opacities = torch.sigmoid(params["opacities"])
+        count = len(opacities)
+        dead = torch.nonzero(~(opacities > DEAD_OPACITY)).squeeze(-1)
+        moved = len(dead) + max(0, wanted - count)
+        if moved == 0 or len(dead) == count:
+            return
+        weights = opacities.index_fill(0, dead, 0.0)
+        sources = _draw(weights, moved, self._generator)
+
+        rows = torch.arange(count, device=dead.device)
+        rows[dead] = sources[: len(dead)]
+        rows = torch.cat([rows, sources[len(dead) :]])
+        copies = torch.bincount(rows, minlength=count)[rows]
+        anchor_means, anchor_scales = params["means"][rows], params["scales"][rows]
+        take_rows(params, optimizers, rows, fresh=copies > 1)
+        _share(params, copies)
+        carry_waves(params, anchor_means, anchor_scales)
+
+    def _shake(self, params: Parameters, strength: float) -> None:
+        """Move faint splats by noise with their own covariance."""
+        means = params["means"].detach()
+        seed = int(torch.randint(2**62, (), generator=self._generator))
+        inputs = (params["quats"].detach(), params["scales"].detach(), params["opacities"].detach())
+        gate = (GATE_SLOPE, DEAD_OPACITY, -GATE_RANGE)
+        backend(means.device).shake(means, inputs, strength, gate, seed)
+
+
+def share_opacity(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:
+    """Opacity and factor on the scale of each of n equal splats that replace one (eq. 9).
+
+    `opacities` [M] in (0, 1) and `copies` [M] int64, n >= 1, give [M] each. The paper's double sum
+    over i <= n and k < i of binomials C(i - 1, k) is, by the hockey-stick identity, one sum
+    of C(n, k). It alternates, so it is taken in double precision.
+    """
+    table = torch.tensor(
+        [
+            [(-1.0) ** (k - 1) * math.comb(n, k) / math.sqrt(k) for k in range(1, MOST_COPIES + 1)]
+            for n in range(MOST_COPIES + 1)
+        ],
+        dtype=torch.float64,
+        device=opacities.device,
+    )
+    copies = copies.clamp(max=MOST_COPIES)
+    whole = opacities.double().clamp(max=1.0 - 1e-6)
+    shared = -torch.expm1(torch.log1p(-whole) / copies)
+    powers = shared[:, None] ** torch.arange(1, MOST_COPIES + 1, device=opacities.device)
+    factor = whole / (table[copies] * powers).sum(dim=-1)
+    return shared.to(opacities.dtype), factor.to(opacities.dtype)
+
+
+def _share(params: Parameters, copies: Tensor) -> None:
+    several = torch.nonzero(copies > 1).squeeze(-1)
+    opacities = torch.sigmoid(params["opacities"][several])
+    shared, factor = share_opacity(opacities, copies[several])
+    params["opacities"][several] = torch.logit(shared.clamp(DEAD_OPACITY, 1.0 - 1e-6))
+    params["scales"][several] += torch.log(factor)[:, None]
+
+
+def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """[count] indices, with replacement, by weights in [0, 1]; torch.multinomial takes at most 2^24
+    of them."""
+    # As whole numbers: running sums of floats have no fixed order on a GPU.
+    cumulative = (weights.double() * 2**32).long().cumsum(0)
+    ticks = torch.rand(count, generator=generator, dtype=torch.float64).to(weights.device)
+    indices = torch.searchsorted(cumulative, (ticks * cumulative[-1]).long(), right=True)
+    return indices.clamp(max=len(weights) - 1)

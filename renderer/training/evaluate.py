@@ -1,0 +1,80 @@
+"""How good splats are on views they were not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..losses import quality
+from ..raster.render import render
+from ..types import RenderSettings, Splats
+from .data import View, on_device
+
+OnImage = Callable[[View, Tensor, Tensor], None]
+"""Receives a view, its rendering and its photograph, [H, W, 3] in [0, 1] on the CPU."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Quality of one rendering."""
+
+    psnr: float  # [dB]
+    ssim: float  # at most 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Quality of renderings of several views."""
+
+    per_image: dict[str, Score]
+
+    @property
+    def psnr(self) -> float | None:
+        """Mean over the images [dB]; None without any."""
+        return _mean([score.psnr for score in self.per_image.values()])
+
+    @property
+    def ssim(self) -> float | None:
+        """Mean over the images; None without any."""
+        return _mean([score.ssim for score in self.per_image.values()])
+
+    def as_dict(self) -> dict[str, Any]:
+        """`test` and `per_image` as in metrics.json. LPIPS needs weights we do not ship: None."""
+        images = {
+            name: {"psnr": score.psnr, "ssim": score.ssim, "lpips": None}
+            for name, score in self.per_image.items()
+        }
+        return {"test": {"psnr": self.psnr, "ssim": self.ssim, "lpips": None}, "per_image": images}
+
+
+@torch.no_grad()
+def evaluate(
+    splats: Splats,
+    views: Sequence[View],
+    settings: RenderSettings | None = None,
+    on_image: OnImage | None = None,
+) -> Evaluation:
+    """Render every view and compare it with its photograph.
+
+    PSNR and SSIM (11-pixel Gaussian window, sigma 1.5, zero padding) are means over all pixels
+    of the image clamped to [0, 1]. Pixels that a view's mask excludes, such as the border that
+    undistortion leaves empty, do not count. Runs on the device of `splats`.
+    """
+    device = splats.means.device
+    scores: dict[str, Score] = {}
+    for view in views:
+        camera, photo, mask = on_device(view, device)
+        frame = render(splats, camera, settings or RenderSettings())
+        image = frame.color.clamp(0.0, 1.0)
+        scores[view.name] = Score(*quality(image, photo, mask))
+        if on_image is not None:
+            on_image(view, image.cpu(), photo.cpu().float() / 255.0)
+    return Evaluation(scores)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,114 @@
+"""One Adam per parameter, and the rows of both added, moved and removed together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import Adam, Optimizer
+
+from ..parameters import Parameters
+from ..raster.autograd import backend
+
+Optimizers = dict[str, Optimizer]
+
+EPS = 1e-15
+"""Adam's epsilon: gradients of an averaged loss are tiny, and 1e-8 would damp them."""
+
+
+class SplatAdam(Adam):
+    """torch's Adam for one parameter [N, ...] of all splats, stepped by the backend's own pass.
+
+    Its state has torch's names, so strategies and checkpoints treat it as they do torch's.
+    """
+
+    visible: Tensor | None = None
+    """[N] bool: splats that the next step may change; None for all. Those that are left out keep
+    their moments too: gsplat calls this selective, Taming 3DGS (arXiv 2406.15643) sparse Adam."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Change the parameter by its gradient; nothing without one."""
+        (parameter,) = self.param_groups[0]["params"]
+        if parameter.grad is not None:
+            self.descend(parameter.grad)
+
+    def descend(self, gradient: Tensor) -> None:
+        """Change the parameter by `gradient`. What torch wraps around every `step`, its hooks and
+        its profiler, takes longer than the pass of a small scene."""
+        (group,) = self.param_groups
+        (parameter,) = group["params"]
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0, device="cpu")
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        state["step"] += 1
+        steps, (beta1, beta2) = float(state["step"]), group["betas"]
+        rate, root = group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
+        backend(parameter.device).adam_step(
+            (parameter.detach(), state["exp_avg"], state["exp_avg_sq"]),
+            gradient.contiguous(),
+            self.visible,
+            (rate, beta1, beta2, root, group["eps"]),
+        )
+
+
+def make_optimizers(raw: Parameters) -> Optimizers:
+    """An Adam for every parameter by name, as gsplat's strategies take them.
+
+    Their rates are zero: they depend on the step, and are to be set before each.
+    """
+    return {name: SplatAdam([tensor], lr=0.0, eps=EPS) for name, tensor in raw.items()}
+
+
+def descend(
+    raw: Parameters, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
+) -> None:
+    """One step down `gradients`, for all splats or those that are `visible` [N] bool."""
+    for name, gradient in gradients.items():
+        optimizer = optimizers[name]
+        assert isinstance(optimizer, SplatAdam)
+        optimizer.visible = visible
+        optimizer.descend(gradient)
+
+
+@torch.no_grad()
+def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tensor) -> None:
+    """Make row `rows[i]` of every parameter row i, in place in both dicts.
+
+    `rows` is [M] int64 and may repeat, drop and append; where `fresh` [M] bool is True, Adam's
+    moments start from zero.
+    """
+    for name, old in raw.items():
+        new = Parameter(old[rows], requires_grad=old.requires_grad)
+        state = optimizers[name].state.pop(old, {})
+        for key, moment in state.items():
+            if key != "step":
+                moved = moment[rows]
+                moved[fresh] = 0.0
+                state[key] = moved
+        optimizers[name].state[new] = state
+        optimizers[name].param_groups[0]["params"] = [new]
+        raw[name] = new
+
+
+@torch.no_grad()
+def prune_broken(raw: Parameters, optimizers: Optimizers, strategy_state: dict[str, Any]) -> int:
+    """Remove splats with a parameter that is not finite; returns how many there were.
+
+    Tensors in `strategy_state` have a row for every splat, as gsplat's strategies have it.
+    """
+    finite = torch.stack(
+        [torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1) for tensor in raw.values()]
+    ).all(dim=0)
+    broken = int((~finite).sum())
+    if broken > 0:
+        rows = torch.nonzero(finite).squeeze(-1)
+        take_rows(raw, optimizers, rows, fresh=torch.zeros_like(rows, dtype=torch.bool))
+        for name, value in strategy_state.items():
+            if isinstance(value, Tensor):
+                strategy_state[name] = value[rows]
+    return broken

@@ -1,0 +1,269 @@
+"""The optimisation: one photo a step, from initial splats to fitted ones."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from ..gabor.waves import limit_waves, start_waves
+from ..losses import decibel
+from ..parameters import Parameters, activate
+from ..raster.gradient import compare, draw
+from ..types import Splats
+from .config import TrainConfig
+from .data import FitInput, PhotosOnDevice, View
+from .density.initial import initial_parameters, scene_scale
+from .density.strategy import make_strategy
+from .fairlock import FairLock
+from .optimizer import descend, make_optimizers, prune_broken
+from .schedule import Schedule
+from .wave_init import PHOTOS, start_where_asked
+
+STATE_VERSION = 1
+"""Version of what `Trainer.state_dict` returns."""
+MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
+"""Settings that a state and the trainer that takes it must share; others may change."""
+PROGRESS = (
+    "steps_done",
+    "seconds",
+    "skipped_steps",
+    "pruned_splats",
+    "_skipped_in_a_row",
+    "_scene_scale",
+    "_order",
+    "_sh_degree",
+    "_waves_started",
+)
+"""Plain values that change from step to step."""
+GIVE_UP_AFTER = 100
+"""Skipped steps in a row after which the run has failed."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did."""
+
+    step: int  # steps done, this one included
+    loss: float
+    psnr: float  # [dB] of this step's photo, before the step
+    splats: int  # their number after the step
+    seconds: float  # spent in steps since the start of the run
+    view: str  # name of this step's photo
+    skipped: bool  # loss or gradient was not finite, so nothing was changed
+
+
+class Trainer:
+    """Fits splats to the training views of a capture, step by step.
+
+    Two trainers with equal data, config and device go through equal steps; on the CPU, with one
+    number of threads, bit for bit. `step`, `splats` and `state_dict` may be called from
+    different threads.
+
+    Raises ValueError if there are no training views.
+    """
+
+    def __init__(
+        self, data: FitInput, config: TrainConfig, device: torch.device | str = "cpu"
+    ) -> None:
+        if not data.train:
+            raise ValueError("there are no views to train on")
+        self.config = config
+        self.device = torch.device(device)
+        self.steps_done = 0
+        self.seconds = 0.0
+        self.skipped_steps = 0
+        self.pruned_splats = 0
+        self._views = data.train
+        self._photos = PhotosOnDevice(self.device)
+        self._settings = config.render_settings()
+        self._schedule = Schedule.of(config)
+        self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
+        # On the CPU whatever the device, so that both see the same random numbers.
+        self._generator = torch.Generator().manual_seed(config.seed)
+        raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
+        self._raw: Parameters = {
+            name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
+        }
+        self._optimizers = make_optimizers(self._raw)
+        self._strategy = make_strategy(config, self._generator)
+        self._strategy_state = self._strategy.initialize_state(self._scene_scale)
+        self._order: list[int] = []
+        self._sh_degree = 0
+        self._waves_started = False
+        self._skipped_in_a_row = 0
+        self.intact = True
+        """False during a step, and after one that was cut short: nothing to save or show then."""
+        self._turn = FairLock()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps of the config are done."""
+        return self.steps_done >= self.config.steps
+
+    def splats(self) -> Splats:
+        """A copy of the splats as they are now."""
+        with self._turn, torch.no_grad():
+            return activate(self._raw).map(Tensor.clone)
+
+    def step(self) -> StepReport:
+        """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
+        with self._turn:
+            started = time.perf_counter()
+            self.intact = False
+            view = self._next_view()
+            loss, quality, skipped = self._fit(view)
+            self.steps_done += 1
+            self.intact = True
+            self.seconds += time.perf_counter() - started
+            splats = len(self._raw["means"])
+            return StepReport(
+                self.steps_done, loss, quality, splats, self.seconds, view.name, skipped
+            )
+
+    def _fit(self, view: View) -> tuple[float, float, bool]:
+        """Loss, PSNR [dB] and whether the step was skipped."""
+        step = self.steps_done
+        self._enter(step)
+        camera, photo, mask = self._photos.get(view)
+        picture = draw(
+            self._raw,
+            camera,
+            self._settings,
+            sh_degree=self._sh_degree,
+            waves=self.config.gabor > 0 and self._waves_started,
+        )
+        state = self._strategy_state
+        self._strategy.step_pre_backward(self._raw, self._optimizers, state, step, picture.info)
+        judgement, gradients = compare(picture, photo, mask, self.config.ssim_weight)
+        regularization = self._strategy.regularize(self._raw, state, gradients)
+        sums = torch.stack([gradient.sum() for gradient in gradients.values()])
+        # All that the host wants to know, so that it waits for a GPU but once more.
+        loss, mse, change = torch.stack(
+            [judgement.loss + regularization, judgement.mse, sums.sum().double()]
+        ).tolist()
+        skipped = not (math.isfinite(loss) and math.isfinite(change))
+        if skipped:
+            self._skip(step)
+        else:
+            self._skipped_in_a_row = 0
+            visible = picture.info["radii"][0, :, 0] > 0 if self.config.visible_adam else None
+            descend(self._raw, self._optimizers, gradients, visible)
+            self._strategy.step_post_backward(
+                self._raw, self._optimizers, state, step, picture.info
+            )
+        if skipped or self._schedule.refines(step):
+            self.pruned_splats += prune_broken(self._raw, self._optimizers, state)
+        if self._waves_started and self._schedule.limits_waves(step):
+            self._limit_waves()
+        return loss, decibel(mse), skipped
+
+    def _enter(self, step: int) -> None:
+        """Bring everything that depends on the step up to date."""
+        rates = self._schedule.rates(step, self.config.learning_rates)
+        rates["means"] *= self._scene_scale
+        for name, optimizer in self._optimizers.items():
+            optimizer.param_groups[0]["lr"] = rates[name]
+        # A run that is extended later has longer stages, but never goes back to an earlier one.
+        self._sh_degree = max(self._sh_degree, self._schedule.active_sh_degree(step))
+        if not self._waves_started and step >= self._schedule.wave_start:
+            self._start_waves()
+            self._waves_started = True
+
+    def _start_waves(self) -> None:
+        config = self.config
+        start_waves(self._raw, self._generator)
+        if config.gabor > 0 and config.wave_birth == "residual":
+            order = torch.randperm(len(self._views), generator=self._generator)
+            views = [self._views[index] for index in order[:PHOTOS].tolist()]
+            start_where_asked(
+                self._raw, views, self._settings, config.ssim_weight, degree=self._sh_degree
+            )
+
+    def _limit_waves(self) -> None:
+        if self.config.gabor == 0 or not self.config.wave_limit:
+            return
+        cameras = [view.camera.to(self.device) for view in self._views]
+        limit_waves(self._raw, cameras, self._settings)
+
+    def _next_view(self) -> View:
+        """Every view once, in random order, then again."""
+        if not self._order:
+            order = torch.randperm(len(self._views), generator=self._generator)
+            self._order = order.tolist()
+        return self._views[self._order.pop()]
+
+    def _skip(self, step: int) -> None:
+        self.skipped_steps += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row >= GIVE_UP_AFTER:
+            raise ArithmeticError(
+                f"the fit has diverged: the loss or its gradient was not finite in "
+                f"{GIVE_UP_AFTER} steps in a row, up to step {step}"
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything needed to go on exactly where this trainer is."""
+        with self._turn:
+            state = {
+                "version": STATE_VERSION,
+                "views": [view.name for view in self._views],
+                "config": {name: getattr(self.config, name) for name in MUST_AGREE},
+                "progress": {name: getattr(self, name) for name in PROGRESS},
+                "raw": {name: p.detach() for name, p in self._raw.items()},
+                "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
+                "strategy": self._strategy_state,
+                "generator": self._generator.get_state(),
+            }
+            return copy.deepcopy(state)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the trainer that gave `state` was.
+
+        The config may ask for more steps or splats than that trainer's did. Raises ValueError if
+        the state is of another version, kind of splats, strategy or capture.
+        """
+        self._check(state)
+        state = copy.deepcopy(state)
+        with self._turn:
+            for name in PROGRESS:
+                setattr(self, name, state["progress"][name])
+            self._raw = {
+                name: Parameter(tensor.to(self.device)) for name, tensor in state["raw"].items()
+            }
+            self._optimizers = make_optimizers(self._raw)
+            for name, optimizer in self._optimizers.items():
+                # Its rates are those of another step, maybe of another config: `_enter` sets ours.
+                optimizer.load_state_dict(state["optimizers"][name])
+            self._strategy_state = {
+                name: value.to(self.device) if isinstance(value, Tensor) else value
+                for name, value in state["strategy"].items()
+            }
+            self._generator.set_state(state["generator"])
+
+    def _check(self, state: dict[str, Any]) -> None:
+        if state.get("version") != STATE_VERSION:
+            raise ValueError(f"version must be {STATE_VERSION}, not {state.get('version')}")
+        missing = {"views", "config", "progress", "raw", "optimizers", "strategy", "generator"}
+        missing -= state.keys()
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+        for name in MUST_AGREE:
+            theirs, ours = state["config"][name], getattr(self.config, name)
+            if theirs != ours:
+                raise ValueError(f"it was trained with {name} = {theirs}, not {ours}")
+        if state["views"] != [view.name for view in self._views]:
+            raise ValueError("it was trained on other views than this capture's")
+        if len({len(tensor) for tensor in state["raw"].values()}) != 1:
+            raise ValueError("its parameters differ in length")
+        count = len(state["raw"]["means"])
+        if count > self.config.max_splats:
+            raise ValueError(
+                f"it has {count} splats, more than max_splats = {self.config.max_splats}"
+            )

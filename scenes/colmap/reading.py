@@ -1,0 +1,172 @@
+"""Finding, reading and repairing a sparse COLMAP model.
+
+COLMAP's own reader refuses a model for one bad line, and drops images without a word where a text
+exporter left lines out. This one takes what can be taken, and says for each thing what it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from . import binary as colmap_binary
+from . import text as colmap_text
+from .model import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints
+
+_PLACES = ("sparse", "colmap/sparse", ".")
+_SIZE_LIMIT = 1 << 20  # px; a larger width or height is a damaged file
+_VALUE_LIMIT = 1e30  # so is a larger number anywhere; its square still fits
+
+
+def model_suffix(folder: Path) -> str | None:
+    """ ".bin" or ".txt", whichever kind of model lies in `folder`; .bin as COLMAP prefers it."""
+    for suffix in (".bin", ".txt"):
+        if all((folder / f"{stem}{suffix}").is_file() for stem in ("cameras", "images")):
+            return suffix
+    return None
+
+
+def find_model(root: Path, repairs: list[str]) -> Path:
+    """The folder of the sparse model of a capture.
+
+    Looks in sparse/<n>, sparse, colmap/sparse/<n>, colmap/sparse and `root` itself. Several
+    numbered models are reconstructions that COLMAP could not join: the one with most images wins.
+
+    Raises:
+        InputError: there is no model.
+    """
+    for place in _PLACES:
+        folder = root / place
+        numbered = sorted(
+            (child for child in _folders(folder) if child.name.isdigit() and model_suffix(child)),
+            key=lambda child: int(child.name),
+        )
+        if len(numbered) > 1:
+            return _largest(numbered, repairs)
+        if numbered or model_suffix(folder):
+            return numbered[0] if numbered else folder
+    raise InputError(
+        f"{root}: no COLMAP model: no cameras and images (.bin or .txt) in sparse/0, sparse, "
+        "colmap/sparse/0 or the folder itself; run COLMAP on the photos first"
+    )
+
+
+def _folders(folder: Path) -> Iterable[Path]:
+    return (child for child in folder.iterdir() if child.is_dir()) if folder.is_dir() else ()
+
+
+def _largest(folders: list[Path], repairs: list[str]) -> Path:
+    counts = [_count_images(folder) for folder in folders]
+    best = counts.index(max(counts))
+    others = ", ".join(
+        f"{folder.name} has {count}"
+        for index, (folder, count) in enumerate(zip(folders, counts, strict=True))
+        if index != best
+    )
+    repairs.append(
+        f"{folders[best]}: took this one of {len(folders)} separate models, "
+        f"with {counts[best]} images ({others})"
+    )
+    return folders[best]
+
+
+def _count_images(folder: Path) -> int:
+    if model_suffix(folder) == ".bin":
+        return colmap_binary.count_images(folder / "images.bin")
+    return len(colmap_text.read_images(folder / "images.txt", []))
+
+
+def read_model(folder: Path) -> ColmapModel:
+    """Reads the model in `folder`, binary or text; rigs and frames are not needed.
+
+    Cameras and images that cannot be used (see `ColmapModel.repairs`) are left out.
+
+    Raises:
+        InputError: there is no model, or a file is cut short or malformed.
+    """
+    suffix = model_suffix(folder)
+    if suffix is None:
+        raise InputError(f"{folder}: no COLMAP model: no cameras and images (.bin or .txt)")
+    reader = colmap_binary if suffix == ".bin" else colmap_text
+    files = tuple(folder / f"{stem}{suffix}" for stem in ("cameras", "images", "points3D"))
+    repairs: list[str] = []
+    all_cameras = reader.read_cameras(files[0], repairs)
+    all_images = reader.read_images(files[1], repairs)
+    if files[2].is_file():
+        points = reader.read_points(files[2], repairs)
+    else:
+        repairs.append(f"{files[2]}: is missing; went on without points")
+        points, files = ColmapPoints.none(), files[:2]
+    cameras = _usable_cameras(all_cameras, files[0], repairs)
+    _check_tracks(points, all_images, folder / f"points3D{suffix}", repairs)
+    images = _usable_images(all_images, cameras, files[1], repairs)
+    return ColmapModel(folder, files, cameras, images, points, repairs)
+
+
+def _usable_cameras(
+    cameras: list[ColmapCamera], path: Path, repairs: list[str]
+) -> dict[int, ColmapCamera]:
+    usable: dict[int, ColmapCamera] = {}
+    for camera in cameras:
+        if camera.camera_id in usable:
+            repairs.append(f"{path}: camera {camera.camera_id} is there twice; kept the first")
+        elif not _plausible(np.array(camera.params)):
+            repairs.append(
+                f"{path}: left out camera {camera.camera_id}: its parameters are not all numbers"
+            )
+        elif not (0 < camera.width < _SIZE_LIMIT and 0 < camera.height < _SIZE_LIMIT):
+            repairs.append(
+                f"{path}: left out camera {camera.camera_id}: "
+                f"its size is {camera.width} x {camera.height}"
+            )
+        else:
+            usable[camera.camera_id] = camera
+    return usable
+
+
+def _plausible(values: NDArray[np.float64]) -> bool:
+    return bool((np.abs(values) < _VALUE_LIMIT).all())
+
+
+def _usable_images(
+    images: list[ColmapImage], cameras: dict[int, ColmapCamera], path: Path, repairs: list[str]
+) -> list[ColmapImage]:
+    usable: dict[str, ColmapImage] = {}
+    for image in images:
+        fault = _fault(image, cameras, usable)
+        if fault:
+            repairs.append(f"{path}: left out image {image.image_id} ({image.name}): {fault}")
+        else:
+            usable[image.name] = image
+    return list(usable.values())
+
+
+def _fault(
+    image: ColmapImage, cameras: dict[int, ColmapCamera], taken: dict[str, ColmapImage]
+) -> str | None:
+    """Why an image cannot be used, or None."""
+    if not (_plausible(image.qvec) and _plausible(image.tvec)):
+        return "its pose is not all numbers"
+    if not np.linalg.norm(image.qvec) > 0:
+        return "its rotation is a zero quaternion"
+    if image.camera_id not in cameras:
+        return f"there is no usable camera {image.camera_id}"
+    if image.name in taken:
+        return f"image {taken[image.name].image_id} has the same name"
+    return None
+
+
+def _check_tracks(
+    points: ColmapPoints, images: list[ColmapImage], path: Path, repairs: list[str]
+) -> None:
+    known = np.array([image.image_id for image in images], np.int64)
+    strangers = points.track_images[~np.isin(points.track_images, known)]
+    if strangers.size:
+        repairs.append(
+            f"{path}: ignored {strangers.size} observations in images that are not in the model "
+            f"(the first in image {strangers[0]})"
+        )

@@ -1,0 +1,176 @@
+"""Reading COLMAP's text models: cameras.txt, images.txt and points3D.txt.
+
+Layout: https://colmap.github.io/format.html. Many programs write these files, not all of them well:
+names with spaces, points lines left out, a last line missing, carriage returns, a byte-order mark,
+Microsoft's spelling of not-a-number. All of that is read; what had to be guessed is reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .camera_models import MODEL_NAMES, PARAMETER_COUNTS
+from .model import ColmapCamera, ColmapImage, ColmapPoints
+
+_NOT_A_NUMBER = re.compile(r"[+-]?(nan(\(\w*\))?|inf|1\.#\w+)", re.IGNORECASE)
+_NUMERIC = frozenset("0123456789+-.eE \t")
+_POSE = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
+
+
+def _lines(path: Path, repairs: list[str]) -> Iterator[tuple[int, str]]:
+    """Lines with their numbers, without comments, line ends and surrounding space."""
+    raw = path.read_bytes()
+    if raw.startswith(b"\xef\xbb\xbf"):
+        repairs.append(f"{path}:1: ignored a byte-order mark")
+        raw = raw[3:]
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
+        stripped = line.strip(" \t\r")
+        if not stripped.startswith("#"):
+            yield number, stripped
+
+
+def _number(token: str, path: Path, line: int) -> float:
+    try:
+        return float(token)
+    except ValueError:
+        if _NOT_A_NUMBER.fullmatch(token):
+            return float("nan")
+        raise InputError(f'{path}:{line}: expected a number, found "{token[:40]}"') from None
+
+
+def _integer(token: str, path: Path, line: int) -> int:
+    value = _number(token, path, line)
+    if not (value.is_integer() and abs(value) < 2.0**63):
+        raise InputError(f'{path}:{line}: expected a whole number, found "{token[:40]}"')
+    # Beyond 2^53 a float is no longer exact, and COLMAP's largest ids are there.
+    return int(token) if token.lstrip("+-").isdigit() else int(value)
+
+
+def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
+    """Cameras of cameras.txt, in file order.
+
+    Raises:
+        InputError: a line is malformed or names a model that COLMAP does not have.
+    """
+    cameras: list[ColmapCamera] = []
+    for line, text in _lines(path, repairs):
+        if not text:
+            continue
+        tokens = text.split()
+        if len(tokens) < 4:
+            raise InputError(
+                f'{path}:{line}: expected "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]", '
+                f'found "{text[:60]}"'
+            )
+        camera_id, model = _integer(tokens[0], path, line), tokens[1]
+        if model not in PARAMETER_COUNTS:
+            raise InputError(
+                f'{path}:{line}: camera {camera_id} has model "{model[:40]}"; '
+                f"known are {', '.join(MODEL_NAMES)}"
+            )
+        params = tuple(_number(token, path, line) for token in tokens[4:])
+        if len(params) != PARAMETER_COUNTS[model]:
+            raise InputError(
+                f"{path}:{line}: camera {camera_id} has {len(params)} parameters; "
+                f"{model} has {PARAMETER_COUNTS[model]}"
+            )
+        size = (_integer(tokens[2], path, line), _integer(tokens[3], path, line))
+        cameras.append(ColmapCamera(camera_id, model, *size, params))
+    return cameras
+
+
+def _is_points_line(text: str) -> bool:
+    """Whether this is a list of "X Y POINT3D_ID", which may be empty, and not a pose."""
+    # A pose whose photo is called, say, "0001" is numeric too, but has ten values.
+    numbers = text if _NUMERIC.issuperset(text) else _NOT_A_NUMBER.sub("0", text)
+    return _NUMERIC.issuperset(numbers) and len(numbers.split()) % 3 == 0
+
+
+def read_images(path: Path, repairs: list[str]) -> list[ColmapImage]:
+    """Images of images.txt, in file order, without their 2D observations.
+
+    Every pose should be followed by a line of points, which may be empty; where that line is left
+    out, the next line is taken for what it looks like.
+
+    Raises:
+        InputError: a line is neither.
+    """
+    images: list[ColmapImage] = []
+    alone: list[int] = []  # lines of poses without a points line
+    pose_line = 0  # line of the pose whose points line is due, or 0
+    for line, text in _lines(path, repairs):
+        if pose_line and _is_points_line(text):
+            pose_line = 0
+        elif text:
+            if pose_line:
+                alone.append(pose_line)
+            images.append(_pose(text, path, line))
+            pose_line = line
+    if pose_line:
+        alone.append(pose_line)
+    if alone:
+        repairs.append(
+            f"{path}:{alone[0]}: {len(alone)} of {len(images)} images have no points line "
+            "(the first is here); kept them all"
+        )
+    return images
+
+
+def _pose(text: str, path: Path, line: int) -> ColmapImage:
+    tokens = text.split(None, 9)
+    if len(tokens) < 10:
+        raise InputError(f'{path}:{line}: expected "{_POSE}", found "{text[:60]}"')
+    pose = np.array([_number(token, path, line) for token in tokens[1:8]])
+    return ColmapImage(
+        image_id=_integer(tokens[0], path, line),
+        qvec=pose[:4],
+        tvec=pose[4:],
+        camera_id=_integer(tokens[8], path, line),
+        name=tokens[9],
+    )
+
+
+def read_points(path: Path, repairs: list[str]) -> ColmapPoints:
+    """Points of points3D.txt, in file order.
+
+    Raises:
+        InputError: a line is malformed.
+    """
+    values: list[list[float]] = []
+    tracks: list[NDArray[np.int64]] = []
+    for line, text in _lines(path, repairs):
+        if not text:
+            continue
+        tokens = text.split()
+        if len(tokens) < 8 or len(tokens) % 2:
+            raise InputError(
+                f'{path}:{line}: expected "POINT3D_ID X Y Z R G B ERROR TRACK[]", '
+                f'found "{text[:60]}"'
+            )
+        try:
+            values.append([float(token) for token in tokens[1:8]])
+            tracks.append(np.array([int(token) for token in tokens[8::2]], np.int64))
+        except (ValueError, OverflowError):
+            values.append([_number(token, path, line) for token in tokens[1:8]])
+            tracks.append(np.array([_integer(t, path, line) for t in tokens[8::2]], np.int64))
+    if not values:
+        return ColmapPoints.none()
+    table = np.array(values)
+    return ColmapPoints(
+        xyz=table[:, :3],
+        rgb=np.nan_to_num(table[:, 3:6]).clip(0, 255).astype(np.uint8),
+        errors=table[:, 6],
+        track_lengths=np.array([len(track) for track in tracks], np.int64),
+        track_images=np.concatenate(tracks),
+    )

@@ -1,0 +1,1 @@
+"""Photos, and the lenses they were taken with."""

@@ -1,0 +1,110 @@
+"""Splats as files hold them: scales as logarithms and opacities as logits, in numpy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ...renderer.types import Splats
+from ..errors import InputError
+
+LOG_SCALE_MIN = -30.0
+"""What the logarithm of a scale is clamped to: a flat splat's is -inf."""
+LOGIT_MAX = 18.0
+"""What the logit of an opacity is clamped to in files: in float32 its sigmoid is exactly 1."""
+
+
+@dataclass(frozen=True)
+class RawSplats:
+    """The parameters of N splats before activation, all float32."""
+
+    means: NDArray[np.float32]  # [N, 3]
+    quats: NDArray[np.float32]  # [N, 4] wxyz
+    log_scales: NDArray[np.float32]  # [N, 3]; -inf is a flat splat
+    logits: NDArray[np.float32]  # [N] of the opacities; +-inf is exactly 1 or 0
+    sh: NDArray[np.float32]  # [N, (degree + 1)^2, 3]
+    frequencies: NDArray[np.float32]  # [N, K, 3]
+    coefficients: NDArray[np.float32]  # [N, K, 2]
+
+
+def gaussians(
+    means: NDArray[np.float32],
+    quats: NDArray[np.float32],
+    log_scales: NDArray[np.float32],
+    logits: NDArray[np.float32],
+    sh: NDArray[np.float32],
+) -> RawSplats:
+    """Raw splats without waves."""
+    n = len(means)
+    none = np.zeros((n, 0, 3), np.float32), np.zeros((n, 0, 2), np.float32)
+    return RawSplats(means, quats, log_scales, logits, sh, *none)
+
+
+def activate(raw: RawSplats, path: Path) -> Splats:
+    """The splats that were read from `path`.
+
+    Raises:
+        InputError: a value is not finite, or the numbers of values do not fit each other.
+    """
+    with np.errstate(over="ignore"):
+        arrays = {field.name: getattr(raw, field.name) for field in fields(raw)}
+        arrays["scales"] = np.exp(np.maximum(arrays.pop("log_scales"), LOG_SCALE_MIN))
+        logits = arrays.pop("logits").astype(np.float64)
+        arrays["opacities"] = 1.0 / (1.0 + np.exp(-logits))
+    for name, values in arrays.items():
+        _require(_rows(np.isfinite(values)), path, f"{name} must be finite")
+    try:
+        return Splats(
+            **{
+                name: torch.from_numpy(np.ascontiguousarray(values, np.float32))
+                for name, values in arrays.items()
+            }
+        )
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def deactivate(splats: Splats, path: Path) -> RawSplats:
+    """Splats, on any device, as they can be written to `path`: finite, quaternions of length 1.
+
+    Opacities 0 and 1 become logits -LOGIT_MAX and LOGIT_MAX, scales of 0 become LOG_SCALE_MIN.
+
+    Raises:
+        InputError: a value is not finite, a scale is negative or a quaternion zero.
+    """
+    arrays = {
+        name: tensor.detach().to("cpu", torch.float32).numpy()
+        for name, tensor in splats.tensors().items()
+    }
+    for name, values in arrays.items():
+        _require(_rows(np.isfinite(values)), path, f"Splats.{name} must be finite")
+    scales, quats = arrays.pop("scales"), arrays.pop("quats").astype(np.float64)
+    _require(_rows(scales >= 0), path, "Splats.scales must not be negative")
+    lengths = np.linalg.norm(quats, axis=1, keepdims=True)
+    _require(_rows(lengths > 0), path, "Splats.quats must not be zero")
+    p = arrays.pop("opacities").clip(0.0, 1.0).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        logits, logs = np.log(p / (1.0 - p)), np.log(scales)
+    return RawSplats(
+        quats=(quats / lengths).astype(np.float32),
+        log_scales=np.maximum(logs, np.float32(LOG_SCALE_MIN)),
+        logits=logits.clip(-LOGIT_MAX, LOGIT_MAX).astype(np.float32),
+        **arrays,
+    )
+
+
+def _rows(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """[N] whether all of a splat's values are good."""
+    return np.all(good, axis=tuple(range(1, good.ndim)))
+
+
+def _require(good: NDArray[np.bool_], path: Path, rule: str) -> None:
+    if not good.all():
+        raise InputError(
+            f"{path}: {rule}: {int((~good).sum())} of {good.size} splats break this "
+            f"(first at {int(np.argmin(good))})"
+        )

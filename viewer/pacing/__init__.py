@@ -1,0 +1,1 @@
+"""What is rendered when, and how large: pure logic."""

@@ -1,0 +1,80 @@
+"""Saving what one browser sees as a picture of any size."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import viser
+
+from ..camera import pose_of
+from ..download import send_file
+from ..errand import Errands
+from ..picture.paint import DEFAULT_SIZE, Draw, Drawing
+from ..settings import Pose
+
+MAX_SIDE = 8192
+"""Largest width and height [px]."""
+
+
+class Screenshot:
+    """Adds its controls where the caller is building the panel of `client`.
+
+    The size that is offered is that of the page's canvas, until a person chooses another.
+    """
+
+    def __init__(
+        self,
+        client: viser.ClientHandle,
+        errands: Errands,
+        drawing: Drawing,
+    ) -> None:
+        self._client, self._errands, self._drawing = client, errands, drawing
+        self._saved = 0
+        self._offered = _canvas(client.camera) or DEFAULT_SIZE
+        width, height = self._offered
+        gui = client.gui
+        self._width = gui.add_number("Screenshot width", width, min=1, max=MAX_SIDE, step=1)
+        self._height = gui.add_number("Screenshot height", height, min=1, max=MAX_SIDE, step=1)
+        self._button = gui.add_button("Save screenshot", hint="As PNG, from where you look now")
+        self._button.on_click(self._clicked)
+        client.camera.on_update(self._camera_moved)
+
+    # The event loop runs these, so they return at once. A page may send anything.
+
+    async def _camera_moved(self, camera: viser.CameraHandle) -> None:
+        canvas = _canvas(camera)
+        if canvas not in (None, self._offered) and self._size() == self._offered:
+            self._offered = canvas
+            self._width.value, self._height.value = canvas
+
+    async def _clicked(self, _: Any) -> None:
+        pose, size = pose_of(self._client.camera), self._size()
+        if pose is not None:
+            save = partial(self._save, pose, size, self._drawing())
+            self._errands.run("Save screenshot", save)
+
+    def _size(self) -> tuple[int, int]:
+        return _allowed(self._width.value), _allowed(self._height.value)
+
+    def _save(self, pose: Pose, size: tuple[int, int], draw: Draw) -> None:
+        picture = draw(pose, size)
+        self._errands.check()
+        done, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
+        if not done:
+            raise OSError("OpenCV cannot write this PNG")
+        self._saved += 1
+        name = f"gaborsplat-{self._saved}.png"
+        send_file(self._client, name, png.tobytes())
+
+
+def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
+    """The size of the page's canvas, cut to what is allowed; None while it has none."""
+    pose = pose_of(camera)
+    return pose and (_allowed(pose.canvas[0]), _allowed(pose.canvas[1]))
+
+
+def _allowed(side: int) -> int:
+    return min(max(int(side), 1), MAX_SIDE)

@@ -1,0 +1,1 @@
+"""Camera paths: motion, files, editor, video."""

@@ -1,0 +1,222 @@
+"""The picture of a scene that a browser, or a file, gets: what is drawn of it, how, and beside
+what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from viser import transforms
+
+from ...renderer.raster.frequency import render_frequencies
+from ...renderer.raster.render import render, render_bytes
+from ...renderer.types import Camera, Frame, RenderSettings, Splats
+from ..settings import CropBox, Mode, ViewSettings
+from .paint import Picture, normal_colors, occlusion_depth, paint
+from .photos import NearestPhoto
+
+RenderFunction = Callable[[Splats, Camera, RenderSettings], Frame]
+
+DIVIDER: tuple[int, int, int] = (230, 230, 230)
+"""Colour of the line between the two parts of a picture."""
+
+DOT_VARIANCE = 0.5
+"""Variance of the dot that stands for a splat in the mode `centres` [px^2]."""
+
+FAINT = 1 / 255
+"""Splats of no more opacity than this get no dot."""
+
+_AS_IT_COMES = RenderSettings()
+
+
+@dataclass(frozen=True)
+class Renderers:
+    """What draws the splats, and their waves in the mode `frequency`."""
+
+    picture: RenderFunction = render
+    frequencies: RenderFunction = render_frequencies
+
+    def of(self, mode: Mode) -> RenderFunction:
+        """The one for a mode."""
+        return self.frequencies if mode == "frequency" else self.picture
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Splats, and how they were trained to be shown."""
+
+    splats: Splats
+    settings: RenderSettings = _AS_IT_COMES
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture, and the depth that other objects may hide behind."""
+
+    picture: Picture  # [H, W, 3] RGB
+    depth: npt.NDArray[np.float32] | None
+    """[H, W], see `occlusion_depth`; None when it was not asked for."""
+
+
+class Artist:
+    """Draws for one browser, on one thread.
+
+    Photos to compare with come from `photos`. The line between the two parts of a picture is left
+    out without `divider`.
+    """
+
+    def __init__(
+        self, renderers: Renderers, photos: NearestPhoto | None = None, *, divider: bool = True
+    ) -> None:
+        self._renderers = renderers
+        self._photos = photos
+        self._divider = divider
+        self._left, self._right = _Selection(), _Selection()
+
+    @torch.no_grad()
+    def draw(
+        self,
+        scene: Scene,
+        camera: Camera,
+        settings: ViewSettings,
+        *,
+        other: Scene | None = None,
+        depth: bool = False,
+    ) -> Drawn:
+        """The picture that `camera` takes of `scene`, with its depth if asked for.
+
+        What `settings` want beside it, and is there, fills the right part: the `other` scene,
+        always with its waves, or the nearest photo, which hides nothing. Raises what the renderer
+        or the photo's file raises.
+        """
+        views = [_View.of(scene, self._left, camera, settings)]
+        if settings.beside == "other" and other is not None:
+            as_other = replace(settings, waves=True)
+            views.append(_View.of(other, self._right, camera, as_other))
+        width = camera.size[0]
+        column = min(max(round(settings.split * width), 0), width)
+        drawn = self._drawn(views, column, settings.mode, depth)
+        if settings.beside == "photo" and self._photos is not None:
+            drawn = _before_photo(drawn, self._photos.show(camera), column)
+        elif len(views) == 1:
+            return drawn
+        if self._divider and 0 < column < width:
+            drawn.picture[:, column - 1 : column + 1] = DIVIDER
+        return drawn
+
+    def _drawn(self, views: list[_View], column: int, mode: Mode, depth: bool) -> Drawn:
+        if mode == "rgb" and not depth and self._renderers.picture is render:
+            # Bytes at once, without the depth that nobody asked for.
+            pictures = [render_bytes(view.splats, view.camera, view.settings) for view in views]
+            return Drawn(_side_by_side(pictures, column).cpu().numpy(), None)
+        frames = [self._frame(view, mode) for view in views]
+        # Joined before they are painted: false colours mean the same on both sides.
+        frame = Frame(
+            color=_side_by_side([each.color for each in frames], column),
+            alpha=_side_by_side([each.alpha for each in frames], column),
+            depth=_side_by_side([each.depth for each in frames], column),
+        )
+        return Drawn(paint(frame, mode), occlusion_depth(frame) if depth else None)
+
+    def _frame(self, view: _View, mode: Mode) -> Frame:
+        """The view with the colours of `mode`."""
+        frame = self._renderers.of(mode)(view.splats, view.camera, view.settings)
+        if mode != "normals":
+            return frame
+        return replace(frame, color=normal_colors(frame.depth, frame.alpha, view.camera.intrinsics))
+
+
+@dataclass(frozen=True)
+class _View:
+    """All that a render function needs."""
+
+    splats: Splats
+    camera: Camera
+    settings: RenderSettings
+
+    @classmethod
+    def of(cls, scene: Scene, selection: _Selection, camera: Camera, wanted: ViewSettings) -> _View:
+        """The view of what `wanted` leaves of `scene`."""
+        means = scene.splats.means
+        return cls(
+            selection.of(scene.splats, wanted),
+            camera.to(means.dtype).to(means.device),
+            _render_settings(scene.settings, wanted),
+        )
+
+
+class _Selection:
+    """What is drawn of a scene. The last selection is kept, because a camera moves more often than
+    a scene or a box."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Splats, object, Splats] | None = None
+
+    def of(self, splats: Splats, wanted: ViewSettings) -> Splats:
+        """What `wanted` leaves of `splats`."""
+        choice = (wanted.crop, wanted.waves, wanted.mode == "centres")
+        if choice == (None, True, False):
+            self._last = None  # nothing holds a scene that is replaced
+            return splats
+        # The splats asked about are held, so that no others can take their identity.
+        if self._last is None or self._last[0] is not splats or self._last[1] != choice:
+            self._last = (splats, choice, _selected(splats, wanted))
+        return self._last[2]
+
+
+def _selected(splats: Splats, wanted: ViewSettings) -> Splats:
+    if wanted.crop is not None:
+        inside = _inside(splats.means, wanted.crop)
+        splats = splats.select(inside.nonzero()[:, 0])
+    if not wanted.waves or wanted.mode == "centres":
+        splats = splats.without_waves()
+    if wanted.mode == "centres":
+        # So small that nothing but the dilation on the screen can be seen of them.
+        solid = (splats.opacities > FAINT).to(splats.opacities)
+        splats = replace(splats, scales=1e-6 * splats.scales, opacities=solid)
+    return splats
+
+
+def _inside(points: Tensor, box: CropBox) -> Tensor:
+    """[N] whether each of `points` [N, 3] is in the box."""
+    to_world = transforms.SO3(np.array(box.wxyz)).normalize().as_matrix()
+    axes = points.new_tensor(to_world.tolist())
+    offsets = (points - points.new_tensor(box.centre)) @ axes
+    return (offsets.abs() <= 0.5 * points.new_tensor(box.size)).all(dim=1)
+
+
+def _render_settings(trained: RenderSettings, wanted: ViewSettings) -> RenderSettings:
+    """As the splats were trained to be shown, but for what is `wanted`."""
+    red, green, blue = wanted.background
+    degrees = [wanted.sh_degree, trained.sh_degree]
+    settings = replace(
+        trained,
+        background=(red / 255, green / 255, blue / 255),
+        sh_degree=min(degree for degree in degrees if degree is not None),
+        near_plane=max(trained.near_plane, wanted.near),
+    )
+    if wanted.mode == "centres":
+        # Compensation would fade what is smaller than a pixel.
+        settings = replace(settings, sh_degree=0, eps2d=DOT_VARIANCE, antialiased=False)
+    return settings
+
+
+def _side_by_side(images: list[Tensor], column: int) -> Tensor:
+    """[H, W, ...]: the first image, and from `column` on the last."""
+    if len(images) == 1:
+        return images[0]
+    return torch.cat([images[0][:, :column], images[1][:, column:]], dim=1)
+
+
+def _before_photo(drawn: Drawn, photo: Picture, column: int) -> Drawn:
+    """`drawn`, and from `column` on the photo [H, W, 3], which nothing hides behind."""
+    picture = np.concatenate([drawn.picture[:, :column], photo[:, column:]], axis=1)
+    if drawn.depth is None:
+        return Drawn(picture, None)
+    depth = drawn.depth.copy()
+    depth[:, column:] = np.inf
+    return Drawn(picture, depth)

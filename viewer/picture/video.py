@@ -1,0 +1,134 @@
+"""Writing pictures as an mp4 video."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+
+from ...scenes import replacing
+from .paint import Picture
+
+ENCODER = "libx264"
+
+QUALITY = 18
+"""Constant rate factor of H.264; at this one the eye hardly sees a loss."""
+
+
+def write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int) -> None:
+    """Write `frames` ([H, W, 3] BGR) of an even `size` (width, height), whole or not at all.
+
+    As H.264, which browsers play, by an ffmpeg that can; where there is none, by OpenCV in the
+    older MPEG-4 part 2, which video players play.
+
+    Raises:
+        OSError: it cannot be written.
+        ValueError: a frame is not of `size`.
+    """
+    with replacing(path) as draft:
+        ffmpeg = _ffmpeg()
+        if ffmpeg is None:
+            _write_by_opencv(path, draft, _checked(frames, size), size, fps)
+        else:
+            command = [ffmpeg, *_options(size, fps), str(draft)]
+            _write_by_ffmpeg(path, command, _checked(frames, size))
+
+
+def _checked(frames: Iterable[Picture], size: tuple[int, int]) -> Generator[Picture, None, None]:
+    """`frames`: one of another size would shear the video, or be left out silently."""
+    wanted = (size[1], size[0], 3)
+    for frame in frames:
+        if frame.shape != wanted:
+            raise ValueError(f"a frame is {frame.shape}, not {wanted}")
+        yield frame
+
+
+def _ffmpeg() -> str | None:
+    """The ffmpeg of this machine, if it can write H.264: some are built without."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        return None
+    command = [program, "-hide_banner", "-encoders"]
+    asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return program if ENCODER.encode() in asked.stdout else None
+
+
+def _options(size: tuple[int, int], fps: int) -> list[str]:
+    raw = f"-f rawvideo -pix_fmt bgr24 -s {size[0]}x{size[1]} -r {fps} -i -"
+    # Said and meant: players guess which colours untagged values are, each in its own way.
+    color = "-vf scale=out_color_matrix=bt709:out_range=tv -pix_fmt yuv420p -color_range tv"
+    color += " -colorspace bt709 -color_primaries bt709 -color_trc bt709"
+    # With the index in front a browser can play before it has all.
+    coded = f"-c:v {ENCODER} -crf {QUALITY} -movflags +faststart -f mp4"
+    return f"-hide_banner -loglevel error -y {raw} {color} {coded}".split()
+
+
+def _write_by_ffmpeg(path: Path, command: list[str], frames: Iterable[Picture]) -> None:
+    # A file, because a full pipe of complaints would halt it.
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints)
+        pipe = process.stdin
+        assert pipe is not None
+        try:
+            fed = _feed(pipe, frames)
+            if process.wait() != 0 or not fed:
+                complaints.seek(0)
+                said = complaints.read().decode(errors="replace").split("\n")
+                reason = next(filter(None, map(str.strip, said)), f"it ended {process.returncode}")
+                raise OSError(f"{path}: ffmpeg cannot write it: {reason}")
+        finally:
+            process.kill()  # nothing happens if it has ended
+            with suppress(OSError):
+                pipe.close()
+            process.wait()
+
+
+def _feed(pipe: IO[bytes], frames: Iterable[Picture]) -> bool:
+    """Write all to `pipe` and close it; False if nobody reads it any more."""
+    for frame in frames:
+        try:
+            pipe.write(np.ascontiguousarray(frame).data)
+        except BrokenPipeError:
+            return False
+    try:
+        pipe.close()
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _write_by_opencv(
+    path: Path, draft: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int
+) -> None:
+    film = draft.with_suffix(".mp4")  # OpenCV picks the container by the ending
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    if not writer.isOpened():
+        raise OSError(f"{path}: neither ffmpeg nor OpenCV can write mp4 here")
+    try:
+        given = 0
+        for frame in frames:
+            writer.write(frame)
+            given += 1
+        writer.release()
+        kept = _frames_in(film)
+        if kept != given:  # OpenCV says nothing of a full disk
+            raise OSError(f"{path}: OpenCV kept {kept} of {given} frames; the disk may be full")
+        film.replace(draft)
+    finally:
+        writer.release()
+        film.unlink(missing_ok=True)
+
+
+def _frames_in(film: Path) -> int:
+    """As the file itself says; 0 if it is no video."""
+    reader = cv2.VideoCapture(str(film))
+    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
+    reader.release()
+    return count

@@ -1,0 +1,205 @@
+"""The viewer: a web server on viser that shows a scene to any number of browsers."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+
+import rich
+import viser
+
+from ..camera import bounds_of_cameras, bounds_of_splats, outlook_of, overview_of, up_direction
+from ..frustums import NamedCamera
+from ..panel.actions import Action
+from ..panel.panel import Offer
+from ..picture.draw import Renderers, RenderFunction
+from ..scene import SceneSource
+from ..settings import Beside
+from .address import check_free, is_loopback, port_in_use, url_of
+from .gate import gated
+from .link import page_with_script
+from .session import Session, Stage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ViewerOptions:
+    """What a viewer may do besides showing one scene."""
+
+    beside: SceneSource | None = None
+    """Another scene, which the right part of the picture shows from the beginning."""
+    actions: Sequence[Action] = ()
+    """Buttons of the panel."""
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """What was subtracted from all coordinates of the capture; camera paths are saved in its
+    frame."""
+    stock_page: bool = False
+    """Whether viser's page is left as it is, without the faster display of page.js."""
+
+
+_DEFAULTS = ViewerOptions()
+
+JOIN_TIMEOUT = 5.0
+"""Seconds that `close` waits for pictures in hand."""
+
+
+class Viewer:
+    """Serves `source` until `close`.
+
+    Each browser has its own thread, resolution and settings; none of them waits for another or
+    for training. A picture that cannot be rendered shows its error in the panel of its browser.
+    """
+
+    def __init__(
+        self,
+        source: SceneSource,
+        *,
+        cameras: Sequence[NamedCamera] = (),
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        render: RenderFunction | Renderers | None = None,
+        options: ViewerOptions = _DEFAULTS,
+    ) -> None:
+        """Start to serve on `host`:`port` (0: any free port).
+
+        The first of `cameras` is where a browser begins; without any it sees the whole scene.
+        `render` stands in for the renderer. Raises PortInUse when the port is taken and InputError
+        when the address is not valid.
+        """
+        if not isinstance(render, Renderers):
+            render = Renderers(render) if render is not None else Renderers()
+        offer = _offer(source, cameras, options)
+        self._stage = Stage(source, options.beside, tuple(cameras), render, offer)
+        self._sessions: dict[int, Session] = {}
+        self._closed = False
+        self._server = _start_server(host, port, stock_page=options.stock_page)
+        self.url = url_of(host, self._server.get_port())
+        """What to open in a browser on this machine."""
+        if not is_loopback(host):
+            log.warning(
+                "the viewer listens on %s: whoever reaches %s:%d can look, and press its buttons",
+                host,
+                socket.gethostname(),
+                self._server.get_port(),
+            )
+        self._arrange()
+        # In this order: a browser that leaves at once must be noticed.
+        self._server.on_client_disconnect(self._disconnected)
+        self._server.on_client_connect(self._connected)
+
+    @property
+    def port(self) -> int:
+        """The TCP port that is listened on."""
+        return self._server.get_port()
+
+    def close(self) -> None:
+        """Stop serving and end all threads; more than once is fine."""
+        self._closed = True
+        with _quiet_console():
+            self._server.stop()
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            session.stop()
+        deadline = time.monotonic() + JOIN_TIMEOUT
+        for session in sessions:
+            session.join(max(0.0, deadline - time.monotonic()))
+
+    def __enter__(self) -> Viewer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _arrange(self) -> None:
+        """What every browser shares: the look of the page, the up direction, the first view."""
+        server, offer = self._server, self._stage.offer
+        # The share button would publish the scene through somebody else's server.
+        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+        server.scene.set_up_direction(offer.up)
+        initial = server.initial_camera
+        initial.position = offer.outlook.position
+        initial.look_at = offer.outlook.look_at
+        initial.up = offer.outlook.up
+        initial.fov = offer.outlook.fov
+        initial.near = 0.001 * offer.bounds.radius
+        initial.far = 1000 * offer.bounds.radius
+
+    # Both run on the server's event loop, hence one after the other.
+
+    async def _connected(self, client: viser.ClientHandle) -> None:
+        self._sessions = {key: each for key, each in self._sessions.items() if each.running}
+        if self._closed:
+            return
+        session = Session(client, self._stage)
+        session.start()
+        self._sessions[client.client_id] = session
+
+    async def _disconnected(self, client: viser.ClientHandle) -> None:
+        session = self._sessions.get(client.client_id)
+        if session is not None:
+            session.stop()
+
+
+def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions) -> Offer:
+    views = [each.camera for each in cameras]
+    if source.current is not None:
+        bounds = bounds_of_splats(source.current.splats)
+    else:
+        bounds = bounds_of_cameras(views)
+    beside: list[Beside] = ["nothing"]
+    if options.beside is not None:
+        beside.insert(0, "other")
+    if any(each.photo is not None for each in cameras):
+        beside.append("photo")
+    up = up_direction(views)
+    red, green, blue = (round(255 * level) for level in source.settings.background)
+    return Offer(
+        bounds=bounds,
+        up=up,
+        outlook=outlook_of(views[0], up, bounds) if views else overview_of(bounds, up),
+        background=(red, green, blue),
+        cameras=len(cameras),
+        beside=beside,
+        actions=options.actions,
+        origin=options.origin,
+    )
+
+
+def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServer:
+    # viser goes on to another port without asking when one is taken, and hangs when none can
+    # be had, hence the check beforehand and the comparison after.
+    check_free(host, port)
+    # A browser may leave at any moment, also between two messages to it.
+    warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)
+    # A browser may send anything; what makes no sense is left out where it is used.
+    warnings.filterwarnings("ignore", ".*does not match annotation", UserWarning)
+    page = None if stock_page else page_with_script()
+    with _quiet_console(), gated(page, only_this_machine=is_loopback(host)):
+        server = viser.ViserServer(host=host, port=port, label="GaborSplat", verbose=False)
+        if port not in (0, server.get_port()):
+            server.stop()
+            raise port_in_use(host, port)
+    return server
+
+
+@contextmanager
+def _quiet_console() -> Generator[None, None, None]:
+    """Keep viser's banners out of the terminal; it prints them through rich's own console."""
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
