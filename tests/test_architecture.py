@@ -86,7 +86,7 @@ def test_there_is_no_drawer_for_odds_and_ends():
 
 
 def test_files_stay_readable():
-    files = [*sources(*LAYERS), *(REPOSITORY / "tests").glob("*.py")]
+    files = [*sources(*LAYERS), *(REPOSITORY / "tests").rglob("*.py")]
     files += (REPOSITORY / "benchmarks").rglob("*.py")
     files += [
         path for ending in ("*.h", "*.cpp", "*.cu") for path in (REPOSITORY / "cuda").rglob(ending)

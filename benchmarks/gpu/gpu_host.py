@@ -1,0 +1,258 @@
+"""What the host does for a picture on a GPU, and for a training step. Needs no GPU.
+
+    python -m benchmarks.gpu.gpu_host [--json FILE]
+
+The CUDA backend runs on a tiny scene, and its kernels are handed, arguments packed, to a launcher
+that does nothing: what is left is Python and torch's bookkeeping. Where the GPU's own work is
+shorter than this, this is what a picture takes. In turn with it runs gsplat 1.5.3's Python, its
+compiled functions replaced by ones that return tensors of the right shapes: that is a lower bound,
+as what those functions allocate and launch is not in it. The unit is the time of one torch.add of
+eight numbers on this machine, taken in the same rounds.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import tyro
+from rich.table import Table
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from benchmarks.support.report import write
+from gaborsplat.console import console
+from gaborsplat.devices import machine
+from gaborsplat.renderer.backends.cuda import backend as cuda
+from gaborsplat.renderer.backends.cuda import kernels
+from gaborsplat.renderer.backends.cuda.kernels import Defines, Kernel
+from gaborsplat.renderer.parameters import deactivate
+from gaborsplat.renderer.raster import autograd
+from gaborsplat.renderer.raster.gradient import compare, draw
+from gaborsplat.renderer.raster.render import render, render_bytes
+from gaborsplat.renderer.training.optimizer import descend, make_optimizers
+from gaborsplat.renderer.types import Camera, RenderSettings, Splats
+
+SPLATS = 64
+SIZE = (32, 32)
+ROUNDS = 60
+IN_A_ROW = 10
+UNQUEUED = (
+    "empty", "view", "slice", "select", "detach", "alias", "expand", "squeeze", "transpose",
+    "permute", "as_strided", "unbind", "split", "local_scalar", "record_function", "_to_copy",
+)  # fmt: skip
+"""Operations of torch that start no kernel, by part of their name. `_to_copy` moves a number to the
+host here, and copies on the GPU nowhere in these paths."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where results go."""
+
+    json: Path | None = None
+
+
+class NoLauncher:
+    """A `Launcher` that runs nothing, but that every splat is in one tile."""
+
+    def __init__(self) -> None:
+        self.launched: Counter[str] = Counter()
+
+    def launch(
+        self,
+        kernel: Kernel,
+        defines: Defines,
+        grid: tuple[int, int],
+        arguments: bytes,
+        device: torch.device,
+    ) -> None:
+        """See `Launcher`."""
+        self.launched[kernel.name] += 1
+        if kernel.name == "count_tiles":
+            place = [name for name, _, _ in kernel.fields].index("counts")
+            (address,) = (ctypes.c_int64 * 1).from_buffer_copy(arguments, 8 * place)
+            (ctypes.c_int64 * SPLATS).from_address(address)[:] = [1] * SPLATS
+
+
+class Queued(TorchDispatchMode):
+    """Counts the operations that would each start a kernel of torch's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = str(func)
+        # Adam counts its steps on the host.
+        counts = name == "aten.add_.Tensor" and args[0].ndim == 0
+        if not counts and not any(part in name for part in UNQUEUED):
+            self.operations[name.removeprefix("aten.")] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def scene(waves: int) -> tuple[Splats, Camera]:
+    """Splats of which nothing will be drawn."""
+    splats = Splats(
+        means=torch.rand(SPLATS, 3),
+        quats=torch.rand(SPLATS, 4),
+        scales=torch.rand(SPLATS, 3),
+        opacities=torch.rand(SPLATS),
+        sh=torch.rand(SPLATS, 16, 3),
+        frequencies=torch.rand(SPLATS, waves, 3),
+        coefficients=torch.rand(SPLATS, waves, 2),
+    )
+    return splats, Camera(torch.eye(4), torch.eye(3), SIZE)
+
+
+def leaves_of(splats: Splats) -> Splats:
+    """The same with room for gradients."""
+    return splats.map(lambda tensor: tensor.detach().requires_grad_())
+
+
+def our_calls(waves: int) -> dict[str, Callable[[], object]]:
+    """What is measured of ours."""
+    splats, camera = scene(waves)
+    raw = {name: torch.nn.Parameter(tensor) for name, tensor in deactivate(splats).items()}
+    optimizers, settings = make_optimizers(raw), RenderSettings()
+    photo = torch.zeros(SIZE[1], SIZE[0], 3, dtype=torch.uint8)
+    upstream = torch.ones(SIZE[1], SIZE[0], 3)
+
+    @torch.no_grad()
+    def picture() -> Tensor:
+        return render(splats, camera).color
+
+    def gradient() -> None:
+        render(leaves_of(splats), camera).color.backward(upstream)
+
+    def step() -> None:
+        drawn = draw(raw, camera, settings, sh_degree=3, waves=waves > 0)
+        _, gradients = compare(drawn, photo, None, 0.2)
+        descend(raw, optimizers, gradients, None)
+
+    return {
+        "viewer's picture": lambda: render_bytes(splats, camera),
+        "picture": picture,
+        "gradient": gradient,
+        "step": step,
+    }
+
+
+def stubs() -> SimpleNamespace:
+    """gsplat's compiled functions, without what they do: they return tensors of the right shapes,
+    without history."""
+    n, (width, height) = SPLATS, SIZE
+    one, two, three = torch.ones(1, n), torch.ones(1, n, 2), torch.ones(1, n, 3)
+    ids = torch.zeros(n, dtype=torch.int32)
+    offsets = torch.zeros(1, -(-height // 16), -(-width // 16), dtype=torch.int32)
+    image, alphas = torch.zeros(1, height, width, 3), torch.zeros(1, height, width, 1)
+
+    def returning(*tensors: Tensor | None) -> Callable[..., Any]:
+        def call(*_: object) -> Any:
+            fresh = [None if t is None else torch.empty_like(t) for t in tensors]
+            return fresh[0] if len(fresh) == 1 else tuple(fresh)
+
+        return call
+
+    return SimpleNamespace(
+        CameraModelType=0,
+        PINHOLE=0,
+        projection_ewa_3dgs_fused_fwd=returning(two.int(), two, one, three, one),
+        projection_ewa_3dgs_fused_bwd=returning(three[0], None, torch.ones(n, 4), three[0], None),
+        spherical_harmonics_fwd=returning(three),
+        spherical_harmonics_bwd=returning(torch.ones(1, n, 16, 3), three),
+        intersect_tile=returning(ids, ids.long(), ids),
+        intersect_offset=returning(offsets),
+        rasterize_to_pixels_3dgs_fwd=returning(image, alphas, ids),
+        rasterize_to_pixels_3dgs_bwd=returning(two, two, three, three, one),
+    )
+
+
+def gsplat_calls() -> dict[str, Callable[[], object]]:
+    """What is measured of gsplat's Python."""
+    import gsplat
+
+    setattr(gsplat, "csrc", stubs())  # noqa: B010 - what it would compile, or bring along
+    splats, camera = scene(0)
+    names = ("means", "quats", "scales", "opacities", "colors")
+    parameters = (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)
+    options: dict[str, Any] = {
+        "viewmats": camera.world_to_camera[None],
+        "Ks": camera.intrinsics[None],
+        "width": SIZE[0],
+        "height": SIZE[1],
+        "sh_degree": 3,
+        "packed": False,
+    }
+    upstream = torch.ones(1, SIZE[1], SIZE[0], 3)
+
+    @torch.no_grad()
+    def picture() -> object:
+        return gsplat.rasterization(**dict(zip(names, parameters, strict=True)), **options)
+
+    def gradient() -> None:
+        leaves = [tensor.detach().requires_grad_() for tensor in parameters]
+        color, _, _ = gsplat.rasterization(**dict(zip(names, leaves, strict=True)), **options)
+        color.backward(upstream)
+
+    return {"picture": picture, "gradient": gradient}
+
+
+def medians(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Seconds of each, which take turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(-3, ROUNDS):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            for _ in range(IN_A_ROW):
+                call()
+            if turn >= 0:
+                times[name].append((time.perf_counter() - started) / IN_A_ROW)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def main() -> None:
+    """Run the benchmark."""
+    options = tyro.cli(Options, description=__doc__)
+    if torch.cuda.is_available():
+        sys.exit("this machine has a GPU: benchmarks/gpu/gpu.py measures pictures whole")
+    console.print(machine())
+    torch.set_num_threads(1)
+    launcher = NoLauncher()
+    # Tensors on the CPU go to the CUDA backend, as in the tests with an emulator.
+    autograd._backends["cpu"] = cuda  # pyright: ignore[reportPrivateUsage]
+    kernels._launchers["cpu"] = launcher  # pyright: ignore[reportPrivateUsage]
+    calls = {f"{what}, K = {k}": call for k in (0, 2) for what, call in our_calls(k).items()}
+    theirs = {f"{what}, gsplat's Python": call for what, call in gsplat_calls().items()}
+    eight = torch.ones(8)
+    unit = {"torch.add": lambda: torch.add(eight, eight)}
+    seconds = medians({**calls, **theirs, **unit})
+    table = Table("what", "in torch.adds", "us", "own kernels", "torch's", box=None)
+    figures: list[dict[str, Any]] = []
+    for name, taken in seconds.items():
+        figure: dict[str, Any] = {"what": name, "adds": taken / seconds["torch.add"]}
+        if name in calls:
+            launcher.launched.clear()
+            with Queued() as queued:
+                calls[name]()
+            figure |= {"own": dict(launcher.launched), "torch": dict(queued.operations)}
+        counts = [
+            str(sum(figure[key].values())) if key in figure else "-" for key in ("own", "torch")
+        ]
+        table.add_row(name, f"{figure['adds']:.0f}", f"{1e6 * taken:.0f}", *counts)
+        figures.append(figure)
+    console.print(table)
+    if options.json is not None:
+        write(options.json, figures)
+
+
+if __name__ == "__main__":
+    main()
