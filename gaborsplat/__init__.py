@@ -14,16 +14,16 @@ from importlib.metadata import version as _version
 # from other programs. A step alone on two cores hardly differs; beside a busy program it is faster.
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from .renderer.cameras import Camera as Camera
+from .renderer.frame import Frame as Frame
 from .renderer.gsplat_api.rasterization import rasterization as rasterization
 from .renderer.raster.render import render as render
 from .renderer.raster.render import render_bytes as render_bytes
+from .renderer.settings import RenderSettings as RenderSettings
+from .renderer.splats import Splats as Splats
 from .renderer.training import TrainConfig as TrainConfig
 from .renderer.training import TrainResult as TrainResult
 from .renderer.training import train as train
-from .renderer.types import Camera as Camera
-from .renderer.types import Frame as Frame
-from .renderer.types import RenderSettings as RenderSettings
-from .renderer.types import Splats as Splats
 from .scenes import Capture as Capture
 from .scenes import InputError as InputError
 from .scenes import bake as bake

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from viser import transforms
 
-from .renderer.types import Camera
+from .renderer.cameras import Camera
 from .scenes import InputError
 from .viewer.camera import (
     Bounds,

@@ -15,8 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from .devices import machine, versions
+from .renderer.settings import RenderSettings
+from .renderer.splats import Splats
 from .renderer.training import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
-from .renderer.types import RenderSettings, Splats
 from .scenes import (
     Capture,
     InputError,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from .types import Splats
+from .splats import Splats
 
 Parameters = dict[str, Parameter]
 """Raw parameters of a fit, by name."""

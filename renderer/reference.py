@@ -14,7 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .types import Camera, Frame, RenderSettings, Splats
+from .cameras import Camera
+from .frame import Frame
+from .settings import RenderSettings
+from .splats import Splats
 
 TILE = 16
 """Side of the original rasterizer's tiles [px]; matters only to the extent "three_sigma"."""

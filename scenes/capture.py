@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..renderer.types import Camera
+from ..renderer.cameras import Camera
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
 from .colmap.reading import find_model, model_suffix, read_model
 from .errors import InputError

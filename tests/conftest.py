@@ -12,7 +12,7 @@ import pytest
 import torch
 from on_gpu import bridged_cuda
 
-from gaborsplat.renderer.types import WAVE_COUNTS
+from gaborsplat.renderer.splats import WAVE_COUNTS
 
 DEVICES = ("cpu", "cuda-emulated", "cuda")
 """What runs the kernels in these tests: the CPU backend, or the CUDA backend by the emulator or,

@@ -16,7 +16,8 @@ import torch
 import viser
 from viser import transforms
 
-from ..renderer.types import Camera, Splats
+from ..renderer.cameras import Camera
+from ..renderer.splats import Splats
 from .settings import Pose
 
 Vector = npt.NDArray[np.float64]  # [3]

@@ -14,7 +14,7 @@ import viser
 from torch import Tensor
 from viser import transforms
 
-from ..renderer.types import Camera
+from ..renderer.cameras import Camera
 from .camera import Bounds, Outlook, Vector, camera_to_world, outlook_of, vertical_fov
 
 log = logging.getLogger(__name__)

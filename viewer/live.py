@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from ..renderer.types import Splats
+from ..renderer.splats import Splats
 from .errand import Stopped
 from .scene import SceneSource, TrainingPoint, TrainingStatus
 

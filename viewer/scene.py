@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..renderer.types import RenderSettings, Splats
+from ..renderer.settings import RenderSettings
+from ..renderer.splats import Splats
 
 Wake = Callable[[], None]
 

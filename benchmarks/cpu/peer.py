@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gaborsplat.renderer.types import Camera, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.splats import Splats
 
 HERE = Path(__file__).resolve().parent
 COMPILE = ["g++", "-O3", "-std=c++17", "-march=native", "-fno-math-errno", "-shared", "-fPIC", "-w"]

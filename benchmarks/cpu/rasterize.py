@@ -58,7 +58,7 @@ def serve(pipe: Connection, garden: Path | None) -> None:
 
     from gaborsplat.renderer import _native
     from gaborsplat.renderer.raster.render import render_bytes
-    from gaborsplat.renderer.types import RenderSettings
+    from gaborsplat.renderer.settings import RenderSettings
 
     try:
         pipe.send(_native.isa())

@@ -36,9 +36,10 @@ from benchmarks.gabor.textures import CAPTURES, TEST_EVERY, write_suite
 from benchmarks.support.report import commit, write
 from gaborsplat.console import console
 from gaborsplat.renderer.raster.render import render_bytes
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import LearningRates, TrainConfig, Trainer, evaluate
 from gaborsplat.renderer.training.data import View
-from gaborsplat.renderer.types import RenderSettings, Splats
 from gaborsplat.scenes import load_capture
 
 VARIANTS: dict[str, dict[str, Any]] = {

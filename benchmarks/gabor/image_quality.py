@@ -10,11 +10,13 @@ import torch
 from flip_evaluator import evaluate as flip
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.frequency import NYQUIST, waves_on_image
 from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import psnr
 from gaborsplat.renderer.training.data import View
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 FINE = 0.25
 """Cycles per pixel where the upper half of the spectrum begins."""

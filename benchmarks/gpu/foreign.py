@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.losses import Judgement, judge
 from gaborsplat.renderer.parameters import activate
+from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import trainer
-from gaborsplat.renderer.types import Camera, RenderSettings
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
 

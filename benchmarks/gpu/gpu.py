@@ -32,12 +32,14 @@ from benchmarks.support.workload import Workload, load
 from gaborsplat.console import console
 from gaborsplat.devices import machine
 from gaborsplat.renderer.backends.cuda.nvrtc import why_unusable
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.parameters import deactivate
 from gaborsplat.renderer.raster.gradient import compare, draw
 from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training.optimizer import descend, make_optimizers
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SCENES = ((1, (648, 420)), (8, (1920, 1080)), (36, (3840, 2160)))
 """Copies of the garden, and the size of the picture."""

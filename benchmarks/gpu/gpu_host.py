@@ -35,12 +35,14 @@ from gaborsplat.devices import machine
 from gaborsplat.renderer.backends.cuda import backend as cuda
 from gaborsplat.renderer.backends.cuda import kernels
 from gaborsplat.renderer.backends.cuda.kernels import Defines, Kernel
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.parameters import deactivate
 from gaborsplat.renderer.raster import autograd
 from gaborsplat.renderer.raster.gradient import compare, draw
 from gaborsplat.renderer.raster.render import render, render_bytes
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training.optimizer import descend, make_optimizers
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SPLATS = 64
 SIZE = (32, 32)

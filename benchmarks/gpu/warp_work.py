@@ -35,7 +35,9 @@ from gaborsplat.renderer.backends import cpu
 from gaborsplat.renderer.backends.cuda.kernels import find_kernel
 from gaborsplat.renderer.backends.cuda.nvrtc import compile_kernel
 from gaborsplat.renderer.backends.stages import Projected, Projection
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 ARCHITECTURE = "sm_90"
 TILE, GROUP, BATCH = 16, 32, 256

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.splats import SH_C0, Splats
 from gaborsplat.renderer.training.density.neighbours import neighbour_distances
-from gaborsplat.renderer.types import SH_C0, Camera, Splats
 
 
 @cache

@@ -32,9 +32,11 @@ import viser
 from benchmarks.viewer.marks import azimuths, paint
 from gaborsplat.commands.view import load_scene
 from gaborsplat.devices import pick_device
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import Trainer, load_checkpoint
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 from gaborsplat.run_folder import RunFolder
 from gaborsplat.viewer import LiveView, SceneSource, TrainingStatus, Viewer, ViewerOptions
 from gaborsplat.viewer.camera import DEFAULT_UP, bounds_of_splats, overview_of

@@ -14,9 +14,11 @@ from rich.progress import Progress
 
 from .. import camera_path
 from ..console import console, decimal_bytes, error_console
+from ..renderer.cameras import Camera
 from ..renderer.raster.render import render
+from ..renderer.settings import RenderSettings
+from ..renderer.splats import Splats
 from ..renderer.training import evaluate, psnr, to_gaussians
-from ..renderer.types import Camera, RenderSettings, Splats
 from ..scenes import (
     VERIFIABLE,
     Capture,

@@ -17,7 +17,8 @@ from rich.progress import track
 from .. import camera_path
 from ..console import console, error_console
 from ..devices import Device, pick_device
-from ..renderer.types import Camera, Splats
+from ..renderer.cameras import Camera
+from ..renderer.splats import Splats
 from ..scenes import InputError
 from ..viewer.camera import bounds_of_splats
 from ..viewer.path.file import Film

@@ -15,7 +15,7 @@ import tyro
 from ..console import console, error_console
 from ..devices import Device, pick_device
 from ..following import INTERVAL, Followed
-from ..renderer.types import RenderSettings
+from ..renderer.settings import RenderSettings
 from ..run_folder import RunFolder
 from ..scenes import (
     READABLE,

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from .. import _native
-from ..types import RenderSettings
-from .stages import Projected, Projection, Tiles, camera_positions, camera_positions_vjp
+from ..cameras import camera_positions, camera_positions_vjp
+from ..settings import RenderSettings
+from .stages import Projected, Projection, Tiles
 
 
 def _project_options(how: Projection) -> _native.ProjectOptions:
@@ -48,7 +49,7 @@ def _blend_options(
 
 
 def project(inputs: Sequence[Tensor], how: Projection) -> Projected:
-    """Project all splats. `inputs` are the fields of Geometry, then viewmats and intrinsics."""
+    """Project all splats. `inputs` are the fields of SplatShape, then viewmats and intrinsics."""
     means, frequencies, viewmats = inputs[0], inputs[4], inputs[6]
     waves = frequencies.shape[1]
     out = Projected.empty(means, viewmats.shape[0], _native.screen_size(waves))
@@ -65,7 +66,7 @@ def project_backward(
     *,
     poses: bool,
 ) -> list[Tensor | None]:
-    """Gradients of Geometry's fields and viewmats; that of viewmats is None without `poses`.
+    """Gradients of SplatShape's fields and viewmats; that of viewmats is None without `poses`.
     `v_outputs` are those of means2d, depths, conics, opacities and screen; None for depths where
     that is zero."""
     waves, depths = inputs[4].shape[1], radii[..., 0]

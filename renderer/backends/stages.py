@@ -14,33 +14,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from ..types import RenderSettings  # which needs Geometry
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where splats are, their shape, opacity and waves; all but their colour."""
-
-    means: Tensor  # [N, 3]
-    quats: Tensor  # [N, 4] wxyz, any non-zero length
-    scales: Tensor  # [N, 3]
-    opacities: Tensor  # [N]
-    frequencies: Tensor  # [N, K, 3] cycles per sigma
-    coefficients: Tensor  # [N, K, 2] cosine, sine
-
-    @property
-    def waves(self) -> int:
-        """Waves per splat, K."""
-        return self.frequencies.shape[1]
-
-
-@dataclass(frozen=True)
-class Views:
-    """C pinhole cameras of one image size."""
-
-    viewmats: Tensor  # [C, 4, 4] world to camera
-    intrinsics: Tensor  # [C, 3, 3] [px]
-    size: tuple[int, int]  # (width, height) [px]
+    from ..settings import RenderSettings  # which needs SplatShape
 
 
 @dataclass(frozen=True)
@@ -51,20 +25,6 @@ class Projection:
     settings: RenderSettings
     radius_clip: float = 0.0  # splats of no larger radius are culled [px]
     raw: bool = False  # scales are logarithms and opacities logits, as a fit moves them
-
-
-def camera_positions(viewmats: Tensor) -> Tensor:
-    """Centres [C, 3] in the world, -R^T t, of view matrices [C, 4, 4]."""
-    return -(viewmats[:, :3, :3].transpose(1, 2) @ viewmats[:, :3, 3:])[..., 0]
-
-
-def camera_positions_vjp(viewmats: Tensor, v_positions: Tensor) -> Tensor:
-    """Gradient of `camera_positions`."""
-    rotations, translations = viewmats[:, :3, :3], viewmats[:, :3, 3:]
-    v_viewmats = torch.zeros_like(viewmats)
-    v_viewmats[:, :3, :3] = -translations * v_positions[:, None, :]
-    v_viewmats[:, :3, 3:] = -rotations @ v_positions[:, :, None]
-    return v_viewmats
 
 
 @dataclass(frozen=True)

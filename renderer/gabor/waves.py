@@ -10,9 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..cameras import Camera
 from ..parameters import Parameters, activate
 from ..raster.frequency import NYQUIST, waves_on_image
-from ..types import Camera, RenderSettings
+from ..settings import RenderSettings
 
 START_FREQUENCY = 0.3
 """Cycles per sigma; measured: from here gradient descent finds most waves up to 1."""

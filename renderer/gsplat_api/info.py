@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from .._native import constants
-from ..backends.stages import Projected, Tiles, Views
+from ..backends.stages import Projected, Tiles
+from ..cameras import Cameras
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Info(MutableMapping[str, Any]):
     """
 
     def __init__(
-        self, projected: Projected, tiles: Tiles, views: Views, packing: Packing | None
+        self, projected: Projected, tiles: Tiles, views: Cameras, packing: Packing | None
     ) -> None:
         size = constants.TILE_SIZE
         across, down = (math.ceil(pixels / size) for pixels in views.size)

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from .._native import constants
-from ..backends.stages import Geometry, Tiles, Views
+from ..backends.stages import Tiles
+from ..cameras import Cameras
 from ..raster import autograd
-from ..types import RenderSettings
+from ..settings import RenderSettings
+from ..splats import SplatShape
 from .info import Info, Packing
 
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
@@ -122,8 +124,8 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     if gabor is None:
         n = len(means)
         gabor = means.new_zeros(n, 0, 3), means.new_zeros(n, 0, 2)
-    geometry = Geometry(means, quats, scales, opacities, *gabor)
-    views = Views(viewmats, Ks, (width, height))
+    geometry = SplatShape(means, quats, scales, opacities, *gabor)
+    views = Cameras(viewmats, Ks, (width, height))
     _check_shapes(geometry, colors, views, sh_degree)
 
     dense = autograd.project(geometry, views, settings, radius_clip)
@@ -163,7 +165,9 @@ def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
         raise ValueError(f"rasterization: {option} is {value!r}; known are {', '.join(known)}")
 
 
-def _check_shapes(geometry: Geometry, colors: Tensor, views: Views, sh_degree: int | None) -> None:
+def _check_shapes(
+    geometry: SplatShape, colors: Tensor, views: Cameras, sh_degree: int | None
+) -> None:
     n, c, k = len(geometry.means), len(views.viewmats), geometry.waves
     expected = {
         "means": (geometry.means, (n, 3)),
@@ -186,7 +190,7 @@ def _check_shapes(geometry: Geometry, colors: Tensor, views: Views, sh_degree: i
 
 
 def _values(
-    means: Tensor, colors: Tensor, views: Views, radii: Tensor, sh_degree: int | None
+    means: Tensor, colors: Tensor, views: Cameras, radii: Tensor, sh_degree: int | None
 ) -> Tensor:
     """Values to blend, [C, N, D]."""
     cameras = len(views.viewmats)
@@ -195,7 +199,7 @@ def _values(
     if colors.ndim == 3:
         return autograd.shade(means, colors, views, radii, sh_degree)
     per_camera = [
-        autograd.shade(means, sh, Views(viewmat[None], k[None], views.size), r[None], sh_degree)
+        autograd.shade(means, sh, Cameras(viewmat[None], k[None], views.size), r[None], sh_degree)
         for sh, viewmat, k, r in zip(colors, views.viewmats, views.intrinsics, radii, strict=True)
     ]
     return torch.cat(per_camera)

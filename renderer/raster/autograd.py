@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..backends import cpu
-from ..backends.stages import Geometry, Projected, Projection, Tiles, Views
-from ..types import RenderSettings
+from ..backends.stages import Projected, Projection, Tiles
+from ..cameras import Cameras
+from ..settings import RenderSettings
+from ..splats import SplatShape
 
 T = TypeVar("T")
 
@@ -143,7 +145,7 @@ class _Blend(torch.autograd.Function):
 
 
 def project(
-    geometry: Geometry, views: Views, settings: RenderSettings, radius_clip: float = 0.0
+    geometry: SplatShape, views: Cameras, settings: RenderSettings, radius_clip: float = 0.0
 ) -> Projected:
     """Splats on the image of every view, fields of shape [C, N, ...].
 
@@ -161,7 +163,7 @@ def project(
     return Projected(*_Project.apply(how, *inputs))
 
 
-def shade(means: Tensor, sh: Tensor, views: Views, radii: Tensor, degree: int) -> Tensor:
+def shade(means: Tensor, sh: Tensor, views: Cameras, radii: Tensor, degree: int) -> Tensor:
     """Colours [C, N, 3] of spherical harmonics `sh` [N, B, 3] seen from every view: 0.5 + sum, at
     least 0; 0 where culled. A splat whose colour is not finite is culled here: its radius becomes
     0. Differentiable in means, sh and the view matrices."""

@@ -8,8 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..backends.stages import Views
-from ..types import Camera, Frame, RenderSettings, Splats
+from ..cameras import Camera, Cameras
+from ..frame import Frame
+from ..settings import RenderSettings
+from ..splats import Splats
 from .autograd import project
 from .render import composite
 
@@ -32,7 +34,7 @@ def render_frequencies(splats: Splats, camera: Camera, settings: RenderSettings)
     vertical; brightness is its frequency, up to a quarter of a cycle a pixel, times how strongly it
     shows. Alpha and depth are those of the envelopes. Raises as `render` does.
     """
-    views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
+    views = Cameras(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
     envelopes = project(splats.without_waves().geometry, views, settings)
     colors = _colors(splats, camera, settings)[None]
     on_black = replace(settings, background=(0.0, 0.0, 0.0))
@@ -45,7 +47,7 @@ def waves_on_image(
 ) -> tuple[Tensor, Tensor]:
     """Whether each splat is in the image [N], and its waves there [N, K, 4]: frequency x, y
     [cycles/px], and the amplitudes of cosine and sine, damped, times the splat's opacity."""
-    views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
+    views = Cameras(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
     projected = project(splats.geometry, views, settings)
     waves = projected.screen[0, :, _FIRST_WAVE:].unflatten(-1, (splats.waves, 4))
     opacities = projected.opacities[0, :, None, None]

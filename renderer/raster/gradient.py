@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from ..backends.stages import Projected, Projection, Tiles
+from ..cameras import Camera
 from ..losses import Judgement, judge
-from ..types import Camera, RenderSettings
+from ..settings import RenderSettings
 from .autograd import backend, with_tiles
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ..backends.stages import Projected, Tiles, Views
-from ..types import Camera, Frame, RenderSettings, Splats
+from ..backends.stages import Projected, Tiles
+from ..cameras import Camera, Cameras
+from ..frame import Frame
+from ..settings import RenderSettings
+from ..splats import Splats
 from .autograd import backend, blend, project, shade, with_tiles
 
 _DEFAULTS = RenderSettings()
@@ -81,7 +84,7 @@ def _seen(
     splats: Splats, camera: Camera, settings: RenderSettings
 ) -> tuple[Projected, torch.Tensor]:
     """The projected splats and their colours."""
-    views = Views(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
+    views = Cameras(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
     degree = splats.sh_degree
     if settings.sh_degree is not None:
         degree = min(degree, settings.sh_degree)

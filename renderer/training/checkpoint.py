@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..parameters import activate
-from ..types import Splats
+from ..splats import Splats
 from .trainer import Trainer
 
 KEPT = 2

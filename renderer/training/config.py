@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from ..types import RenderSettings
+from ..settings import RenderSettings
 
 
 @dataclass(frozen=True)

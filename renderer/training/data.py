@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..types import Camera
+from ..cameras import Camera
 
 
 class View(Protocol):

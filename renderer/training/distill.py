@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ..cameras import Camera
 from ..gabor.bake import bake
 from ..parameters import activate, deactivate
 from ..raster.frequency import waves_on_image
 from ..raster.gradient import compare, draw
 from ..raster.render import render_bytes
 from ..rotations import to_matrices, to_quaternions
-from ..types import Camera, RenderSettings, Splats
+from ..settings import RenderSettings
+from ..splats import Splats
 from .config import LearningRates
 from .density.initial import scene_scale
 from .optimizer import descend, make_optimizers

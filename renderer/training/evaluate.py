@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..losses import quality
 from ..raster.render import render
-from ..types import RenderSettings, Splats
+from ..settings import RenderSettings
+from ..splats import Splats
 from .data import View, on_device
 
 OnImage = Callable[[View, Tensor, Tensor], None]

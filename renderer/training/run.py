@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ..types import Splats
+from ..splats import Splats
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import FitInput

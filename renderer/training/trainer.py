@@ -16,7 +16,7 @@ from ..gabor.waves import limit_waves, start_waves
 from ..losses import decibel
 from ..parameters import Parameters, activate
 from ..raster.gradient import compare, draw
-from ..types import Splats
+from ..splats import Splats
 from .config import TrainConfig
 from .data import FitInput, PhotosOnDevice, View
 from .density.initial import initial_parameters, scene_scale

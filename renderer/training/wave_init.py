@@ -18,7 +18,8 @@ from torch import Tensor
 from ..gabor.waves import START_FREQUENCY, in_longest_plane
 from ..parameters import Parameters
 from ..raster.gradient import compare, draw
-from ..types import WAVE_COUNTS, RenderSettings
+from ..settings import RenderSettings
+from ..splats import WAVE_COUNTS
 from .data import View, on_device
 
 MAGNITUDES = (START_FREQUENCY, 0.5, 0.7)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...renderer.types import SH_C0, Splats
+from ...renderer.splats import SH_C0, Splats
 from ..atomic import replacing
 from ..errors import InputError
 from . import splat_ply

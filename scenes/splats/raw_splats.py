@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...renderer.types import Splats
+from ...renderer.splats import Splats
 from ..errors import InputError
 
 LOG_SCALE_MIN = -30.0

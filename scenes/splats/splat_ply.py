@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...renderer.types import WAVE_COUNTS, Splats
+from ...renderer.splats import WAVE_COUNTS, Splats
 from ..atomic import replacing
 from ..errors import InputError
 from .ply import PlyHeader, read_columns, read_header

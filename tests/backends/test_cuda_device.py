@@ -14,8 +14,8 @@ from drawing import rasterized
 from fitting import small_capture
 
 from gaborsplat.renderer.raster.render import render, render_bytes
+from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import TrainConfig, Trainer
-from gaborsplat.renderer.types import RenderSettings
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -14,14 +14,14 @@ from tolerances import GRADIENT_FLOAT, IMAGE, assert_close
 
 from gaborsplat.renderer import _native
 from gaborsplat.renderer.reference import render_reference
-from gaborsplat.renderer.types import RenderSettings
+from gaborsplat.renderer.settings import RenderSettings
 
 PROGRAM = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])
 import synthetic
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.renderer.types import Splats
+from gaborsplat.renderer.splats import Splats
 
 splats = Splats(**torch.load(sys.argv[2])).map(lambda tensor: tensor.requires_grad_())
 color = render(splats, synthetic.camera().to(torch.float32)).color

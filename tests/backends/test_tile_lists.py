@@ -15,7 +15,7 @@ from gaborsplat.renderer.backends.cuda import tiles as cuda_tiles
 from gaborsplat.renderer.backends.stages import Projected
 from gaborsplat.renderer.raster.autograd import backend
 from gaborsplat.renderer.raster.render import render, render_bytes
-from gaborsplat.renderer.types import RenderSettings
+from gaborsplat.renderer.settings import RenderSettings
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 

@@ -11,7 +11,7 @@ from fitting import Photo, looking_at_origin, small_capture
 from torch import Tensor
 
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.renderer.types import RenderSettings
+from gaborsplat.renderer.settings import RenderSettings
 
 quality = pytest.importorskip("benchmarks.gabor.image_quality", reason="needs the extra [bench]")
 

@@ -11,7 +11,8 @@ from viewer_page import cloud
 import gaborsplat as gs
 from gaborsplat.commands.view import load_scene
 from gaborsplat.following import PATIENCE, Followed
-from gaborsplat.renderer.types import RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import mode_comments
 from gaborsplat.viewer import Scene, SceneSource
 

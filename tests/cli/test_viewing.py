@@ -20,8 +20,8 @@ import gaborsplat as gs
 from gaborsplat.cli import BAD_INPUT, DONE, main
 from gaborsplat.commands import view as viewing
 from gaborsplat.commands.view import View, load_scene, name_of, origin_of
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import checkpoints
-from gaborsplat.renderer.types import Splats
 from gaborsplat.run_folder import RunFolder
 from gaborsplat.scenes import WRITABLE, InputError, demo_path, is_antialiased, mode_comments
 from gaborsplat.viewer import Download, NamedCamera, SceneSource, ViewerOptions

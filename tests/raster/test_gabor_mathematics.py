@@ -22,7 +22,8 @@ from gaborsplat.renderer.reference import (
     weight_gabor,
     weight_gaussian,
 )
-from gaborsplat.renderer.types import RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 VIEW = synthetic.camera()
 UNDILATED = RenderSettings(eps2d=0.0)

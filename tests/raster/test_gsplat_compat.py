@@ -18,10 +18,12 @@ import torch
 from drawing import rasterized
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api import info as compat_info
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.reference import project_reference, render_reference
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 pytestmark = pytest.mark.usefixtures("device")
 

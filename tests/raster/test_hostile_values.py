@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
-from gaborsplat.renderer.backends.stages import Views
+from gaborsplat.renderer.cameras import Camera, Cameras
+from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.raster.autograd import shade
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 FIELDS = ("means", "quats", "scales", "opacities", "sh", "frequencies", "coefficients")
 LARGEST = 1e30
@@ -281,7 +283,7 @@ def test_harmonics_of_a_higher_degree_than_there_are_coefficients_for_are_refuse
     device: torch.device,
 ):
     splats = synthetic.cloud(5, 0, degree=1, dtype=torch.float32).to(device)
-    views = Views(torch.eye(4)[None].to(device), torch.eye(3)[None].to(device), (16, 16))
+    views = Cameras(torch.eye(4)[None].to(device), torch.eye(3)[None].to(device), (16, 16))
     radii = torch.ones(1, 5, 2, dtype=torch.int32).to(device)
     for degree in (-1, 2, 4):
         with pytest.raises(ValueError, match=f"SH degree {degree} needs more than 4"):

@@ -10,9 +10,11 @@ import synthetic
 import torch
 from tolerances import DEPTH, EXACT, IMAGE, assert_frames_close
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.reference import render_reference
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 PRESETS = {
     "default": RenderSettings(),

@@ -18,9 +18,12 @@ from tolerances import (
 )
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.reference import blending_weights, project_reference, render_reference
-from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 SMOOTH = RenderSettings(alpha_min=0.0, transmittance_min=0.0, background=(0.3, 0.1, 0.6))
 """No thresholds, so that the picture has a derivative everywhere."""

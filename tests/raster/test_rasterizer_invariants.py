@@ -17,8 +17,10 @@ from tolerances import assert_frames_equal
 from torch import Tensor
 
 from gaborsplat.renderer import _native
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render, render_bytes
-from gaborsplat.renderer.types import WAVE_COUNTS, Camera, RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import WAVE_COUNTS, Splats
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 

@@ -14,7 +14,8 @@ from tolerances import EXACT, assert_close, assert_frames_equal
 from torch import Tensor
 
 from gaborsplat.renderer.reference import project_reference, render_reference, sh_basis
-from gaborsplat.renderer.types import RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 CAMERA = synthetic.straight_camera()
 CENTRE = (CAMERA.size[1] // 2, CAMERA.size[0] // 2)

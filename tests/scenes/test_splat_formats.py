@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gaborsplat.renderer.types import Splats
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import READABLE, WRITABLE, InputError, bake, load_splats, save_splats
 
 OTHERS = tuple(ending for ending in WRITABLE if ending != ".ply")

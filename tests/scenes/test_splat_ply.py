@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gaborsplat.renderer.types import WAVE_COUNTS, Splats
+from gaborsplat.renderer.splats import WAVE_COUNTS, Splats
 from gaborsplat.scenes.errors import InputError
 from gaborsplat.scenes.splats.ply import read_columns, read_header
 from gaborsplat.scenes.splats.splat_ply import load_splats, save_splats, splat_origin

@@ -16,7 +16,10 @@ import pytest
 import torch
 
 from benchmarks.viewer.chromium_flags import FLAGS
-from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.frame import Frame
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer.picture.paint import paint
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

@@ -8,7 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.frame import Frame
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 
 Renderer = Callable[[Splats, Camera, RenderSettings], Frame]
 Loss = Callable[[Frame], Tensor]

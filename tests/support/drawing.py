@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
-from gaborsplat.renderer.types import Camera, Splats
+from gaborsplat.renderer.splats import Splats
 
 
 def rasterized(

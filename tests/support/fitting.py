@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.renderer.types import Camera, Splats
+from gaborsplat.renderer.splats import Splats
 
 SIZE = (40, 30)
 """(width, height) [px] of every photo."""

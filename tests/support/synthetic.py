@@ -8,7 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.types import Camera, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.splats import Splats
 
 SIZE = (40, 28)
 """(width, height) [px]: three tiles by two, both cut off by the border."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.types import Frame
+from gaborsplat.renderer.frame import Frame
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ import viser
 import zstandard
 from websockets.sync.client import ClientConnection, connect
 
-from gaborsplat.renderer.types import Camera, Frame, RenderSettings, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.frame import Frame
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer import Viewer
 
 PATIENCE = 20.0  # seconds until a test gives up on something that should happen

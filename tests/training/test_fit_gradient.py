@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from gaborsplat.renderer.losses import photometric_loss
 from gaborsplat.renderer.parameters import activate, deactivate
 from gaborsplat.renderer.raster.gradient import compare, draw
-from gaborsplat.renderer.types import RenderSettings
+from gaborsplat.renderer.settings import RenderSettings
 
 pytestmark = pytest.mark.usefixtures("device")
 

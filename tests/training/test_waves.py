@@ -11,12 +11,15 @@ from fitting import Photo, looking_at_origin
 from torch import Tensor
 from torch.nn import Parameter
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gabor.bake import bake
 from gaborsplat.renderer.gabor.waves import limit_waves, start_waves
 from gaborsplat.renderer.losses import psnr
 from gaborsplat.renderer.parameters import deactivate
 from gaborsplat.renderer.raster.frequency import NYQUIST, render_frequencies, waves_on_image
 from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training.distill import CRESTS, crests, strongest_waves, to_gaussians
 from gaborsplat.renderer.training.wave_init import (
     AMPLITUDE,
@@ -25,7 +28,6 @@ from gaborsplat.renderer.training.wave_init import (
     MAGNITUDES,
     start_where_asked,
 )
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
 
 SETTINGS = RenderSettings()
 pytestmark = pytest.mark.usefixtures("device")

@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 from viser import transforms
 
+from ...renderer.cameras import Camera
+from ...renderer.frame import Frame
 from ...renderer.raster.frequency import render_frequencies
 from ...renderer.raster.render import render, render_bytes
-from ...renderer.types import Camera, Frame, RenderSettings, Splats
+from ...renderer.settings import RenderSettings
+from ...renderer.splats import Splats
 from ..settings import CropBox, Mode, ViewSettings
 from .paint import Picture, normal_colors, occlusion_depth, paint
 from .photos import NearestPhoto

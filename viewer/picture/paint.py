@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...renderer.types import Frame
+from ...renderer.frame import Frame
 from ..settings import Mode, Pose
 
 Picture = npt.NDArray[np.uint8]  # [H, W, 3] RGB

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...renderer.types import Camera
+from ...renderer.cameras import Camera
 from ..camera import Matrix, camera_to_world
 from ..frustums import NamedCamera
 from .paint import Picture

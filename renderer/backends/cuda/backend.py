@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ... import _native
-from ...types import RenderSettings
-from ..stages import Projected, Projection, Tiles, camera_positions_vjp
+from ...cameras import camera_positions_vjp
+from ...settings import RenderSettings
+from ..stages import Projected, Projection, Tiles
 from .kernels import blocks, run
 from .tiles import bin_to_tiles as bin_to_tiles
 from .training import adam_step as adam_step

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ... import _native
-from ...types import RenderSettings
+from ...settings import RenderSettings
 from ..stages import Projected, Tiles
 from .kernels import blocks, run
 

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...cameras import Camera
 from ...parameters import Parameters
-from ...types import SH_C0, Camera
+from ...splats import SH_C0
 from ..config import TrainConfig
 from ..data import FitInput
 from .neighbours import neighbour_distance

@@ -15,9 +15,11 @@ import torch
 from viewer_page import Painter
 from viser.transforms import SO3
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.frequency import render_frequencies
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.renderer.types import Camera, RenderSettings, Splats
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer.frustums import NamedCamera
 from gaborsplat.viewer.picture.draw import DIVIDER, Artist, Renderers, Scene
 from gaborsplat.viewer.picture.paint import normal_colors, occlusion_depth, paint

@@ -14,7 +14,9 @@ import pytest
 import synthetic
 import torch
 
-from gaborsplat.renderer.types import Camera, Frame, Splats
+from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.frame import Frame
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer import LiveView, SceneSource, TrainingStatus
 from gaborsplat.viewer.camera import (
     Bounds,

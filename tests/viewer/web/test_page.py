@@ -22,7 +22,7 @@ from chromium_page import (
 )
 
 from gaborsplat import TrainConfig, load_capture, train
-from gaborsplat.renderer.types import Splats
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer import NamedCamera, Renderers, Scene, SceneSource, Viewer, ViewerOptions
 from gaborsplat.viewer.camera import camera_at, pose_of

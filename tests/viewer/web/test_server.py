@@ -16,8 +16,8 @@ import torch
 from viewer_page import CANVAS, ORANGE, PATIENCE, Page, Painter, cloud, eventually, opened, sessions
 from viser import transforms
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.renderer.types import Camera
 from gaborsplat.viewer import (
     LiveView,
     NamedCamera,

@@ -1,16 +1,14 @@
-"""What a scene is made of and what rendering it returns. Nothing here computes an image."""
+"""What a scene is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ._native import constants
-from .backends.stages import Geometry
 
 SH_C0: float = constants.SH_C0
 """The constant spherical harmonic: colour = 0.5 + SH_C0 * sh[0] where only that one is not 0."""
@@ -19,6 +17,23 @@ TensorMap = Callable[[Tensor], Tensor]
 
 WAVE_COUNTS: tuple[int, ...] = (0, 1, 2, 4)
 """Numbers of Gabor waves per splat that the kernels are compiled for; 0 is a plain Gaussian."""
+
+
+@dataclass(frozen=True)
+class SplatShape:
+    """Where splats are, their shape, opacity and waves; all but their colour."""
+
+    means: Tensor  # [N, 3]
+    quats: Tensor  # [N, 4] wxyz, any non-zero length
+    scales: Tensor  # [N, 3]
+    opacities: Tensor  # [N]
+    frequencies: Tensor  # [N, K, 3] cycles per sigma
+    coefficients: Tensor  # [N, K, 2] cosine, sine
+
+    @property
+    def waves(self) -> int:
+        """Waves per splat, K."""
+        return self.frequencies.shape[1]
 
 
 @dataclass(frozen=True)
@@ -75,10 +90,10 @@ class Splats:
         return int(self.sh.shape[1] ** 0.5) - 1
 
     @property
-    def geometry(self) -> Geometry:
+    def geometry(self) -> SplatShape:
         """Everything but the colour."""
-        names = (field.name for field in fields(Geometry))
-        return Geometry(**{name: getattr(self, name) for name in names})
+        names = (field.name for field in fields(SplatShape))
+        return SplatShape(**{name: getattr(self, name) for name in names})
 
     @property
     def nbytes(self) -> int:
@@ -113,86 +128,3 @@ class Splats:
             frequencies=self.frequencies.new_zeros(n, 0, 3),
             coefficients=self.coefficients.new_zeros(n, 0, 2),
         )
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Pinhole camera. Axes: x right, y down, z forward; pixel centres at (i + 0.5, j + 0.5)."""
-
-    world_to_camera: Tensor  # [4, 4] rigid
-    intrinsics: Tensor  # [3, 3] K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels, no skew
-    size: tuple[int, int]  # (width, height) [px]
-
-    def __post_init__(self) -> None:
-        for name, shape in (("world_to_camera", (4, 4)), ("intrinsics", (3, 3))):
-            actual = tuple(getattr(self, name).shape)
-            if actual != shape:
-                raise ValueError(f"Camera.{name} must have shape {shape}, not {actual}")
-        width, height = self.size
-        if not (width > 0 and height > 0):
-            raise ValueError(f"Camera.size must be positive, not {width} x {height}")
-
-    @property
-    def position(self) -> Tensor:
-        """[3] camera centre in the world, -R^T t."""
-        return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
-
-    def resized(self, size: tuple[int, int]) -> Camera:
-        """The same view at another size; each axis of K scales by its own ratio."""
-        ratio = self.intrinsics.new_tensor([size[0] / self.size[0], size[1] / self.size[1], 1.0])
-        return Camera(self.world_to_camera, self.intrinsics * ratio[:, None], size)
-
-    def to(self, target: torch.device | torch.dtype | str) -> Camera:
-        """The same camera on another device or in another floating-point type."""
-        return replace(
-            self,
-            world_to_camera=self.world_to_camera.to(target),
-            intrinsics=self.intrinsics.to(target),
-        )
-
-
-@dataclass(frozen=True)
-class RenderSettings:
-    """How splats become an image. The defaults follow gsplat; `inria()` gives the original's."""
-
-    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Colour behind the splats, RGB in [0, 1]."""
-    sh_degree: int | None = None
-    """Highest spherical-harmonics degree to evaluate; None takes all that the splats have."""
-    antialiased: bool = False
-    """Mip-Splatting's opacity compensation for the screen-space dilation."""
-    near_plane: float = constants.NEAR_PLANE
-    """Splats whose centre is nearer than this are culled."""
-    far_plane: float = constants.FAR_PLANE
-    """Splats whose centre is farther than this are culled."""
-    eps2d: float = constants.EPS2D
-    """Screen-space dilation added to the diagonal of every 2D covariance [px^2]."""
-    compensation_min: float = 0.0
-    """Lower bound of the determinant ratio under the square root of the compensation."""
-    alpha_min: float = constants.ALPHA_MIN
-    """Contributions below this alpha are skipped."""
-    alpha_max: float = constants.ALPHA_MAX
-    """Alpha is clamped to this."""
-    transmittance_min: float = constants.TRANSMITTANCE_MIN
-    """A pixel is finished before the splat that would bring its transmittance to this or below."""
-    extent: Literal["exact", "three_sigma"] = "exact"
-    """Tiles a splat is drawn in: all it reaches alpha_min in, or those of its 3-sigma square."""
-
-    @classmethod
-    def inria(cls) -> RenderSettings:
-        """Constants of the original 3DGS rasterizer (graphdeco-inria, main), as documented."""
-        return cls(near_plane=0.2, compensation_min=2.5e-5, extent="three_sigma")
-
-    @classmethod
-    def gsplat(cls) -> RenderSettings:
-        """Constants of gsplat 1.5.3, whose alpha clamp is 0.999."""
-        return cls(alpha_max=0.999)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A rendered view."""
-
-    color: Tensor  # [H, W, 3] RGB, background included
-    alpha: Tensor  # [H, W] opacity accumulated along each pixel's ray
-    depth: Tensor  # [H, W] alpha-weighted mean depth of the splats; 0 where nothing is drawn
