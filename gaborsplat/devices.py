@@ -12,7 +12,7 @@ import torch
 
 from .console import error_console
 from .renderer import _native
-from .renderer.backends.cuda.nvrtc import why_unusable
+from .renderer.backends.cuda.trial import why_unusable
 from .scenes import InputError
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -57,8 +57,8 @@ def machine() -> dict[str, str | int]:
         "gpu": gpu,
         "system": platform.platform(),
         "processor": _processor(),
-        "isa": _native.isa(),
-        "threads": _native.threads(),
+        "isa": _native.cpu.isa(),
+        "threads": _native.cpu.threads(),
     }
 
 

@@ -17,7 +17,13 @@ from torch import Tensor
 from .devices import machine, versions
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
-from .renderer.training import LearningRates, TrainConfig, View, checkpoint_splats, checkpoints
+from .renderer.training import (
+    LearningRates,
+    TrainConfig,
+    TrainingView,
+    checkpoint_splats,
+    checkpoints,
+)
 from .scenes import (
     Capture,
     InputError,
@@ -245,7 +251,7 @@ class RunFolder:
                 found.append(line)
         return found
 
-    def write_comparison(self, view: View, image: Tensor, photo: Tensor) -> None:
+    def write_comparison(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
         """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""
         path = self.path / "test" / f"{view.name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera. Axes: x right, y down, z forward; pixel centres at (i + 0.5, j + 0.5)."""
+    """Pinhole camera. Axes: x right, y down, z forward; pixel centres at (i + 0.5, j + 0.5).
 
-    world_to_camera: Tensor  # [4, 4] rigid
-    intrinsics: Tensor  # [3, 3] K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels, no skew
-    size: tuple[int, int]  # (width, height) [px]
+    Attributes:
+        world_to_camera: [4, 4] rigid transformation.
+        intrinsics: [3, 3] K = [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] [px], without skew.
+        size: (width, height) of the image [px].
+
+    Raises:
+        ValueError: a matrix has another shape, or the size is not positive.
+    """
+
+    world_to_camera: Tensor
+    intrinsics: Tensor
+    size: tuple[int, int]
 
     def __post_init__(self) -> None:
         for name, shape in (("world_to_camera", (4, 4)), ("intrinsics", (3, 3))):
@@ -46,22 +55,48 @@ class Camera:
 
 @dataclass(frozen=True)
 class Cameras:
-    """C pinhole cameras of one image size."""
+    """C pinhole cameras of one image size.
 
-    viewmats: Tensor  # [C, 4, 4] world to camera
-    intrinsics: Tensor  # [C, 3, 3] [px]
-    size: tuple[int, int]  # (width, height) [px]
+    Attributes:
+        viewmats: [C, 4, 4] world to camera.
+        intrinsics: [C, 3, 3] [px].
+        size: (width, height) of the images [px].
+    """
+
+    viewmats: Tensor
+    intrinsics: Tensor
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, camera: Camera) -> Cameras:
+        """One alone."""
+        return cls(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
+
+    def __len__(self) -> int:
+        return self.viewmats.shape[0]
+
+    def __getitem__(self, index: int) -> Cameras:
+        """One of them alone."""
+        one = slice(index, index + 1)
+        return Cameras(self.viewmats[one], self.intrinsics[one], self.size)
 
 
-def camera_positions(viewmats: Tensor) -> Tensor:
-    """Centres [C, 3] in the world, -R^T t, of view matrices [C, 4, 4]."""
-    return -(viewmats[:, :3, :3].transpose(1, 2) @ viewmats[:, :3, 3:])[..., 0]
+def viewmats_gradient(viewmats: Tensor, v_poses: Tensor, v_positions: Tensor | None) -> Tensor:
+    """[C, 4, 4] gradient of view matrices.
 
-
-def camera_positions_vjp(viewmats: Tensor, v_positions: Tensor) -> Tensor:
-    """Gradient of `camera_positions`."""
-    rotations, translations = viewmats[:, :3, :3], viewmats[:, :3, 3:]
-    v_viewmats = torch.zeros_like(viewmats)
-    v_viewmats[:, :3, :3] = -translations * v_positions[:, None, :]
-    v_viewmats[:, :3, 3:] = -rotations @ v_positions[:, :, None]
-    return v_viewmats
+    Args:
+        viewmats: [C, 4, 4] world to camera.
+        v_poses: [P, C, 12] parts of the gradient of the matrices themselves: the rotation by rows,
+            then the translation.
+        v_positions: [P, C, 3] parts of the gradient of the camera centres, -R^T t; None for zero.
+    """
+    gradient = torch.zeros_like(viewmats)
+    summed = v_poses.sum(dim=0)
+    gradient[:, :3, :3] = summed[:, :9].reshape(-1, 3, 3)
+    gradient[:, :3, 3] = summed[:, 9:]
+    if v_positions is not None:
+        v_centres = v_positions.sum(dim=0)
+        rotations, translations = viewmats[:, :3, :3], viewmats[:, :3, 3:]
+        gradient[:, :3, :3] -= translations * v_centres[:, None, :]
+        gradient[:, :3, 3:] -= rotations @ v_centres[:, :, None]
+    return gradient

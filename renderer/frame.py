@@ -9,8 +9,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Frame:
-    """A rendered view."""
+    """A rendered view.
 
-    color: Tensor  # [H, W, 3] RGB, background included
-    alpha: Tensor  # [H, W] opacity accumulated along each pixel's ray
-    depth: Tensor  # [H, W] alpha-weighted mean depth of the splats; 0 where nothing is drawn
+    Attributes:
+        color: [H, W, 3] RGB, background included.
+        alpha: [H, W] opacity accumulated along each pixel's ray.
+        depth: [H, W] alpha-weighted mean depth of the splats; 0 where nothing is drawn.
+    """
+
+    color: Tensor
+    alpha: Tensor
+    depth: Tensor

@@ -18,53 +18,120 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .raster.autograd import backend
+from ._native import LossArguments
+from .backends.memory import FRESH, Memory
+from .backends.registry import backend_for
 
 LEAST_MSE = 1e-10
 """PSNR is at most 100 dB."""
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """An image against its photo."""
+class LossResult:
+    """An image against its photo.
 
-    loss: Tensor  # float64, a scalar
-    mse: Tensor  # float64, a scalar
-    gradient: Tensor  # [H, W, 3] of the loss to the image
+    Attributes:
+        means: [4] float64 over the valid pixels: L1, SSIM (0 where its weight is), squared error,
+            and the loss (1 - w) L1 + w (1 - SSIM).
+        gradient: [H, W, 3] of the loss to the image; None if not wanted.
+    """
+
+    means: Tensor
+    gradient: Tensor | None
+
+    @property
+    def loss(self) -> Tensor:
+        """The loss, a scalar."""
+        return self.means[3]
+
+    @property
+    def mse(self) -> Tensor:
+        """The mean squared error, a scalar."""
+        return self.means[2]
 
 
-def judge(
-    image: Tensor, target: Tensor, mask: Tensor | None = None, ssim_weight: float = 0.2
-) -> Judgement:
-    """Loss (1 - w) L1 + w (1 - SSIM) and its gradient, without autograd."""
-    gradient = torch.empty_like(image, memory_format=torch.contiguous_format)
-    l1, similarity, mse = _compare(image, target, mask, ssim_weight, gradient)
-    loss = (1 - ssim_weight) * l1 + ssim_weight * (_any(mask) - similarity)
-    return Judgement(loss, mse, gradient)
+def compare(
+    image: Tensor,
+    target: Tensor,
+    mask: Tensor | None = None,
+    ssim_weight: float = 0.2,
+    *,
+    gradient: bool,
+    memory: Memory = FRESH,
+) -> LossResult:
+    """The photometric loss and, if wanted, its gradient, without autograd.
+
+    Args:
+        image: [H, W, 3].
+        target: [H, W, 3], of the image's type or uint8.
+        mask: [H, W] bool, True where a pixel counts; None for all.
+        ssim_weight: w.
+        gradient: whether that of the loss to the image is wanted.
+        memory: where the result lies.
+
+    Raises:
+        ValueError: shapes or devices that do not fit.
+    """
+    _check(image, target, mask)
+    if target.dtype != torch.uint8:
+        target = target.to(image.dtype)
+    image, target = image.detach().contiguous(), target.detach().contiguous()
+    found = memory.empty("v_image", tuple(image.shape), image.dtype, image.device)
+    means = memory.empty("loss_means", (4,), torch.float64, image.device)
+    height, width, _ = image.shape
+    arguments = LossArguments(
+        width=width,
+        height=height,
+        parts=0,
+        ssim_weight=ssim_weight,
+        image=image,
+        photo=None if target.dtype == torch.uint8 else target,
+        photo_bytes=target if target.dtype == torch.uint8 else None,
+        mask=None if mask is None else mask.contiguous(),
+        gradient=found if gradient else None,
+        means=means,
+    )
+    backend_for(image.device).photometric_loss(arguments)
+    return LossResult(means, found if gradient else None)
 
 
 def photometric_loss(
     image: Tensor, target: Tensor, mask: Tensor | None = None, ssim_weight: float = 0.2
 ) -> Tensor:
-    """(1 - w) L1 + w (1 - SSIM), a scalar, differentiable once with respect to `image`."""
+    """(1 - w) L1 + w (1 - SSIM), differentiable once with respect to `image`.
+
+    Args:
+        image: [H, W, 3] in [0, 1].
+        target: [H, W, 3], of the image's type or uint8.
+        mask: [H, W] bool, True where a pixel counts; None for all.
+        ssim_weight: w.
+
+    Returns:
+        A scalar, of the image's type.
+
+    Raises:
+        ValueError: shapes or devices that do not fit.
+    """
     return _Photometric.apply(image, target, mask, ssim_weight)
 
 
 def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean structural similarity of two [H, W, 3] images over the valid pixels, a scalar."""
+    """Mean structural similarity of two [H, W, 3] images over the valid pixels, a scalar. Takes and
+    raises what `photometric_loss` does."""
     return image.new_tensor(quality(image, target, mask)[1])
 
 
 def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Peak signal-to-noise ratio of two [H, W, 3] images over the valid pixels, at most 100 dB."""
-    _, _, mse = _compare(image, target, mask, 0.0, image.new_empty(0))
-    return image.new_tensor(decibel(float(mse)))
+    """Peak signal-to-noise ratio [dB] of two [H, W, 3] images over the valid pixels, at most 100, a
+    scalar. Takes and raises what `photometric_loss` does."""
+    means = compare(image, target, mask, 0.0, gradient=False).means.tolist()
+    return image.new_tensor(decibel(means[2]))
 
 
 def quality(image: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[float, float]:
     """`psnr` and `ssim`, together."""
-    _, similarity, mse = _compare(image, target, mask, 1.0, image.new_empty(0)).tolist()
-    return decibel(mse), similarity
+    means = compare(image, target, mask, 1.0, gradient=False).means.tolist()
+    return decibel(means[2]), means[1]
 
 
 class _Photometric(torch.autograd.Function):
@@ -74,9 +141,9 @@ class _Photometric(torch.autograd.Function):
     def forward(
         ctx: Any, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float
     ) -> Tensor:
-        judgement = judge(image, target, mask, ssim_weight)
-        ctx.save_for_backward(judgement.gradient)
-        return judgement.loss.to(image.dtype)
+        result = compare(image, target, mask, ssim_weight, gradient=True)
+        ctx.save_for_backward(result.gradient)
+        return result.loss.to(image.dtype)
 
     @staticmethod
     @once_differentiable
@@ -87,11 +154,7 @@ class _Photometric(torch.autograd.Function):
         return gradient * v_loss[0], None, None, None
 
 
-def _compare(
-    image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float, gradient: Tensor
-) -> Tensor:
-    """Mean L1, SSIM (0 without weight) and squared error, [3] float64; fills `gradient` unless it
-    is empty."""
+def _check(image: Tensor, target: Tensor, mask: Tensor | None) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
         shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
         raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")
@@ -100,15 +163,6 @@ def _compare(
             raise ValueError(f"{name} is on {tensor.device}, the picture on {image.device}")
     if mask is not None and mask.shape != image.shape[:2]:
         raise ValueError(f"the mask is {tuple(mask.shape)}, the picture {tuple(image.shape[:2])}")
-    if target.dtype != torch.uint8:
-        target = target.to(image.dtype)
-    inputs = image.detach().contiguous(), target.detach().contiguous()
-    valid = None if mask is None else mask.contiguous().view(torch.uint8)
-    return backend(image.device).photometric_loss(*inputs, valid, ssim_weight, gradient)
-
-
-def _any(mask: Tensor | None) -> Tensor | float:
-    return 1.0 if mask is None else mask.any().double()
 
 
 def decibel(mse: float) -> float:

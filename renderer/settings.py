@@ -10,30 +10,35 @@ from ._native import constants
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How splats become an image. The defaults follow gsplat; `inria()` gives the original's."""
+    """How splats become an image. The defaults follow gsplat; `inria()` gives the original's.
+
+    Attributes:
+        background: colour behind the splats, RGB in [0, 1].
+        sh_degree: highest degree of spherical harmonics to evaluate; None takes all there are.
+        antialiased: Mip-Splatting's opacity compensation for the screen-space dilation.
+        near_plane: splats whose centre is nearer than this are culled.
+        far_plane: splats whose centre is farther than this are culled.
+        eps2d: screen-space dilation added to the diagonal of every 2D covariance [px^2].
+        compensation_min: lower bound of the determinants' ratio under the compensation's root.
+        alpha_min: contributions below this alpha are skipped.
+        alpha_max: alpha is clamped to this.
+        transmittance_min: a pixel is finished before the splat that would bring its transmittance
+            to this or below.
+        extent: the tiles a splat is drawn in: all in which it reaches alpha_min, or those of its
+            3-sigma square.
+    """
 
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Colour behind the splats, RGB in [0, 1]."""
     sh_degree: int | None = None
-    """Highest spherical-harmonics degree to evaluate; None takes all that the splats have."""
     antialiased: bool = False
-    """Mip-Splatting's opacity compensation for the screen-space dilation."""
     near_plane: float = constants.NEAR_PLANE
-    """Splats whose centre is nearer than this are culled."""
     far_plane: float = constants.FAR_PLANE
-    """Splats whose centre is farther than this are culled."""
     eps2d: float = constants.EPS2D
-    """Screen-space dilation added to the diagonal of every 2D covariance [px^2]."""
     compensation_min: float = 0.0
-    """Lower bound of the determinant ratio under the square root of the compensation."""
     alpha_min: float = constants.ALPHA_MIN
-    """Contributions below this alpha are skipped."""
     alpha_max: float = constants.ALPHA_MAX
-    """Alpha is clamped to this."""
     transmittance_min: float = constants.TRANSMITTANCE_MIN
-    """A pixel is finished before the splat that would bring its transmittance to this or below."""
     extent: Literal["exact", "three_sigma"] = "exact"
-    """Tiles a splat is drawn in: all it reaches alpha_min in, or those of its 3-sigma square."""
 
     @classmethod
     def inria(cls) -> RenderSettings:

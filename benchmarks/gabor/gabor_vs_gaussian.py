@@ -39,7 +39,7 @@ from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import LearningRates, TrainConfig, Trainer, evaluate
-from gaborsplat.renderer.training.data import View
+from gaborsplat.renderer.training.data import TrainingView
 from gaborsplat.scenes import load_capture
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -96,8 +96,8 @@ class Run:
 class Split:
     """A capture whose test views are others than by the usual rule."""
 
-    train: Sequence[View]
-    test: Sequence[View]
+    train: Sequence[TrainingView]
+    test: Sequence[TrainingView]
     points: Tensor
     point_colors: Tensor
 
@@ -151,7 +151,7 @@ def crops_beside(results: Path) -> Path:
     return results.with_name(f"{results.stem}-crops")
 
 
-def save_crops(run: Run, splats: Splats, view: View, folder: Path) -> None:
+def save_crops(run: Run, splats: Splats, view: TrainingView, folder: Path) -> None:
     """The middle of a test view, rendered and photographed."""
     folder.mkdir(parents=True, exist_ok=True)
     shown = render_bytes(splats, view.camera, RenderSettings())

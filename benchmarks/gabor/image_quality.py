@@ -16,7 +16,7 @@ from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import psnr
-from gaborsplat.renderer.training.data import View
+from gaborsplat.renderer.training.data import TrainingView
 
 FINE = 0.25
 """Cycles per pixel where the upper half of the spectrum begins."""
@@ -51,7 +51,9 @@ def smaller(camera: Camera, times: int) -> Camera:
     return Camera(camera.world_to_camera, intrinsics, (width, height))
 
 
-def far_psnr(splats: Splats, views: Sequence[View], settings: RenderSettings, times: int) -> float:
+def far_psnr(
+    splats: Splats, views: Sequence[TrainingView], settings: RenderSettings, times: int
+) -> float:
     """Mean PSNR [dB] of pictures from `times` as far away, against the photos' own pixels
     averaged: what a camera there would see."""
     found: list[float] = []
@@ -88,7 +90,9 @@ def waves_in_use(
     }
 
 
-def measure(splats: Splats, views: Sequence[View], settings: RenderSettings) -> dict[str, float]:
+def measure(
+    splats: Splats, views: Sequence[TrainingView], settings: RenderSettings
+) -> dict[str, float]:
     """Means over the views of `fine_psnr` and `flip_error`, and `far_psnr` at `FARTHEST`.
 
     Raises ValueError if a view has a mask, which these measures know nothing of.

@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "../math/tile_extent.h"
-#include "params.h"
+#include "../passes/tiles.h"
+#include "bins.h"
 #include "scratch.h"
 #include "thread_pool.h"
 
@@ -131,20 +132,20 @@ void sort_by_depth(BinWorkspace<S>& work) {
 template <class S>
 class Binner {
   public:
-    explicit Binner(const BinParams<S>& p)
-        : p_(p), across_(tiles_along(p.width)), down_(tiles_along(p.height)) {}
+    explicit Binner(const BinArguments<S>& p)
+        : p_(p), in_(p.in), across_(tiles_along(p.in.width)), down_(tiles_along(p.in.height)) {}
 
     Bins run() {
         Kept<BinWorkspace<S>> work;
         Bins bins;
         std::int64_t tiles = std::int64_t(across_) * down_;
-        bins.offsets = OwnedArray<std::int64_t>(p_.cameras * tiles + 1);
+        bins.offsets = OwnedArray<std::int64_t>(in_.cameras * tiles + 1);
         bins.offsets[0] = 0;
         if (p_.slots) {
-            bins.first_slot = OwnedArray<std::int64_t>(p_.cameras * p_.splats + 1);
+            bins.first_slot = OwnedArray<std::int64_t>(in_.cameras * in_.splats + 1);
             bins.first_slot[0] = 0;
         }
-        for (std::int64_t camera = 0; camera < p_.cameras; ++camera)
+        for (std::int64_t camera = 0; camera < in_.cameras; ++camera)
             add_camera(camera, *work, bins);
         return bins;
     }
@@ -188,7 +189,7 @@ class Binner {
     /// Lists the spans of every visible splat, the splats that have any, and how many tiles are in
     /// them. Counting and emitting read the same spans, so they cannot disagree.
     void find_spans(std::int64_t camera, BinWorkspace<S>& work, Bins& bins) const {
-        Parts parts = parts_of_splats(p_.splats);
+        Parts parts = parts_of_splats(in_.splats);
         at_least(work.spans, parts.count());
         at_least(work.found, parts.count());
         parts.run([&](std::int64_t part, std::int64_t begin, std::int64_t end) {
@@ -196,9 +197,9 @@ class Binner {
             std::vector<DepthEntry<S>>& found = work.found[part];
             spans.clear();
             found.clear();
-            for (std::int64_t i = camera * p_.splats + begin; i < camera * p_.splats + end; ++i) {
+            for (std::int64_t i = camera * in_.splats + begin; i < camera * in_.splats + end; ++i) {
                 DepthEntry<S> entry = {{}, std::int32_t(i), std::int32_t(spans.size())};
-                std::int64_t tiles = p_.radii[2 * i] == 0 ? 0 : add_spans(entry.splat, spans);
+                std::int64_t tiles = in_.visible[i] == 0 ? 0 : add_spans(entry.splat, spans);
                 if (p_.slots) bins.first_slot[i + 1] = tiles;
                 if (tiles == 0) continue;
                 std::memcpy(&entry.key, p_.depths + i, sizeof entry.key);
@@ -211,8 +212,8 @@ class Binner {
             work.entries.insert(work.entries.end(), work.found[part].begin(),
                                 work.found[part].end());
         if (p_.slots) {
-            std::int64_t* first = bins.first_slot.begin() + camera * p_.splats;
-            for (std::int64_t i = 0; i < p_.splats; ++i) first[i + 1] += first[i];
+            std::int64_t* first = bins.first_slot.begin() + camera * in_.splats;
+            for (std::int64_t i = 0; i < in_.splats; ++i) first[i + 1] += first[i];
         }
     }
 
@@ -221,10 +222,10 @@ class Binner {
     void for_spans(std::int64_t camera, const BinWorkspace<S>& work, std::int64_t begin,
                    std::int64_t end, const Visit& visit) const {
         constexpr std::int64_t kAhead = 16;
-        Parts splats = parts_of_splats(p_.splats);
+        Parts splats = parts_of_splats(in_.splats);
         auto first = [&](std::int64_t i) {
             const DepthEntry<S>& entry = work.entries[i];
-            return work.spans[splats.of(entry.splat - camera * p_.splats)].data() + entry.span;
+            return work.spans[splats.of(entry.splat - camera * in_.splats)].data() + entry.span;
         };
         for (std::int64_t i = begin; i < end; ++i) {
             const Span* ahead = first(std::min(i + kAhead, end - 1));
@@ -236,11 +237,11 @@ class Binner {
 
     /// Notes the tiles of one splat; returns their number.
     std::int64_t add_spans(std::int32_t splat, std::vector<Span>& spans) const {
-        const S *mean = p_.means2d + 2 * splat, *conic = p_.conics + 3 * splat;
-        const std::int32_t* radius = p_.radii + 2 * splat;
+        const S *mean = in_.means2d + 2 * splat, *conic = in_.conics + 3 * splat;
+        const std::int32_t* radius = in_.radii + 2 * splat;
         TileExtent<double> extent({mean[0], mean[1]}, {double(radius[0]), double(radius[1])},
-                                  {conic[0], conic[1], conic[2]}, p_.cutoffs[splat], p_.tile_test,
-                                  across_, down_);
+                                  {conic[0], conic[1], conic[2]}, in_.cutoffs[splat],
+                                  in_.exact != 0, across_, down_);
         std::int64_t tiles = 0;
         extent.for_rows([&](int row, int begin, int end) {
             spans.push_back({splat, row * across_ + begin, end - begin});
@@ -249,14 +250,15 @@ class Binner {
         return tiles;
     }
 
-    const BinParams<S>& p_;
+    const BinArguments<S>& p_;
+    const TileInputs<S>& in_;
     int across_, down_;
 };
 
 /// Splats of equal depth keep the order of their indices. Throws std::bad_alloc when the lists do
 /// not fit in memory, and std::length_error when they have 2^31 entries or more.
 template <class S>
-Bins bin(const BinParams<S>& params) {
+Bins bin(const BinArguments<S>& params) {
     return Binner<S>(params).run();
 }
 

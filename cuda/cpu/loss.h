@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "../math/similarity.h"
+#include "../passes/loss.h"
 #include "pack_math.h"
-#include "params.h"
 #include "scratch.h"
 #include "thread_pool.h"
 
@@ -18,7 +18,7 @@ class PhotometricLoss {
   public:
     using V = Pack<S, kLanes<S>>;
 
-    explicit PhotometricLoss(const LossParams<S>& p)
+    explicit PhotometricLoss(const LossArguments<S>& p)
         : p_(p),
           row_((3 * p.width + V::kSize - 1) / V::kSize * V::kSize),
           pitch_(row_ + 2 * kMargin),
@@ -26,27 +26,27 @@ class PhotometricLoss {
         for (int k = 0; k < kTaps; ++k) taps_[k] = S(ssim_tap(k - kSsimRadius));
     }
 
-    LossResult run() {
+    void run() {
         double valid = 0;
         for (std::int64_t i = 0; p_.mask && i < std::int64_t(p_.width) * p_.height; ++i)
             valid += p_.mask[i] ? 1 : 0;
         if (!p_.mask) valid = double(p_.width) * p_.height;
         weight_ = S(1.0 / (3 * std::max(valid, 1.0)));
         for_rows(-kSsimRadius, p_.height + kSsimRadius, [&](int y) { load_row(y); });
-        std::vector<LossResult> rows(p_.height);
+        std::vector<RowSums> rows(p_.height);
         for_rows(0, p_.height, [&](int y) { rows[y] = compare_row(y); });
         if (p_.gradient) for_rows(0, p_.height, [&](int y) { find_gradient(y); });
-        LossResult sum = {0, 0, 0};
-        for (const LossResult& r : rows) {
-            sum.l1 += r.l1;
-            sum.similarity += r.similarity;
-            sum.squares += r.squares;
-        }
-        double scale = 1 / (3 * std::max(valid, 1.0));
-        return {sum.l1 * scale, sum.similarity * scale, sum.squares * scale};
+        double sums[3] = {};
+        for (const RowSums& row : rows)
+            for (int n = 0; n < 3; ++n) sums[n] += row.of[n];
+        store_means(sums, valid, p_.ssim_weight, p_.means);
     }
 
   private:
+    struct RowSums {
+        double of[3];  // L1, similarity, squares
+    };
+
     static constexpr int kTaps = 2 * kSsimRadius + 1;
     static constexpr int kMargin = (3 * kSsimRadius + V::kSize - 1) / V::kSize * V::kSize;
     // Picture and photo, black outside and where masked; then the derivatives of the similarity.
@@ -120,7 +120,7 @@ class PhotometricLoss {
         }
     };
 
-    LossResult compare_row(int y) {
+    RowSums compare_row(int y) {
         Lines<4> lines(pitch_);
         if (p_.ssim_weight > 0)
             blur_columns<2, 4>(y, kImage, lines.of, [](const V* x, V* out) {
@@ -137,7 +137,7 @@ class PhotometricLoss {
             squares = fma_(difference, difference, squares);
             if (p_.ssim_weight > 0) similar = similar + compare(y, i, lines.of);
         }
-        return {sum(l1), sum(similar), sum(squares)};
+        return {{sum(l1), sum(similar), sum(squares)}};
     }
 
     /// Similarity of the numbers from `i` on; notes its derivatives. All are zero outside.
@@ -188,7 +188,7 @@ class PhotometricLoss {
         }
     }
 
-    const LossParams<S>& p_;
+    const LossArguments<S>& p_;
     int row_, pitch_;  // numbers of a row, in whole packs; and with its margins
     Scratch<S> planes_;
     S taps_[kTaps];
@@ -196,8 +196,8 @@ class PhotometricLoss {
 };
 
 template <class S>
-LossResult photometric_loss(const LossParams<S>& p) {
-    return PhotometricLoss<S>(p).run();
+void photometric_loss(const LossArguments<S>& p) {
+    PhotometricLoss<S>(p).run();
 }
 
 GABORSPLAT_END

@@ -4,8 +4,8 @@
 #include "../primitives/kinds.h"
 #include "bin.h"
 #include "blend.h"
-#include "descent.h"
 #include "loss.h"
+#include "optimizer.h"
 #include "project.h"
 #include "shade.h"
 
@@ -14,24 +14,24 @@ GABORSPLAT_BEGIN
 template <class S>
 constexpr Passes<S> passes() {
     return {
-        [](const ProjectParams<S>& p) {
-            with_kind(p.waves, [&](auto kind) { project_forward<decltype(kind)>(p); });
+        [](const ProjectArguments<S>& p) {
+            with_kind(p.in.waves, [&](auto kind) { project_forward<decltype(kind)>(p); });
         },
-        [](const ProjectParams<S>& p, const ProjectGradients<S>& g) {
-            with_kind(p.waves, [&](auto kind) { project_backward<decltype(kind)>(p, g); });
+        [](const ProjectBackwardArguments<S>& p) {
+            with_kind(p.in.waves, [&](auto kind) { project_backward<decltype(kind)>(p); });
         },
         shade_forward<S>,
         shade_backward<S>,
         bin<S>,
-        [](const BlendParams<S>& p) {
-            with_kind(p.waves, [&](auto kind) { blend_forward<decltype(kind)>(p); });
+        [](const BlendArguments<S>& p) {
+            with_kind(p.in.waves, [&](auto kind) { blend_forward<decltype(kind)>(p); });
         },
-        [](const BlendParams<S>& p, const BlendGradients<S>& g) {
-            with_kind(p.waves, [&](auto kind) { blend_backward<decltype(kind)>(p, g); });
+        [](const BlendBackwardArguments<S>& p) {
+            with_kind(p.in.waves, [&](auto kind) { blend_backward<decltype(kind)>(p); });
         },
         photometric_loss<S>,
         adam_step<S>,
-        shake<S>,
+        inject_noise<S>,
     };
 }
 

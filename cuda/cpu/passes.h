@@ -1,23 +1,29 @@
 // The passes that are compiled once per instruction set, as tables of functions.
 #pragma once
 
-#include "params.h"
+#include "../passes/blend.h"
+#include "../passes/loss.h"
+#include "../passes/optimizer.h"
+#include "../passes/project.h"
+#include "../passes/shade.h"
+#include "../passes/tiles.h"
+#include "bins.h"
 
 namespace gaborsplat {
 
-/// `waves` in the parameters picks the kind; the caller has checked that there is one.
+/// `waves` in the arguments picks the kind; the caller has checked that there is one.
 template <class S>
 struct Passes {
-    void (*project)(const ProjectParams<S>&);
-    void (*project_backward)(const ProjectParams<S>&, const ProjectGradients<S>&);
-    void (*shade)(const ShadeParams<S>&);
-    void (*shade_backward)(const ShadeParams<S>&, const ShadeGradients<S>&);
-    Bins (*bin)(const BinParams<S>&);
-    void (*blend)(const BlendParams<S>&);
-    void (*blend_backward)(const BlendParams<S>&, const BlendGradients<S>&);
-    LossResult (*photometric_loss)(const LossParams<S>&);
-    void (*adam_step)(const AdamParams<S>&);
-    void (*shake)(const ShakeParams<S>&);
+    void (*project)(const ProjectArguments<S>&);
+    void (*project_backward)(const ProjectBackwardArguments<S>&);
+    void (*shade)(const ShadeArguments<S>&);
+    void (*shade_backward)(const ShadeBackwardArguments<S>&);
+    Bins (*bin)(const BinArguments<S>&);
+    void (*blend)(const BlendArguments<S>&);
+    void (*blend_backward)(const BlendBackwardArguments<S>&);
+    void (*photometric_loss)(const LossArguments<S>&);
+    void (*adam_step)(const AdamArguments<S>&);
+    void (*inject_noise)(const NoiseArguments<S>&);
 };
 
 extern const Passes<float> float_passes_portable;
@@ -33,5 +39,17 @@ struct Isa {
     const Passes<float>* passes;
 };
 const Isa& isa();
+
+/// The passes for a type of numbers.
+template <class S>
+const Passes<S>& passes_for();
+template <>
+inline const Passes<float>& passes_for<float>() {
+    return *isa().passes;
+}
+template <>
+inline const Passes<double>& passes_for<double>() {
+    return double_passes_portable;
+}
 
 }  // namespace gaborsplat

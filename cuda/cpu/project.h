@@ -9,7 +9,6 @@
 #include "../math/harmonics.h"
 #include "../math/projection.h"
 #include "pack_math.h"
-#include "params.h"
 #include "thread_pool.h"
 
 GABORSPLAT_BEGIN
@@ -100,7 +99,7 @@ auto sum3(Vec3<V> v) {
 }
 
 template <class V, class S>
-View<V> load_view(const ProjectParams<S>& p, std::int64_t camera) {
+View<V> load_view(const ProjectInputs<S>& p, std::int64_t camera) {
     const S* m = p.viewmats + 16 * camera;
     const S* k = p.intrinsics + 9 * camera;
     return {{broadcast3<V>(m), broadcast3<V>(m + 4), broadcast3<V>(m + 8)},
@@ -119,7 +118,7 @@ struct LoadedSplats {
     V frequencies[3 * kWaves], coefficients[2 * kWaves];
     SplatParameters<V> splats;
 
-    LoadedSplats(const ProjectParams<S>& p, const Rows<S>& rows) {
+    LoadedSplats(const ProjectInputs<S>& p, const Rows<S>& rows) {
         for (int k = 0; k < 3 * p.waves; ++k)
             frequencies[k] = rows.load(p.frequencies, 3 * p.waves, k);
         for (int k = 0; k < 2 * p.waves; ++k)
@@ -133,28 +132,23 @@ struct LoadedSplats {
     }
 };
 
-template <class V, class S>
-ProjectionSettings<V> load_settings(const ProjectParams<S>& p) {
-    auto all = [](double x) { return V(S(x)); };
-    return {all(p.near_plane),       all(p.far_plane), all(p.eps2d),
-            all(p.compensation_min), all(p.alpha_min), all(p.radius_clip),
-            p.antialiased,           p.three_sigma,    p.raw};
-}
-
 /// Writes what is on the image, zeros where a splat is not visible.
 template <class Kind, class S, class V>
-void store_projected(const ProjectParams<S>& p, std::int64_t camera, const Rows<S>& rows,
+void store_projected(const ProjectArguments<S>& p, std::int64_t camera, const Rows<S>& rows,
                      const ProjectedSplat<V, Kind>& out) {
     V zero(S(0));
     auto store = [&](S* array, int width, int column, V x) {
-        rows.store(array + camera * p.splats * width, width, column, select(out.visible, x, zero));
+        rows.store(array + camera * p.in.splats * width, width, column,
+                   select(out.visible, x, zero));
     };
     S radius_x[V::kSize], radius_y[V::kSize];
     select(out.visible, out.radius.x, zero).store(radius_x);
     select(out.visible, out.radius.y, zero).store(radius_y);
     for (int i = 0; i < rows.count(); ++i) {
-        std::int32_t* radii = p.radii + 2 * (camera * p.splats + rows.splat(i));
-        radii[0] = std::int32_t(radius_x[i]), radii[1] = std::int32_t(radius_y[i]);
+        std::int64_t at = camera * p.in.splats + rows.splat(i);
+        p.visible[at] = radius_x[i] > S(0);
+        p.radii[2 * at] = std::int32_t(radius_x[i]);
+        p.radii[2 * at + 1] = std::int32_t(radius_y[i]);
     }
     store(p.means2d, 2, 0, out.mean2d.x);
     store(p.means2d, 2, 1, out.mean2d.y);
@@ -162,36 +156,35 @@ void store_projected(const ProjectParams<S>& p, std::int64_t camera, const Rows<
     store(p.conics, 3, 0, out.conic.xx);
     store(p.conics, 3, 1, out.conic.xy);
     store(p.conics, 3, 2, out.conic.yy);
-    store(p.projected_opacities, 1, 0, out.opacity);
+    store(p.opacities2d, 1, 0, out.opacity);
     store(p.cutoffs, 1, 0, out.cutoff);
-    for (int f = 0; f < Kind::kScreen; ++f) store(p.screen, Kind::kScreen, f, out.screen[f]);
+    for (int f = 0; f < Kind::kModulationSize; ++f)
+        store(p.modulation2d, Kind::kModulationSize, f, out.modulation[f]);
 }
 
 template <class Kind, class S>
-void project_forward(const ProjectParams<S>& p) {
+void project_forward(const ProjectArguments<S>& p) {
     using V = typename Rows<S>::V;
-    auto settings = load_settings<V>(p);
-    for_blocks(p.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            auto view = load_view<V>(p, camera);
+    for_blocks(p.in.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+        for (std::int64_t camera = 0; camera < p.in.cameras; ++camera) {
+            auto view = load_view<V>(p.in, camera);
             auto all = [](std::int64_t) { return true; };
             for_packs<S>(begin, end, all, [&](const Rows<S>& rows) {
-                LoadedSplats<Kind, S> in(p, rows);
-                store_projected(p, camera, rows, project_splat<Kind>(in.splats, view, settings));
+                LoadedSplats<Kind, S> in(p.in, rows);
+                store_projected(p, camera, rows,
+                                project_splat<Kind>(in.splats, view, p.in.options, p.in.raw != 0));
             });
         }
     });
 }
 
+/// Adds the sums over lanes to a pose's 12 numbers: rotation by rows, translation.
 template <class S, class V>
-void add_pose(S* v_viewmat, const PoseGradient<V>& v) {
-    const Vec3<S> rows[3] = {sum3(v.rotation.row0), sum3(v.rotation.row1), sum3(v.rotation.row2)};
-    Vec3<S> shift = sum3(v.translation);
-    const S shifts[3] = {shift.x, shift.y, shift.z};
-    for (int r = 0; r < 3; ++r) {
-        add3(v_viewmat + 4 * r, rows[r]);
-        v_viewmat[4 * r + 3] += shifts[r];
-    }
+void add_pose(S* v_pose, const PoseGradient<V>& v) {
+    add3(v_pose, sum3(v.rotation.row0));
+    add3(v_pose + 3, sum3(v.rotation.row1));
+    add3(v_pose + 6, sum3(v.rotation.row2));
+    add3(v_pose + 9, sum3(v.translation));
 }
 
 template <class Kind, class S>
@@ -199,27 +192,27 @@ class ProjectBackward {
   public:
     using V = typename Rows<S>::V;
 
-    ProjectBackward(const ProjectParams<S>& p, const ProjectGradients<S>& g)
-        : p_(p), g_(g), settings_(load_settings<V>(p)) {}
+    explicit ProjectBackward(const ProjectBackwardArguments<S>& p) : p_(p), in_(p.in) {}
 
     void run() {
-        std::int64_t blocks = (p_.splats + kBlock - 1) / kBlock;
-        std::unique_ptr<PoseGradient<V>[]> poses(new PoseGradient<V>[blocks * p_.cameras]());
-        for_blocks(p_.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
+        std::int64_t blocks = (in_.splats + kBlock - 1) / kBlock;
+        std::unique_ptr<PoseGradient<V>[]> poses(new PoseGradient<V>[blocks * in_.cameras]());
+        for_blocks(in_.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
             clear(begin, end);
-            for (std::int64_t camera = 0; camera < p_.cameras; ++camera) {
-                auto view = load_view<V>(p_, camera);
-                const std::int32_t* radii = p_.radii + 2 * camera * p_.splats;
-                auto visible = [&](std::int64_t i) { return radii[2 * i] != 0; };
-                for_packs<S>(begin, end, visible, [&](const Rows<S>& rows) {
-                    add(camera, rows, view, poses[block * p_.cameras + camera]);
+            for (std::int64_t camera = 0; camera < in_.cameras; ++camera) {
+                auto view = load_view<V>(in_, camera);
+                const std::uint8_t* visible = p_.visible + camera * in_.splats;
+                auto wanted = [&](std::int64_t i) { return visible[i] != 0; };
+                for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
+                    add(camera, rows, view, poses[block * in_.cameras + camera]);
                 });
             }
         });
-        std::fill_n(g_.v_viewmats, 16 * p_.cameras, S(0));
+        if (!p_.v_poses) return;
+        std::fill_n(p_.v_poses, 12 * in_.cameras, S(0));
         for (std::int64_t block = 0; block < blocks; ++block)
-            for (std::int64_t camera = 0; camera < p_.cameras; ++camera)
-                add_pose(g_.v_viewmats + 16 * camera, poses[block * p_.cameras + camera]);
+            for (std::int64_t camera = 0; camera < in_.cameras; ++camera)
+                add_pose(p_.v_poses + 12 * camera, poses[block * in_.cameras + camera]);
     }
 
   private:
@@ -227,43 +220,45 @@ class ProjectBackward {
         auto zero = [&](S* array, int width) {
             std::fill(array + begin * width, array + end * width, S(0));
         };
-        zero(g_.v_means, 3);
-        zero(g_.v_quats, 4);
-        zero(g_.v_scales, 3);
-        zero(g_.v_opacities, 1);
-        zero(g_.v_frequencies, 3 * p_.waves);
-        zero(g_.v_coefficients, 2 * p_.waves);
+        zero(p_.v_means, 3);
+        zero(p_.v_quats, 4);
+        zero(p_.v_scales, 3);
+        zero(p_.v_opacities, 1);
+        zero(p_.v_frequencies, 3 * in_.waves);
+        zero(p_.v_coefficients, 2 * in_.waves);
     }
 
     void add(std::int64_t camera, const Rows<S>& rows, const View<V>& view,
              PoseGradient<V>& v_pose) {
         auto load = [&](const S* array, int width, int column) {
-            return rows.load(array + camera * p_.splats * width, width, column);
+            return rows.load(array + camera * in_.splats * width, width, column);
         };
-        LoadedSplats<Kind, S> in(p_, rows);
-        V v_screen[Kind::kScreen > 0 ? Kind::kScreen : 1];
-        for (int f = 0; f < Kind::kScreen; ++f) v_screen[f] = load(g_.v_screen, Kind::kScreen, f);
+        LoadedSplats<Kind, S> in(in_, rows);
+        V v_modulation[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1];
+        for (int f = 0; f < Kind::kModulationSize; ++f)
+            v_modulation[f] = load(p_.v_modulation2d, Kind::kModulationSize, f);
         ProjectedGradient<V> v = {
-            {load(g_.v_means2d, 2, 0), load(g_.v_means2d, 2, 1)},
-            load(g_.v_depths, 1, 0),
-            {load(g_.v_conics, 3, 0), load(g_.v_conics, 3, 1), load(g_.v_conics, 3, 2)},
-            load(g_.v_projected_opacities, 1, 0),
-            v_screen};
+            {load(p_.v_means2d, 2, 0), load(p_.v_means2d, 2, 1)},
+            p_.v_depths ? load(p_.v_depths, 1, 0) : V(S(0)),
+            {load(p_.v_conics, 3, 0), load(p_.v_conics, 3, 1), load(p_.v_conics, 3, 2)},
+            load(p_.v_opacities2d, 1, 0),
+            v_modulation};
         constexpr int kWaves = LoadedSplats<Kind, S>::kWaves;
         V v_frequencies[3 * kWaves] = {}, v_coefficients[2 * kWaves] = {};
         PoseGradient<V> pose = {};
-        SplatGradient<V> out = project_splat_vjp<Kind>(in.splats, view, settings_, v,
-                                                       {v_frequencies, v_coefficients}, pose);
-        rows.add3(g_.v_means, out.mean);
-        rows.add3(g_.v_scales, out.scale);
+        SplatGradient<V> out =
+            project_splat_vjp<Kind>(in.splats, view, in_.options, in_.raw != 0, v,
+                                    WaveGradients<V>{v_frequencies, v_coefficients}, pose);
+        rows.add3(p_.v_means, out.mean);
+        rows.add3(p_.v_scales, out.scale);
         const V quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
-        for (int k = 0; k < 4; ++k) rows.add(g_.v_quats, 4, k, quat[k]);
-        rows.add(g_.v_opacities, 1, 0, out.opacity);
-        for (int k = 0; k < 3 * p_.waves; ++k)
-            rows.add(g_.v_frequencies, 3 * p_.waves, k, v_frequencies[k]);
-        for (int k = 0; k < 2 * p_.waves; ++k)
-            rows.add(g_.v_coefficients, 2 * p_.waves, k, v_coefficients[k]);
-        add_lanes(pose, rows.count(), v_pose);
+        for (int k = 0; k < 4; ++k) rows.add(p_.v_quats, 4, k, quat[k]);
+        rows.add(p_.v_opacities, 1, 0, out.opacity);
+        for (int k = 0; k < 3 * in_.waves; ++k)
+            rows.add(p_.v_frequencies, 3 * in_.waves, k, v_frequencies[k]);
+        for (int k = 0; k < 2 * in_.waves; ++k)
+            rows.add(p_.v_coefficients, 2 * in_.waves, k, v_coefficients[k]);
+        if (p_.v_poses) add_lanes(pose, rows.count(), v_pose);
     }
 
     /// Lanes beyond `count` repeat a splat and must not be counted.
@@ -281,14 +276,13 @@ class ProjectBackward {
         sum.translation = sum.translation + kept(pose.translation);
     }
 
-    const ProjectParams<S>& p_;
-    const ProjectGradients<S>& g_;
-    ProjectionSettings<V> settings_;
+    const ProjectBackwardArguments<S>& p_;
+    const ProjectInputs<S>& in_;
 };
 
 template <class Kind, class S>
-void project_backward(const ProjectParams<S>& p, const ProjectGradients<S>& g) {
-    ProjectBackward<Kind, S>(p, g).run();
+void project_backward(const ProjectBackwardArguments<S>& p) {
+    ProjectBackward<Kind, S>(p).run();
 }
 
 GABORSPLAT_END

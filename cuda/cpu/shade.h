@@ -1,39 +1,64 @@
 // Colours from spherical harmonics, a pack of visible splats at a time.
 #pragma once
 
+#include "../passes/shade.h"
 #include "project.h"
 
 GABORSPLAT_BEGIN
 
-/// Coefficients of the j-th harmonic: the first one may lie in an array of its own.
+/// Where the coefficients of the constant harmonic and of all others lie, and the numbers from
+/// splat to splat; T is S, const or not.
+template <class T>
+struct HarmonicRows {
+    T *first, *rest;
+    int first_width, rest_width;
+
+    template <class S>
+    HarmonicRows(const ShadeInputs<S>& in, T* sh0, T* sh_rest)
+        : first(sh0),
+          rest(sh_rest ? sh_rest : sh0 + 3),
+          first_width(3 * in.sh0_coeffs),
+          rest_width(3 * (sh_rest ? in.sh_coeffs - in.sh0_coeffs : in.sh0_coeffs)) {}
+
+    /// Coefficients of the j-th harmonic.
+    template <class S>
+    auto load(const Rows<S>& rows, int j) const {
+        return j == 0 ? rows.load3(first, first_width) : rows.load3(rest, rest_width, 3 * j - 3);
+    }
+};
+
+/// The camera's centre, -R^T t.
 template <class S>
-auto load_harmonic(const ShadeParams<S>& p, const Rows<S>& rows, int j) {
-    return j == 0 ? rows.load3(p.sh0, p.sh0_width) : rows.load3(p.sh_rest, p.rest_width, 3 * j - 3);
+Vec3<S> camera_centre(const S* m) {
+    Mat3<S> rotation = {{m[0], m[1], m[2]}, {m[4], m[5], m[6]}, {m[8], m[9], m[10]}};
+    return S(-1) * (Vec3<S>{m[3], m[7], m[11]} * rotation);
 }
 
 template <class S>
-void shade_forward(const ShadeParams<S>& p) {
+void shade_forward(const ShadeArguments<S>& p) {
     using V = typename Rows<S>::V;
-    for_blocks(p.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            auto position = broadcast3<V>(p.positions + 3 * camera);
-            std::int32_t* radii = p.radii + 2 * camera * p.splats;
-            S* colors = p.colors + 3 * camera * p.splats;
+    const ShadeInputs<S>& in = p.in;
+    HarmonicRows<const S> harmonics(in, in.sh0, in.sh_rest);
+    for_blocks(in.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
+        for (std::int64_t camera = 0; camera < in.cameras; ++camera) {
+            Vec3<S> centre = camera_centre(in.viewmats + 16 * camera);
+            Vec3<V> position = {V(centre.x), V(centre.y), V(centre.z)};
+            const std::uint8_t* projected = p.projected + camera * in.splats;
+            std::uint8_t* seen = p.visible + camera * in.splats;
+            S* colors = p.colors + 3 * camera * in.splats;
+            std::fill(seen + begin, seen + end, std::uint8_t(0));
             std::fill(colors + 3 * begin, colors + 3 * end, S(0));
-            auto visible = [&](std::int64_t i) { return radii[2 * i] != 0; };
-            for_packs<S>(begin, end, visible, [&](const Rows<S>& rows) {
-                Vec3<V> color = shade(p.degree, rows.load3(p.means) - position,
-                                      [&](int j) { return load_harmonic(p, rows, j); });
+            auto wanted = [&](std::int64_t i) { return projected[i] != 0; };
+            for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
+                Vec3<V> color = shade(in.degree, rows.load3(in.means) - position,
+                                      [&](int j) { return harmonics.load(rows, j); });
                 auto kept = bounded(color.x) & bounded(color.y) & bounded(color.z);
                 V zero(S(0));
                 rows.store(colors, 3, 0, select(kept, color.x, zero));
                 rows.store(colors, 3, 1, select(kept, color.y, zero));
                 rows.store(colors, 3, 2, select(kept, color.z, zero));
-                for (unsigned culled = bits(~kept); culled != 0; culled &= culled - 1) {
-                    int lane = __builtin_ctz(culled);
-                    if (lane >= rows.count()) break;
-                    radii[2 * rows.splat(lane)] = radii[2 * rows.splat(lane) + 1] = 0;
-                }
+                for (int lane = 0; lane < rows.count(); ++lane)
+                    seen[rows.splat(lane)] = bits(kept) >> lane & 1u;
             });
         }
     });
@@ -41,17 +66,17 @@ void shade_forward(const ShadeParams<S>& p) {
 
 /// Adds basis[j] times the colour's gradient to the coefficients of every splat.
 template <class S, class V>
-void add_coefficients(const ShadeParams<S>& p, const ShadeGradients<S>& g, const Rows<S>& rows,
+void add_coefficients(int degree, const HarmonicRows<S>& to, const Rows<S>& rows,
                       const ShadeGradient<V>& v) {
-    const int harmonics = (p.degree + 1) * (p.degree + 1);
+    const int harmonics = (degree + 1) * (degree + 1);
     S basis[16][V::kSize], color[3][V::kSize];
     for (int j = 0; j < harmonics; ++j) v.basis[j].store(basis[j]);
     v.color.x.store(color[0]);
     v.color.y.store(color[1]);
     v.color.z.store(color[2]);
     for (int i = 0; i < rows.count(); ++i) {
-        S* first = g.v_sh0 + p.sh0_width * rows.splat(i);
-        S* rest = g.v_sh_rest + p.rest_width * rows.splat(i);
+        S* first = to.first + to.first_width * rows.splat(i);
+        S* rest = to.rest + to.rest_width * rows.splat(i);
         for (int c = 0; c < 3; ++c) first[c] += basis[0][i] * color[c][i];
         for (int j = 1; j < harmonics; ++j)
             for (int c = 0; c < 3; ++c) rest[3 * j - 3 + c] += basis[j][i] * color[c][i];
@@ -59,42 +84,48 @@ void add_coefficients(const ShadeParams<S>& p, const ShadeGradients<S>& g, const
 }
 
 template <class S>
-void shade_backward(const ShadeParams<S>& p, const ShadeGradients<S>& g) {
+void shade_backward(const ShadeBackwardArguments<S>& p) {
     using V = typename Rows<S>::V;
-    std::int64_t blocks = (p.splats + kBlock - 1) / kBlock;
-    std::unique_ptr<Vec3<S>[]> positions(new Vec3<S>[blocks * p.cameras]());
-    for_blocks(p.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
-        std::fill(g.v_means + 3 * begin, g.v_means + 3 * end, S(0));
+    const ShadeInputs<S>& in = p.in;
+    HarmonicRows<const S> harmonics(in, in.sh0, in.sh_rest);
+    HarmonicRows<S> v_harmonics(in, p.v_sh0, p.v_sh_rest);
+    std::int64_t blocks = (in.splats + kBlock - 1) / kBlock;
+    std::unique_ptr<Vec3<S>[]> positions(new Vec3<S>[blocks * in.cameras]());
+    for_blocks(in.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
+        std::fill(p.v_means + 3 * begin, p.v_means + 3 * end, S(0));
         for (std::int64_t i = begin; i < end; ++i) {
-            std::fill_n(g.v_sh0 + p.sh0_width * i, 3, S(0));
-            std::fill_n(g.v_sh_rest + p.rest_width * i, 3 * (p.bands - 1), S(0));
+            std::fill_n(v_harmonics.first + v_harmonics.first_width * i, 3, S(0));
+            std::fill_n(v_harmonics.rest + v_harmonics.rest_width * i, 3 * (in.sh_coeffs - 1),
+                        S(0));
         }
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera) {
-            auto position = broadcast3<V>(p.positions + 3 * camera);
-            const std::int32_t* radii = p.radii + 2 * camera * p.splats;
-            auto visible = [&](std::int64_t i) { return radii[2 * i] != 0; };
-            for_packs<S>(begin, end, visible, [&](const Rows<S>& rows) {
-                std::int64_t at = 3 * camera * p.splats;
+        for (std::int64_t camera = 0; camera < in.cameras; ++camera) {
+            Vec3<S> centre = camera_centre(in.viewmats + 16 * camera);
+            Vec3<V> position = {V(centre.x), V(centre.y), V(centre.z)};
+            const std::uint8_t* visible = p.visible + camera * in.splats;
+            auto wanted = [&](std::int64_t i) { return visible[i] != 0; };
+            for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
+                std::int64_t at = 3 * camera * in.splats;
                 auto v = shade_vjp(
-                    p.degree, rows.load3(p.means) - position,
-                    [&](int j) { return load_harmonic(p, rows, j); }, rows.load3(p.colors + at),
-                    rows.load3(g.v_colors + at));
-                add_coefficients(p, g, rows, v);
-                rows.add3(g.v_means, v.direction);
+                    in.degree, rows.load3(in.means) - position,
+                    [&](int j) { return harmonics.load(rows, j); }, rows.load3(p.colors + at),
+                    rows.load3(p.v_colors + at));
+                add_coefficients(in.degree, v_harmonics, rows, v);
+                rows.add3(p.v_means, v.direction);
                 S lanes[3][V::kSize];
                 v.direction.x.store(lanes[0]);
                 v.direction.y.store(lanes[1]);
                 v.direction.z.store(lanes[2]);
-                Vec3<S>& sum = positions[block * p.cameras + camera];
+                Vec3<S>& sum = positions[block * in.cameras + camera];
                 for (int i = 0; i < rows.count(); ++i)
                     sum = sum - Vec3<S>{lanes[0][i], lanes[1][i], lanes[2][i]};
             });
         }
     });
-    std::fill_n(g.v_positions, 3 * p.cameras, S(0));
+    if (!p.v_positions) return;
+    std::fill_n(p.v_positions, 3 * in.cameras, S(0));
     for (std::int64_t block = 0; block < blocks; ++block)
-        for (std::int64_t camera = 0; camera < p.cameras; ++camera)
-            add3(g.v_positions + 3 * camera, positions[block * p.cameras + camera]);
+        for (std::int64_t camera = 0; camera < in.cameras; ++camera)
+            add3(p.v_positions + 3 * camera, positions[block * in.cameras + camera]);
 }
 
 GABORSPLAT_END

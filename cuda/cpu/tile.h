@@ -1,21 +1,22 @@
-// One tile and its walk over splats, front to back. A tile is 4 x 4 cells of 4 x 4 pixels: a splat
-// is taken to the cells that its ellipse touches, with the pixels of a cell in the lanes of packs.
+// One tile and its walk over splats, front to back. A tile is 4 x 4 subtiles of 4 x 4 pixels: a
+// splat is taken to the subtiles that its ellipse touches, with the pixels of a subtile in the
+// lanes of packs.
 #pragma once
 
 #include <algorithm>
 
 #include "../math/compositing.h"
 #include "../math/linalg.h"
+#include "../passes/blend.h"
 #include "pack_math.h"
-#include "params.h"
 #include "thread_pool.h"
 
 GABORSPLAT_BEGIN
 
-constexpr int kCellSize = 4;  // [px]
-constexpr int kCellsAcross = kTileSize / kCellSize;
-constexpr int kCells = kCellsAcross * kCellsAcross;
-constexpr int kCellPixels = kCellSize * kCellSize;
+constexpr int kSubtileSize = 4;  // [px]
+constexpr int kSubtilesAcross = kTileSize / kSubtileSize;
+constexpr int kSubtiles = kSubtilesAcross * kSubtilesAcross;
+constexpr int kSubtilePixels = kSubtileSize * kSubtileSize;
 
 constexpr int kRecordColors = 4;
 
@@ -30,7 +31,7 @@ struct alignas(16 * sizeof(S)) Record {
 };
 
 template <class S>
-void fill_records(const BlendParams<S>& p, Record<S>* records) {
+void fill_records(const BlendInputs<S>& p, Record<S>* records) {
     constexpr std::int64_t kSplats = 2048;  // a thread takes at a time
     parallel_for((p.splats + kSplats - 1) / kSplats, [&](std::int64_t block) {
         std::int64_t end = std::min(p.splats, (block + 1) * kSplats);
@@ -39,7 +40,7 @@ void fill_records(const BlendParams<S>& p, Record<S>* records) {
             const S* c = p.conics + 3 * i;
             Record<S>& out = records[i];
             out.mean = {p.means2d[2 * i], p.means2d[2 * i + 1]};
-            out.log_alpha = log_alpha(Sym2<S>{c[0], c[1], c[2]}, p.opacities[i]);
+            out.log_alpha = log_alpha(Sym2<S>{c[0], c[1], c[2]}, p.opacities2d[i]);
             out.drop = S(kLog2E) * p.cutoffs[i];
             out.slope = ridge_slopes(Sym2<S>{c[0], c[1], c[2]});
             for (int k = 0; k < std::min(p.channels, kRecordColors); ++k)
@@ -53,8 +54,8 @@ template <class S>
 struct Instance {
     const Record<S>* record;
     std::int64_t splat;
-    const S* color;   // [D]
-    const S* screen;  // [F]
+    const S* color;         // [D]
+    const S* modulation2d;  // [F]
 };
 
 /// With `Gradient`, batches hold what the gradient of the waves needs.
@@ -62,36 +63,37 @@ template <class Kind, class S, bool Gradient>
 class Tile {
   public:
     using Number = S;
-    /// The pixels of a cell row by row, or a number of each cell.
-    using Cell = Pack<S, kCellPixels>;
-    static_assert(kCells == kCellPixels, "one type serves both");
-    using Mask = typename Cell::Mask;
-    using Turns = typename Kind::template Turns<Cell>;
-    using Waves = typename Kind::template Waves<Cell>;
+    /// The pixels of a subtile row by row, or a number of each subtile.
+    using Lanes = Pack<S, kSubtilePixels>;
+    static_assert(kSubtiles == kSubtilePixels, "one type serves both");
+    using Mask = typename Lanes::Mask;
+    using Turns = typename Kind::template Turns<Lanes>;
+    using Waves = typename Kind::template Waves<Lanes>;
     static constexpr int kWaveNumbers = (Gradient ? 2 : 1) * Kind::kWaveNumbers;
 
-    /// Some consecutive splats of the tile's list and the cells that they may touch. Taken through
-    /// each step together: one splat alone has too few cells to keep a processor busy, which waits
-    /// for each result to compute the next, and for each loop's end to know what follows.
+    /// Some consecutive splats of the tile's list and the subtiles that they may touch. Taken
+    /// through each step together: one splat alone has too few subtiles to keep a processor busy,
+    /// which waits for each result to compute the next, and for each loop's end to know what
+    /// follows.
     struct Batch {
-        static constexpr int kSplats = 16, kRoom = (kSplats + 1) * kCells;
+        static constexpr int kSplats = 16, kRoom = (kSplats + 1) * kSubtiles;
 
-        int splats, items;
+        int splats, pairs;
         std::int64_t first_slot;
         Instance<S> instances[kSplats];
-        int first_item[kSplats + 1];
-        Cell curvature[kSplats];
+        int first_pair[kSplats + 1];
+        Lanes curvature[kSplats];
         Turns turns[kSplats];
-        // A cell that a splat may touch, by splat.
-        std::int32_t cell[kRoom], owner[kRoom];
-        S value[kRoom], slope_x[kRoom], slope_y[kRoom];  // expansion about the cell's corner
+        // A subtile that a splat may touch, by splat.
+        std::int32_t subtile[kRoom], owner[kRoom];
+        S value[kRoom], slope_x[kRoom], slope_y[kRoom];  // expansion about the subtile's corner
         S waves[kWaveNumbers > 0 ? kWaveNumbers : 1][kRoom];
-        Cell raw_alpha[kRoom];
-        Cell envelope[kWaveNumbers > 0 && Gradient ? kRoom : 1];  // times opacity
-        Cell weight[Gradient ? kRoom : 1];                        // for `blend` to use
+        Lanes raw_alpha[kRoom];
+        Lanes envelope[kWaveNumbers > 0 && Gradient ? kRoom : 1];  // times opacity
+        Lanes weight[Gradient ? kRoom : 1];                        // for `blend` to use
     };
 
-    Tile(const BlendParams<S>& p, const Record<S>* records, std::int64_t index)
+    Tile(const BlendInputs<S>& p, const Record<S>* records, std::int64_t index)
         : p_(p), records_(records) {
         int across = tiles_along(p.width), down = tiles_along(p.height);
         camera_ = index / (across * down);
@@ -102,41 +104,43 @@ class Tile {
         rows_ = std::min(kTileSize, p.height - y0_);
         first_ = p.offsets[index];
         last_ = p.offsets[index + 1];
-        limits_ = {S(p.alpha_min), S(p.alpha_max), S(p.transmittance_min)};
-        S x[kCellPixels], y[kCellPixels];
-        for (int i = 0; i < kCellPixels; ++i) x[i] = S(i % kCellSize), y[i] = S(i / kCellSize);
-        steps_ = {Cell::load(x), Cell::load(y)};
-        for (int cell = 0; cell < kCells; ++cell) open_cell(cell);
+        limits_ = {p.options.alpha_min, p.options.alpha_max, p.options.transmittance_min};
+        S x[kSubtilePixels], y[kSubtilePixels];
+        for (int i = 0; i < kSubtilePixels; ++i)
+            x[i] = S(i % kSubtileSize), y[i] = S(i / kSubtileSize);
+        steps_ = {Lanes::load(x), Lanes::load(y)};
+        for (int subtile = 0; subtile < kSubtiles; ++subtile) open_subtile(subtile);
     }
 
     /// Slot after the last one of the tile's list.
     std::int64_t last() const { return last_; }
-    const Cell* transmittance() const { return transmittance_; }
-    /// Pixels of a cell, from the mean of a splat.
-    Vec2<Cell> offsets(const Record<S>& splat, int cell) const {
-        Vec2<Cell> corner = {Cell(corner_x_[cell] - splat.mean.x),
-                             Cell(corner_y_[cell] - splat.mean.y)};
+    const Lanes* transmittance() const { return transmittance_; }
+    /// Pixels of a subtile, from the mean of a splat.
+    Vec2<Lanes> offsets(const Record<S>& splat, int subtile) const {
+        Vec2<Lanes> corner = {Lanes(corner_x_[subtile] - splat.mean.x),
+                              Lanes(corner_y_[subtile] - splat.mean.y)};
         return corner + steps_;
     }
     /// Calls visit(lane, number of the pixel among those of all cameras, count) for the rows of a
-    /// cell that are in the image: `count` pixels each, in consecutive lanes.
+    /// subtile that are in the image: `count` pixels each, in consecutive lanes.
     template <class Visit>
-    void for_rows(int cell, const Visit& visit) const {
-        int x = cell % kCellsAcross * kCellSize, y = cell / kCellsAcross * kCellSize;
-        int count = std::min(kCellSize, columns_ - x);
-        for (int row = 0; row < std::min(kCellSize, rows_ - y); ++row)
-            visit(row * kCellSize, (camera_ * p_.height + y0_ + y + row) * p_.width + x0_ + x,
+    void for_rows(int subtile, const Visit& visit) const {
+        int x = subtile % kSubtilesAcross * kSubtileSize,
+            y = subtile / kSubtilesAcross * kSubtileSize;
+        int count = std::min(kSubtileSize, columns_ - x);
+        for (int row = 0; row < std::min(kSubtileSize, rows_ - y); ++row)
+            visit(row * kSubtileSize, (camera_ * p_.height + y0_ + y + row) * p_.width + x0_ + x,
                   count);
     }
 
-    /// Takes the splats to the cells that they may touch, front to back, until no pixel is open;
+    /// Takes the splats to the subtiles that they may touch, front to back, until no pixel is open;
     /// returns the slot after the last one that was looked at. `blend(tile, batch)` is called for
-    /// every batch and shall call `contribute` for all of its items, in order.
+    /// every batch and shall call `contribute` for all of its pairs, in order.
     template <class Blend>
     std::int64_t walk(const Blend& blend) {
         Batch batch;
         std::int64_t slot = first_;
-        while (slot < last_ && open_cells_ != 0) {
+        while (slot < last_ && open_subtiles_ != 0) {
             batch.first_slot = slot;
             batch.splats = int(std::min<std::int64_t>(Batch::kSplats, last_ - slot));
             slot += batch.splats;
@@ -149,111 +153,114 @@ class Tile {
         return slot;
     }
 
-    /// Blends item number `i` of the batch.
-    [[gnu::always_inline]] Contribution<Cell> contribute(const Batch& batch, int i) {
-        int cell = batch.cell[i];
-        Cell before = transmittance_[cell];
-        Contribution<Cell> c = composite(batch.raw_alpha[i], before, open_[cell], limits_);
-        transmittance_[cell] = select(c.blended, c.next, before);
-        open_[cell] = still_open(open_[cell], c.counts, c.blended);
-        if (!any(open_[cell])) open_cells_ &= ~(1u << cell);
+    /// Blends pair number `i` of the batch.
+    [[gnu::always_inline]] Contribution<Lanes> contribute(const Batch& batch, int i) {
+        int subtile = batch.subtile[i];
+        Lanes before = transmittance_[subtile];
+        Contribution<Lanes> c = composite(batch.raw_alpha[i], before, open_[subtile], limits_);
+        transmittance_[subtile] = select(c.blended, c.next, before);
+        open_[subtile] = still_open(open_[subtile], c.counts, c.blended);
+        if (!any(open_[subtile])) open_subtiles_ &= ~(1u << subtile);
         return c;
     }
 
-    /// The waves of item number `i` at its cell's corner.
+    /// The waves of pair number `i` at its subtile's corner.
     [[gnu::always_inline]] static Waves waves(const Batch& batch, int i) {
         Waves out;
         if constexpr (kWaveNumbers > 0)
-            for (int n = 0; n < kWaveNumbers; ++n) out.numbers[n] = Cell(batch.waves[n][i]);
+            for (int n = 0; n < kWaveNumbers; ++n) out.numbers[n] = Lanes(batch.waves[n][i]);
         return out;
     }
 
   private:
-    /// Opens the pixels of a cell that are inside the image.
-    void open_cell(int cell) {
-        int x = cell % kCellsAcross * kCellSize, y = cell / kCellsAcross * kCellSize;
-        corner_x_[cell] = S(x0_ + x) + S(0.5);
-        corner_y_[cell] = S(y0_ + y) + S(0.5);
-        transmittance_[cell] = Cell(S(1));
-        open_[cell] = (Cell(S(columns_ - x)) > steps_.x) & (Cell(S(rows_ - y)) > steps_.y);
-        if (any(open_[cell])) open_cells_ |= 1u << cell;
+    /// Opens the pixels of a subtile that are inside the image.
+    void open_subtile(int subtile) {
+        int x = subtile % kSubtilesAcross * kSubtileSize,
+            y = subtile / kSubtilesAcross * kSubtileSize;
+        corner_x_[subtile] = S(x0_ + x) + S(0.5);
+        corner_y_[subtile] = S(y0_ + y) + S(0.5);
+        transmittance_[subtile] = Lanes(S(1));
+        open_[subtile] = (Lanes(S(columns_ - x)) > steps_.x) & (Lanes(S(rows_ - y)) > steps_.y);
+        if (any(open_[subtile])) open_subtiles_ |= 1u << subtile;
     }
 
     void prefetch(std::int64_t splat) const {
         __builtin_prefetch(records_ + splat);
-        if (Kind::kScreen > 0) __builtin_prefetch(p_.screen + Kind::kScreen * splat);
+        if (Kind::kModulationSize > 0)
+            __builtin_prefetch(p_.modulation2d + Kind::kModulationSize * splat);
     }
 
-    /// Lists the open cells that each splat may touch.
+    /// Lists the open subtiles that each splat may touch.
     void collect(Batch& batch) {
-        batch.items = 0;
+        batch.pairs = 0;
         for (int i = 0; i < batch.splats; ++i) {
             std::int64_t splat = p_.splat_ids[batch.first_slot + i];
             const Record<S>& record = records_[splat];
             const S* color =
                 p_.channels <= kRecordColors ? record.color : p_.colors + p_.channels * splat;
-            batch.instances[i] = {&record, splat, color, p_.screen + Kind::kScreen * splat};
+            batch.instances[i] = {&record, splat, color,
+                                  p_.modulation2d + Kind::kModulationSize * splat};
             batch.curvature[i] = quadratic(record.log_alpha, steps_);
-            batch.first_item[i] = batch.items;
-            add_items(batch, i);
+            batch.first_pair[i] = batch.pairs;
+            add_pairs(batch, i);
         }
-        batch.first_item[batch.splats] = batch.items;
+        batch.first_pair[batch.splats] = batch.pairs;
     }
 
-    [[gnu::always_inline]] void add_items(Batch& batch, int i) {
+    [[gnu::always_inline]] void add_pairs(Batch& batch, int i) {
         const Record<S>& splat = *batch.instances[i].record;
-        Cell width(S(kCellSize - 1));
-        Cell left = Cell::load(corner_x_) - Cell(splat.mean.x);
-        Cell top = Cell::load(corner_y_) - Cell(splat.mean.y);
-        Cell most = highest(splat.log_alpha, splat.slope, Vec2<Cell>{left, top},
-                            Vec2<Cell>{left + width, top + width});
-        unsigned cells = bits(most >= Cell(-splat.drop)) & open_cells_;
+        Lanes width(S(kSubtileSize - 1));
+        Lanes left = Lanes::load(corner_x_) - Lanes(splat.mean.x);
+        Lanes top = Lanes::load(corner_y_) - Lanes(splat.mean.y);
+        Lanes most = highest(splat.log_alpha, splat.slope, Vec2<Lanes>{left, top},
+                             Vec2<Lanes>{left + width, top + width});
+        unsigned subtiles = bits(most >= Lanes(-splat.drop)) & open_subtiles_;
 
-        int at = batch.items;
-        batch.items += __builtin_popcount(cells);
-        compress_numbers<S, kCells>(cells, batch.cell + at);
-        std::fill_n(batch.owner + at, kCells, i);
-        Expansion<Cell> corner = expand(splat.log_alpha, Vec2<Cell>{left, top});
-        compress(cells, corner.value, batch.value + at);
-        compress(cells, corner.slope.x, batch.slope_x + at);
-        compress(cells, corner.slope.y, batch.slope_y + at);
+        int at = batch.pairs;
+        batch.pairs += __builtin_popcount(subtiles);
+        compress_numbers<S, kSubtiles>(subtiles, batch.subtile + at);
+        std::fill_n(batch.owner + at, kSubtiles, i);
+        Expansion<Lanes> corner = expand(splat.log_alpha, Vec2<Lanes>{left, top});
+        compress(subtiles, corner.value, batch.value + at);
+        compress(subtiles, corner.slope.x, batch.slope_x + at);
+        compress(subtiles, corner.slope.y, batch.slope_y + at);
         if constexpr (Kind::kWaves > 0) {
-            if (cells == 0) return;
-            const S* screen = batch.instances[i].screen;
-            batch.turns[i] = Kind::turns(screen, steps_);
-            Vec2<Cell> corners = {Cell::load(corner_x_), Cell::load(corner_y_)};
-            Waves waves = Kind::waves_at(screen, corners);
+            if (subtiles == 0) return;
+            const S* modulation2d = batch.instances[i].modulation2d;
+            batch.turns[i] = Kind::turns(modulation2d, steps_);
+            Vec2<Lanes> corners = {Lanes::load(corner_x_), Lanes::load(corner_y_)};
+            Waves waves = Kind::waves_at(modulation2d, corners);
             for (int n = 0; n < kWaveNumbers; ++n)
-                compress(cells, waves.numbers[n], batch.waves[n] + at);
+                compress(subtiles, waves.numbers[n], batch.waves[n] + at);
         }
     }
 
     void find_alpha(Batch& batch) const {
-        for (int i = 0; i < batch.items; ++i) {
+        for (int i = 0; i < batch.pairs; ++i) {
             int owner = batch.owner[i];
-            Cell value = fma_(Cell(batch.slope_x[i]), steps_.x,
-                              fma_(Cell(batch.slope_y[i]), steps_.y,
-                                   Cell(batch.value[i]) + batch.curvature[owner]));
-            Cell envelope = exp2_(value);
+            Lanes value = fma_(Lanes(batch.slope_x[i]), steps_.x,
+                               fma_(Lanes(batch.slope_y[i]), steps_.y,
+                                    Lanes(batch.value[i]) + batch.curvature[owner]));
+            Lanes envelope = exp2_(value);
             if constexpr (Kind::kWaves > 0) {
                 if (Gradient) batch.envelope[i] = envelope;
-                envelope = envelope * Kind::modulation(batch.instances[owner].screen,
+                envelope = envelope * Kind::modulation(batch.instances[owner].modulation2d,
                                                        waves(batch, i), batch.turns[owner]);
             }
             batch.raw_alpha[i] = envelope;
         }
     }
 
-    const BlendParams<S>& p_;
+    const BlendInputs<S>& p_;
     const Record<S>* records_;
     std::int64_t camera_, first_, last_;
     int x0_, y0_, columns_, rows_;
     Thresholds<S> limits_;
-    unsigned open_cells_ = 0;
-    Vec2<Cell> steps_;  // from the top left pixel of a cell to all of its pixels
-    Cell transmittance_[kCells];
-    Mask open_[kCells];
-    S corner_x_[kCells], corner_y_[kCells];  // [px], centre of the top left pixel
+    unsigned open_subtiles_ = 0;
+    Vec2<Lanes> steps_;  // from the top left pixel of a subtile to all of its pixels
+    Lanes transmittance_[kSubtiles];
+    Mask open_[kSubtiles];
+    S corner_x_[kSubtiles], corner_y_[kSubtiles];  // [px], centre of the top left pixel
 };
 
 GABORSPLAT_END

@@ -3,11 +3,10 @@
 //   GABORSPLAT_WAVES   K, waves per splat
 //   GABORSPLAT_CHANNELS  numbers that are blended
 //   and others where a file says so.
-// It takes one struct of arguments, whose fields stand one to a line: the launcher reads them
-// there.
+// It takes one struct of arguments, which is declared in cuda/passes.
 #pragma once
 
-#include "../math/projection.h"
+#include "../passes/launch.h"
 #include "../primitives/kinds.h"
 
 #ifndef GABORSPLAT_REAL
@@ -34,12 +33,11 @@ using S = GABORSPLAT_REAL;
 using Kind = KindOf<GABORSPLAT_WAVES>::Type;
 constexpr int kChannels = GABORSPLAT_CHANNELS;
 
-constexpr unsigned kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 /// Number of this thread along the grid's first axis.
 HD std::int64_t thread_number() { return std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x; }
-HD unsigned lane_number() { return threadIdx.x % kWarp; }
+HD unsigned lane_number() { return threadIdx.x % unsigned(kWarp); }
 
 HD Vec3<S> load3(const S* from) { return {from[0], from[1], from[2]}; }
 HD void store3(S* to, Vec3<S> v) {
@@ -50,7 +48,7 @@ HD void store3(S* to, Vec3<S> v) {
 
 /// The same number, held in a register: what is cheap to find the compiler would rather find again
 /// in every pass of a loop.
-HD int held(int number) {
+HD int keep_in_register(int number) {
 #if defined(__CUDA_ARCH__)
     asm volatile("" : "+r"(number));
 #endif
@@ -68,11 +66,11 @@ HD float divide(float a, float b) {
 HD double divide(double a, double b) { return a / b; }
 
 /// Four numbers that one instruction moves.
-struct Quad {
+struct Vec4 {
     S of[4];
 };
 template <class Array>
-HD Quad load_quad(const Array& from, int at) {
+HD Vec4 load_vec4(const Array& from, int at) {
 #if !defined(GABORSPLAT_EMULATOR)
     if constexpr (sizeof(S) == 4) {
         float4 v = *reinterpret_cast<const float4*>(&from[at]);
@@ -82,7 +80,7 @@ HD Quad load_quad(const Array& from, int at) {
     return {{from[at], from[at + 1], from[at + 2], from[at + 3]}};
 }
 template <class Array>
-HD void store_quad(Array& to, int at, Quad v) {
+HD void store_vec4(Array& to, int at, Vec4 v) {
 #if !defined(GABORSPLAT_EMULATOR)
     if constexpr (sizeof(S) == 4) {
         *reinterpret_cast<float4*>(&to[at]) = {v.of[0], v.of[1], v.of[2], v.of[3]};
@@ -99,33 +97,33 @@ HD constexpr int lane_bit(int step) { return step == 4 ? 16 : 8 >> step; }
 /// Each exchange halves how many numbers a lane is in charge of, so that 32 sums take 31 shuffles,
 /// where one sum alone takes 5.
 template <int Half, int Step>
-HD void fold(S* held) {
+HD void fold(S* numbers) {
     constexpr int kBit = lane_bit(Step);
     bool upper = (lane_number() & kBit) != 0;
 #pragma unroll
     for (int i = 0; i < Half; ++i) {
-        S kept = upper ? held[i + Half] : held[i];
-        S given = upper ? held[i] : held[i + Half];
-        held[i] = kept + __shfl_xor_sync(kAllLanes, given, kBit);
+        S kept = upper ? numbers[i + Half] : numbers[i];
+        S given = upper ? numbers[i] : numbers[i + Half];
+        numbers[i] = kept + __shfl_xor_sync(kAllLanes, given, kBit);
     }
-    if constexpr (Half > 1) fold<Half / 2, Step + 1>(held);
+    if constexpr (Half > 1) fold<Half / 2, Step + 1>(numbers);
 }
 
-/// Adds up to 2^Bits numbers over the lanes of a warp. Lanes whose path begins with the bits of a
-/// number end up with its sum.
+/// Adds up to 2^Bits numbers over the lanes of a warp. Lanes whose rotated number begins with the
+/// bits of one of them end up with its sum.
 template <int Bits, int Count>
 HD S fold_numbers(const S* numbers) {
-    S held[1 << Bits];
+    S sums[1 << Bits];
 #pragma unroll
-    for (int i = 0; i < 1 << Bits; ++i) held[i] = i < Count ? numbers[i] : S(0);
-    if constexpr (Bits > 0) fold<(1 << Bits) / 2, 0>(held);
+    for (int i = 0; i < 1 << Bits; ++i) sums[i] = i < Count ? numbers[i] : S(0);
+    if constexpr (Bits > 0) fold<(1 << Bits) / 2, 0>(sums);
 #pragma unroll
     for (int step = Bits; step <= 4; ++step)  // lanes that have parts of the same sum
-        held[0] += __shfl_xor_sync(kAllLanes, held[0], lane_bit(step));
-    return held[0];
+        sums[0] += __shfl_xor_sync(kAllLanes, sums[0], lane_bit(step));
+    return sums[0];
 }
-/// The bits that lead from a number of all to the one that this lane is in charge of.
-HD int lane_path() { return int(lane_number() & 15) << 1 | int(lane_number() >> 4); }
+/// The lane's number, rotated by one bit: its bits in the order in which lanes are paired.
+HD int rotated_lane() { return int(lane_number() & 15) << 1 | int(lane_number() >> 4); }
 
 /// The power of two that is no less than `count`, at most 32, as an exponent.
 HD constexpr int bits_for(int count) {
@@ -151,11 +149,11 @@ struct WarpSums {
     static constexpr int kFirstBits = bits_for(kFirst), kRestBits = bits_for(kRest);
 
     /// Which sum this lane gets; none when negative.
-    HD static int role() {
-        int path = lane_path(), others = path & ((1 << (5 - kFirstBits)) - 1);
-        if (others == 0 && path >> (5 - kFirstBits) < kFirst) return path >> (5 - kFirstBits);
+    HD static int owned_sum() {
+        int lane = rotated_lane(), others = lane & ((1 << (5 - kFirstBits)) - 1);
+        if (others == 0 && lane >> (5 - kFirstBits) < kFirst) return lane >> (5 - kFirstBits);
         // Of those whose sum another lane has too, some are given one of the rest.
-        int number = path >> (5 - kRestBits), rest = path & ((1 << (5 - kRestBits)) - 1);
+        int number = lane >> (5 - kRestBits), rest = lane & ((1 << (5 - kRestBits)) - 1);
         return kRest > 0 && rest == 1 && number < kRest ? kFirst + number : -1;
     }
 
@@ -163,7 +161,7 @@ struct WarpSums {
         S total = fold_numbers<kFirstBits, kFirst>(numbers);
         if constexpr (kRest > 0) {
             S rest = fold_numbers<kRestBits, kRest>(numbers + kFirst);
-            if ((lane_path() & 1) != 0) total = rest;
+            if ((rotated_lane() & 1) != 0) total = rest;
         }
         return total;
     }

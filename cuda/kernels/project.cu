@@ -1,80 +1,12 @@
 // Splats on the image, and the gradient of that: a splat a thread.
+#include "../math/projection.h"
 #include "device.h"
 
 GABORSPLAT_BEGIN
 
 constexpr int kWaveRoom = Kind::kWaves > 0 ? Kind::kWaves : 1;
 
-/// C cameras, N splats, K waves, F numbers of modulation on the image.
-struct ProjectArguments {
-    const S* means;         // [N, 3]
-    const S* quats;         // [N, 4]
-    const S* scales;        // [N, 3]
-    const S* opacities;     // [N]
-    const S* frequencies;   // [N, K, 3]
-    const S* coefficients;  // [N, K, 2]
-    const S* viewmats;      // [C, 4, 4]
-    const S* intrinsics;    // [C, 3, 3]
-    std::int32_t* radii;    // [C, N, 2]
-    S* means2d;             // [C, N, 2]
-    S* depths;              // [C, N]
-    S* conics;              // [C, N, 3]
-    S* opacities2d;         // [C, N]
-    S* cutoffs;             // [C, N]
-    S* screen;              // [C, N, F]
-    std::int64_t splats;
-    S near_plane;
-    S far_plane;
-    S eps2d;
-    S compensation_min;
-    S alpha_min;
-    S radius_clip;
-    int width;
-    int height;
-    int antialiased;
-    int three_sigma;
-    int raw;
-};
-
-struct ProjectBackwardArguments {
-    const S* means;
-    const S* quats;
-    const S* scales;
-    const S* opacities;
-    const S* frequencies;
-    const S* coefficients;
-    const S* viewmats;
-    const S* intrinsics;
-    const std::int32_t* radii;
-    const S* v_means2d;
-    const S* v_depths;  // null: zero
-    const S* v_conics;
-    const S* v_opacities2d;
-    const S* v_screen;
-    S* v_means;
-    S* v_quats;
-    S* v_scales;
-    S* v_opacities;
-    S* v_frequencies;
-    S* v_coefficients;
-    S* v_poses;  // [warps of the grid, C, 12] rotation by rows, translation; null: not wanted
-    std::int64_t splats;
-    S near_plane;
-    S far_plane;
-    S eps2d;
-    S compensation_min;
-    S alpha_min;
-    S radius_clip;
-    int cameras;
-    int width;
-    int height;
-    int antialiased;
-    int three_sigma;
-    int raw;
-};
-
-template <class Arguments>
-HD SplatParameters<S> load_splat(const Arguments& p, std::int64_t i) {
+HD SplatParameters<S> load_splat(const ProjectInputs<S>& p, std::int64_t i) {
     const S* q = p.quats + 4 * i;
     return {load3(p.means + 3 * i),
             {q[0], q[1], q[2], q[3]},
@@ -83,8 +15,7 @@ HD SplatParameters<S> load_splat(const Arguments& p, std::int64_t i) {
             {p.frequencies + 3 * Kind::kWaves * i, p.coefficients + 2 * Kind::kWaves * i}};
 }
 
-template <class Arguments>
-HD View<S> load_view(const Arguments& p, int camera) {
+HD View<S> load_view(const ProjectInputs<S>& p, int camera) {
     const S *m = p.viewmats + 16 * camera, *k = p.intrinsics + 9 * camera;
     return {{load3(m), load3(m + 4), load3(m + 8)},
             {m[3], m[7], m[11]},
@@ -93,22 +24,16 @@ HD View<S> load_view(const Arguments& p, int camera) {
             {S(p.width), S(p.height)}};
 }
 
-template <class Arguments>
-HD ProjectionSettings<S> load_settings(const Arguments& p) {
-    return {p.near_plane,       p.far_plane,        p.eps2d,
-            p.compensation_min, p.alpha_min,        p.radius_clip,
-            p.antialiased != 0, p.three_sigma != 0, p.raw != 0};
-}
-
 /// The grid's second axis are the cameras.
-KERNEL(project, ProjectArguments, 128) {
+KERNEL(project, ProjectArguments<S>, kSplatThreads) {
     std::int64_t i = thread_number();
-    if (i >= p.splats) return;
+    if (i >= p.in.splats) return;
     int camera = int(blockIdx.y);
-    ProjectedSplat<S, Kind> out =
-        project_splat<Kind>(load_splat(p, i), load_view(p, camera), load_settings(p));
-    std::int64_t at = camera * p.splats + i;
+    ProjectedSplat<S, Kind> out = project_splat<Kind>(load_splat(p.in, i), load_view(p.in, camera),
+                                                      p.in.options, p.in.raw != 0);
+    std::int64_t at = camera * p.in.splats + i;
     bool seen = out.visible;
+    p.visible[at] = seen;
     p.radii[2 * at] = seen ? int(out.radius.x) : 0;
     p.radii[2 * at + 1] = seen ? int(out.radius.y) : 0;
     p.means2d[2 * at] = seen ? out.mean2d.x : S(0);
@@ -119,8 +44,8 @@ KERNEL(project, ProjectArguments, 128) {
     p.conics[3 * at + 2] = seen ? out.conic.yy : S(0);
     p.opacities2d[at] = seen ? out.opacity : S(0);
     p.cutoffs[at] = seen ? out.cutoff : S(0);
-    for (int f = 0; f < Kind::kScreen; ++f)
-        p.screen[Kind::kScreen * at + f] = seen ? out.screen[f] : S(0);
+    for (int f = 0; f < Kind::kModulationSize; ++f)
+        p.modulation2d[Kind::kModulationSize * at + f] = seen ? out.modulation[f] : S(0);
 }
 
 /// Sums a warp's share of a camera's pose gradient.
@@ -130,34 +55,34 @@ HD void store_pose(const PoseGradient<S>& pose, S* v_pose) {
                      pose.rotation.row2.x, pose.rotation.row2.y, pose.rotation.row2.z,
                      pose.translation.x,   pose.translation.y,   pose.translation.z};
     S total = WarpSums<12>::add(numbers);
-    int role = WarpSums<12>::role();
-    if (role >= 0) v_pose[role] = total;
+    int owned = WarpSums<12>::owned_sum();
+    if (owned >= 0) v_pose[owned] = total;
 }
 
-KERNEL(project_backward, ProjectBackwardArguments, 128) {
+KERNEL(project_backward, ProjectBackwardArguments<S>, kSplatThreads) {
     std::int64_t i = thread_number();
-    bool inside = i < p.splats;
+    bool inside = i < p.in.splats;
     SplatGradient<S> sum = {};
     S v_frequencies[3 * kWaveRoom] = {}, v_coefficients[2 * kWaveRoom] = {};
-    for (int camera = 0; camera < p.cameras; ++camera) {
-        std::int64_t at = camera * p.splats + i;
+    for (int camera = 0; camera < p.in.cameras; ++camera) {
+        std::int64_t at = camera * p.in.splats + i;
         PoseGradient<S> pose = {};
-        if (inside && p.radii[2 * at] != 0) {
+        if (inside && p.visible[at] != 0) {
             ProjectedGradient<S> v = {{p.v_means2d[2 * at], p.v_means2d[2 * at + 1]},
                                       p.v_depths ? p.v_depths[at] : S(0),
                                       load3(p.v_conics + 3 * at),
                                       p.v_opacities2d[at],
-                                      p.v_screen + Kind::kScreen * at};
-            SplatGradient<S> out =
-                project_splat_vjp<Kind>(load_splat(p, i), load_view(p, camera), load_settings(p), v,
-                                        WaveGradients<S>{v_frequencies, v_coefficients}, pose);
+                                      p.v_modulation2d + Kind::kModulationSize * at};
+            SplatGradient<S> out = project_splat_vjp<Kind>(
+                load_splat(p.in, i), load_view(p.in, camera), p.in.options, p.in.raw != 0, v,
+                WaveGradients<S>{v_frequencies, v_coefficients}, pose);
             sum.mean = sum.mean + out.mean;
             sum.scale = sum.scale + out.scale;
             sum.quat = {sum.quat.w + out.quat.w, sum.quat.x + out.quat.x, sum.quat.y + out.quat.y,
                         sum.quat.z + out.quat.z};
             sum.opacity += out.opacity;
         }
-        if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * p.cameras + camera));
+        if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * p.in.cameras + camera));
     }
     if (!inside) return;
     store3(p.v_means + 3 * i, sum.mean);

@@ -1,70 +1,12 @@
 // Which splats touch which tile: counted by splat, then listed front to back. Both by one rule, to
 // the bit: compiled without contraction, which could differ between the two.
-//   GABORSPLAT_KEY  integers that number the tiles of all cameras: narrow ones are sorted in half
-//   the
-//                   time
 #include "../math/tile_extent.h"
+#include "../passes/tiles.h"
 #include "device.h"
-
-#ifndef GABORSPLAT_KEY
-#define GABORSPLAT_KEY std::int32_t
-#endif
 
 GABORSPLAT_BEGIN
 
-using Key = GABORSPLAT_KEY;
-
-/// M splats of all cameras, N of each.
-struct CountTilesArguments {
-    const std::int32_t* radii;  // [M, 2] 0 for culled ones
-    const S* means2d;           // [M, 2]
-    const S* conics;            // [M, 3]
-    const S* cutoffs;           // [M]
-    const std::int64_t* order;  // [C, N] splats of each camera, front to back
-    std::int64_t* counts;       // [C, N] tiles, in that order
-    std::int64_t* of_splat;     // [M] the same by splat; null: not wanted
-    std::int64_t all;           // M
-    std::int64_t splats;        // N
-    int width;
-    int height;
-    int exact;
-};
-
-struct ListTilesArguments {
-    const std::int32_t* radii;
-    const S* means2d;
-    const S* conics;
-    const S* cutoffs;
-    const std::int64_t* order;
-    const std::int64_t* ends;        // [C, N] counts, added up
-    const std::int64_t* first_slot;  // [M + 1] tiles of splats 0 to i - 1, added up
-    Key* keys;                       // [room]
-    std::int32_t* splat_ids;         // [room]
-    std::int32_t* slots;             // [room] first_slot[id] + 0, 1, ...; null: not wanted
-    std::int64_t room;               // what comes after this is left out
-    std::int64_t all;
-    std::int64_t splats;
-    int tiles;  // of all cameras; places that nothing is listed in get this as their key
-    int width;
-    int height;
-    int exact;
-};
-
-/// From lists in the order of depth to lists by tile, whose sorting gave `keys` and `places`.
-struct SortListsArguments {
-    const Key* keys;                // [room] in order
-    const std::int64_t* places;     // [room] where they were
-    const std::int32_t* splat_ids;  // [room] in the order of depth
-    const std::int32_t* slots;      // [room] null: not wanted
-    std::int32_t* sorted_ids;       // [room]
-    std::int32_t* sorted_slots;     // [room]
-    std::int64_t* offsets;          // [tiles + 1] where each tile's list begins
-    std::int64_t room;
-    int tiles;
-};
-
-template <class Arguments>
-HD TileExtent<S> tile_extent(const Arguments& p, std::int64_t i) {
+HD TileExtent<S> tile_extent(const TileInputs<S>& p, std::int64_t i) {
     const S *mean = p.means2d + 2 * i, *conic = p.conics + 3 * i;
     return {{mean[0], mean[1]},
             {S(p.radii[2 * i]), S(p.radii[2 * i + 1])},
@@ -75,10 +17,13 @@ HD TileExtent<S> tile_extent(const Arguments& p, std::int64_t i) {
             tiles_along(p.height)};
 }
 
-/// The splat that comes `place`th, among those of all cameras.
-template <class Arguments>
-HD std::int64_t splat_at(const Arguments& p, std::int64_t place) {
-    return place / p.splats * p.splats + p.order[place];
+/// Splats of all cameras.
+HD std::int64_t splats_of_all(const TileInputs<S>& p) { return p.cameras * p.splats; }
+
+/// The splat of a rank in the order of depth, camera by camera.
+HD std::int64_t splat_of_rank(const TileInputs<S>& p, const std::int64_t* order,
+                              std::int64_t depth_rank) {
+    return depth_rank / p.splats * p.splats + order[depth_rank];
 }
 
 // A splat with more rows of tiles than this is left to all lanes of its warp: one that covers the
@@ -91,33 +36,34 @@ struct WarpScan {
 };
 HD WarpScan scan_warp(std::int64_t number) {
     std::int64_t sum = number;
-    for (unsigned step = 1; step < kWarp; step *= 2) {
+    for (unsigned step = 1; step < unsigned(kWarp); step *= 2) {
         std::int64_t other = __shfl_up_sync(kAllLanes, sum, step);
         if (lane_number() >= step) sum += other;
     }
     return {sum - number, __shfl_sync(kAllLanes, sum, kWarp - 1)};
 }
 
-KERNEL(count_tiles, CountTilesArguments, 128) {
-    std::int64_t place = thread_number(), i = place < p.all ? splat_at(p, place) : 0, count = 0;
+KERNEL(count_tiles, CountTilesArguments<S>, kSplatThreads) {
+    const std::int64_t depth_rank = thread_number(), all = splats_of_all(p.in);
+    std::int64_t i = depth_rank < all ? splat_of_rank(p.in, p.order, depth_rank) : 0, count = 0;
     bool many = false;
-    if (place < p.all && p.radii[2 * i] != 0) {
-        TileExtent<S> extent = tile_extent(p, i);
+    if (depth_rank < all && p.in.visible[i] != 0) {
+        TileExtent<S> extent = tile_extent(p.in, i);
         many = extent.rows().count() > kFewRows;
         if (!many) extent.for_rows([&](int, int begin, int end) { count += end - begin; });
     }
     for (unsigned left = __ballot_sync(kAllLanes, many); left != 0; left &= left - 1) {
         int owner = __ffs(int(left)) - 1;
-        TileExtent<S> extent = tile_extent(p, __shfl_sync(kAllLanes, i, owner));
+        TileExtent<S> extent = tile_extent(p.in, __shfl_sync(kAllLanes, i, owner));
         std::int64_t mine = 0;
         for (int row = extent.rows().begin + int(lane_number()); row < extent.rows().end;
-             row += int(kWarp))
+             row += kWarp)
             mine += extent.of_row(row).count();
         std::int64_t total = scan_warp(mine).total;
         if (int(lane_number()) == owner) count = total;
     }
-    if (place >= p.all) return;
-    p.counts[place] = count;
+    if (depth_rank >= all) return;
+    p.counts[depth_rank] = count;
     if (p.of_splat) p.of_splat[i] = count;
 }
 
@@ -128,44 +74,53 @@ struct Listing {
     int first_tile;  // of its camera
 };
 
-HD Listing find_listing(const ListTilesArguments& p, std::int64_t place) {
-    std::int64_t i = splat_at(p, place), end = p.ends[place];
-    return {i, place == 0 ? 0 : p.ends[place - 1], end < p.room ? end : p.room,
+HD Listing find_listing(const ListTilesArguments<S>& p, std::int64_t depth_rank) {
+    std::int64_t i = splat_of_rank(p.in, p.order, depth_rank), end = p.ends[depth_rank];
+    int camera = int(depth_rank / p.in.splats);
+    return {i, depth_rank == 0 ? 0 : p.ends[depth_rank - 1], end < p.room ? end : p.room,
             p.slots ? p.first_slot[i] : 0,
-            int(place / p.splats) * tiles_along(p.width) * tiles_along(p.height)};
+            camera * tiles_along(p.in.width) * tiles_along(p.in.height)};
+}
+
+HD void store_key(const ListTilesArguments<S>& p, std::int64_t at, int tile) {
+    if (p.narrow_keys)
+        p.narrow_keys[at] = std::int16_t(tile);
+    else
+        p.wide_keys[at] = tile;
 }
 
 /// Lists a row's tiles; `before` of the splat's come earlier.
-HD void list_row(const ListTilesArguments& p, const Listing& to, int row, TileRange range,
+HD void list_row(const ListTilesArguments<S>& p, const Listing& to, int row, TileRange range,
                  std::int64_t before) {
-    int first = to.first_tile + row * tiles_along(p.width);
+    int first = to.first_tile + row * tiles_along(p.in.width);
     for (int k = 0; k < range.count(); ++k) {
         std::int64_t at = to.at + before + k;
         if (at >= to.end) return;
-        p.keys[at] = Key(first + range.begin + k);
+        store_key(p, at, first + range.begin + k);
         p.splat_ids[at] = std::int32_t(to.splat);
         if (p.slots) p.slots[at] = std::int32_t(to.slot + before + k);
     }
 }
 
-/// Of places after the last pair, this thread's share.
-HD void fill_rest(const ListTilesArguments& p, std::int64_t place) {
-    for (std::int64_t at = p.ends[p.all - 1] + place; at < p.room; at += p.all) {
-        p.keys[at] = Key(p.tiles);
+/// Of the room after the last pair, this thread's share.
+HD void fill_rest(const ListTilesArguments<S>& p, std::int64_t number) {
+    const std::int64_t all = splats_of_all(p.in);
+    for (std::int64_t at = p.ends[all - 1] + number; at < p.room; at += all) {
+        store_key(p, at, p.tiles);
         p.splat_ids[at] = 0;
     }
 }
 
-KERNEL(list_tiles, ListTilesArguments, 128) {
-    std::int64_t place = thread_number();
+KERNEL(list_tiles, ListTilesArguments<S>, kSplatThreads) {
+    const std::int64_t depth_rank = thread_number();
     Listing mine = {};
     bool many = false;
-    if (place < p.all) {
-        fill_rest(p, place);
-        mine = find_listing(p, place);
+    if (depth_rank < splats_of_all(p.in)) {
+        fill_rest(p, depth_rank);
+        mine = find_listing(p, depth_rank);
     }
     if (mine.at < mine.end) {
-        TileExtent<S> extent = tile_extent(p, mine.splat);
+        TileExtent<S> extent = tile_extent(p.in, mine.splat);
         many = extent.rows().count() > kFewRows;
         std::int64_t before = 0;
         for (int row = extent.rows().begin; !many && row < extent.rows().end; ++row) {
@@ -176,10 +131,10 @@ KERNEL(list_tiles, ListTilesArguments, 128) {
     }
     for (unsigned left = __ballot_sync(kAllLanes, many); left != 0; left &= left - 1) {
         int owner = __ffs(int(left)) - 1;
-        Listing to = find_listing(p, __shfl_sync(kAllLanes, place, owner));
-        TileExtent<S> extent = tile_extent(p, to.splat);
+        Listing to = find_listing(p, __shfl_sync(kAllLanes, depth_rank, owner));
+        TileExtent<S> extent = tile_extent(p.in, to.splat);
         std::int64_t before = 0;
-        for (int first = extent.rows().begin; first < extent.rows().end; first += int(kWarp)) {
+        for (int first = extent.rows().begin; first < extent.rows().end; first += kWarp) {
             int row = first + int(lane_number());
             TileRange range = {0, 0};
             if (row < extent.rows().end) range = extent.of_row(row);
@@ -190,19 +145,23 @@ KERNEL(list_tiles, ListTilesArguments, 128) {
     }
 }
 
+HD int key_at(const SortListsArguments<S>& p, std::int64_t at) {
+    return p.narrow_keys ? p.narrow_keys[at] : p.wide_keys[at];
+}
+
 /// An entry of the lists a thread, and a tile.
-KERNEL(sort_lists, SortListsArguments, 256) {
+KERNEL(sort_lists, SortListsArguments<S>, kNumberThreads) {
     std::int64_t i = thread_number();
     if (i < p.room) {
-        std::int64_t place = p.places[i];
-        p.sorted_ids[i] = p.splat_ids[place];
-        if (p.slots) p.sorted_slots[i] = p.slots[place];
+        std::int64_t from = p.places[i];
+        p.sorted_ids[i] = p.splat_ids[from];
+        if (p.slots) p.sorted_slots[i] = p.slots[from];
     }
     if (i > p.tiles) return;
     std::int64_t low = 0, high = p.room;  // the first key that is no smaller lies between
     while (low < high) {
         std::int64_t middle = (low + high) / 2;
-        if (p.keys[middle] < i)
+        if (key_at(p, middle) < i)
             low = middle + 1;
         else
             high = middle;

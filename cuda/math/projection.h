@@ -1,6 +1,7 @@
 // One splat seen by one camera, and the gradient of that.
 #pragma once
 
+#include "../passes/project.h"
 #include "../primitives/kind.h"
 #include "camera.h"
 #include "compositing.h"
@@ -17,18 +18,6 @@ struct SplatParameters {
     WaveParameters<S> waves;
 };
 
-template <class S>
-struct ProjectionSettings {
-    S near_plane, far_plane;
-    S eps2d;  // [px^2]
-    S compensation_min;
-    S alpha_min;
-    S radius_clip;  // splats of no larger radius are culled [px]
-    bool antialiased;
-    bool three_sigma;  // Inria's extent instead of the exact one
-    bool raw;          // scales are logarithms and opacities logits, as a fit moves them
-};
-
 /// What the image needs to know of a splat.
 template <class S, class Kind>
 struct ProjectedSplat {
@@ -39,7 +28,7 @@ struct ProjectedSplat {
     Sym2<S> conic;  // [px^-2]
     S opacity;      // compensated when antialiased
     S cutoff;       // envelope power beyond which alpha is under alpha_min
-    S screen[Kind::kScreen > 0 ? Kind::kScreen : 1];
+    S modulation[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1];
 };
 
 template <class S>
@@ -48,7 +37,7 @@ struct ProjectedGradient {
     S depth;
     Vec3<S> conic;  // of (xx, xy, yy) as the blend uses them: xy once
     S opacity;
-    const S* screen;
+    const S* modulation;
 };
 
 template <class S>
@@ -81,9 +70,9 @@ HD void activated_vjp(const SplatParameters<S>& splat, bool raw, SplatGradient<S
     v.opacity = v.opacity * splat.opacity * (S(1) - splat.opacity);
 }
 
-/// The splat's geometry on the way to the image; forward and backward start here.
+/// A splat on its way to the image; forward and backward start here.
 template <class S>
-struct Geometry {
+struct ProjectionState {
     Vec3<S> point;  // in camera space
     Quat<S> unit_quat;
     S quat_norm;
@@ -94,8 +83,9 @@ struct Geometry {
 };
 
 template <class S>
-HD Geometry<S> splat_geometry(const SplatParameters<S>& splat, const View<S>& view, S eps2d) {
-    Geometry<S> g;
+HD ProjectionState<S> projection_state(const SplatParameters<S>& splat, const View<S>& view,
+                                       S eps2d) {
+    ProjectionState<S> g;
     g.point = view.rotation * splat.mean + view.translation;
     Quat<S> q = splat.quat;
     g.quat_norm = sqrt_(q.w * q.w + q.x * q.x + q.y * q.y + q.z * q.z);
@@ -112,8 +102,8 @@ HD Geometry<S> splat_geometry(const SplatParameters<S>& splat, const View<S>& vi
 template <class S>
 HD Vec2<S> extent(const Footprint<S>& f, S cutoff, bool three_sigma) {
     if (!three_sigma) {
-        S reach = S(2) * cutoff;
-        return {sqrt_(reach * f.covariance.xx), sqrt_(reach * f.covariance.yy)};
+        S level = S(2) * cutoff;
+        return {sqrt_(level * f.covariance.xx), sqrt_(level * f.covariance.yy)};
     }
     S middle = S(0.5) * (f.covariance.xx + f.covariance.yy);
     S largest = middle + sqrt_(max_(middle * middle - f.determinant, S(0.1)));
@@ -124,40 +114,42 @@ HD Vec2<S> extent(const Footprint<S>& f, S cutoff, bool three_sigma) {
 // Radii are no larger, so that they can become integers.
 constexpr double kLargestRadius = (1 << 22) - 1;
 
-template <class Kind, class S>
+/// With `raw`, scales are logarithms and opacities logits. S is a number or a pack of them, T a
+/// number.
+template <class Kind, class S, class T>
 HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& given, const View<S>& view,
-                                         const ProjectionSettings<S>& settings) {
+                                         const ProjectOptions<T>& options, bool raw) {
     ProjectedSplat<S, Kind> out;
-    SplatParameters<S> splat = activated(given, settings.raw);
+    SplatParameters<S> splat = activated(given, raw);
     S zero(0);
     // Every guard is phrased so that NaN fails it.
     auto positive = [zero](S x) { return x > zero; };
     MaskOf<S>& visible = out.visible;
     visible = positive(splat.scale.x) & positive(splat.scale.y) & positive(splat.scale.z);
     Vec3<S> point = view.rotation * splat.mean + view.translation;
-    visible = visible & (point.z > settings.near_plane) & (point.z < settings.far_plane);
+    visible = visible & (point.z > S(options.near_plane)) & (point.z < S(options.far_plane));
     if (!any(visible)) return out;
 
-    Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
+    ProjectionState<S> g = projection_state(splat, view, S(options.eps2d));
     const Footprint<S>& f = g.footprint;
     visible = visible & positive(g.quat_norm) & positive(f.determinant) & bounded(f.determinant);
     out.mean2d = perspective(view, g.point);
     out.depth = g.point.z;
     out.conic = f.conic;
     out.opacity = splat.opacity;
-    if (settings.antialiased)
-        out.opacity = splat.opacity * compensation(f.sharpness, settings.compensation_min);
-    Kind::to_screen(splat.waves, f, out.mean2d, out.screen);
-    for (int i = 0; i < Kind::kScreen; ++i) visible = visible & bounded(out.screen[i]);
-    S peak = Kind::peak(out.screen), most = out.opacity * peak;
+    if (options.antialiased != 0)
+        out.opacity = splat.opacity * compensation(f.sharpness, S(options.compensation_min));
+    Kind::project(splat.waves, f, out.mean2d, out.modulation);
+    for (int i = 0; i < Kind::kModulationSize; ++i) visible = visible & bounded(out.modulation[i]);
+    S peak = Kind::peak(out.modulation), most = out.opacity * peak;
     visible = visible & positive(most) & bounded(most);
-    out.cutoff = cutoff_power(out.opacity, peak, settings.alpha_min);
+    out.cutoff = cutoff_power(out.opacity, peak, S(options.alpha_min));
     visible = visible & positive(out.cutoff);
 
-    Vec2<S> radius = extent(f, out.cutoff, settings.three_sigma);
+    Vec2<S> radius = extent(f, out.cutoff, options.three_sigma != 0);
     visible = visible & positive(out.mean2d.x + radius.x) & positive(out.mean2d.y + radius.y) &
               (out.mean2d.x - radius.x < view.size.x) & (out.mean2d.y - radius.y < view.size.y) &
-              (max_(radius.x, radius.y) > settings.radius_clip);
+              (max_(radius.x, radius.y) > S(options.radius_clip));
     out.radius = {ceil_(min_(radius.x, S(kLargestRadius))),
                   ceil_(min_(radius.y, S(kLargestRadius)))};
     visible = visible & positive(out.radius.x);
@@ -166,26 +158,26 @@ HD ProjectedSplat<S, Kind> project_splat(const SplatParameters<S>& given, const 
 
 /// Gradient of `project_splat` to the splat and the camera pose, for a splat that was not culled.
 /// Wave gradients are added to `v_waves`, the pose's to `v_pose`.
-template <class Kind, class S>
+template <class Kind, class S, class T>
 HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& given, const View<S>& view,
-                                      const ProjectionSettings<S>& settings,
+                                      const ProjectOptions<T>& options, bool raw,
                                       const ProjectedGradient<S>& v, WaveGradients<S> v_waves,
                                       PoseGradient<S>& v_pose) {
-    SplatParameters<S> splat = activated(given, settings.raw);
-    Geometry<S> g = splat_geometry(splat, view, settings.eps2d);
+    SplatParameters<S> splat = activated(given, raw);
+    ProjectionState<S> g = projection_state(splat, view, S(options.eps2d));
     const Footprint<S>& f = g.footprint;
     SplatGradient<S> out = {};
 
-    ScreenGradient<S> kind = Kind::to_screen_vjp(splat.waves, f, v.screen, v_waves);
+    ModulationGradient<S> kind = Kind::project_vjp(splat.waves, f, v.modulation, v_waves);
     out.opacity = v.opacity;
     S v_sharpness = S(0);
-    if (settings.antialiased) {
-        S minimum = settings.compensation_min;
+    if (options.antialiased != 0) {
+        S minimum = S(options.compensation_min);
         out.opacity = v.opacity * compensation(f.sharpness, minimum);
         v_sharpness = compensation_vjp(f.sharpness, minimum, v.opacity * splat.opacity);
     }
     Sym2<S> v_conic = Sym2<S>{v.conic.x, S(0.5) * v.conic.y, v.conic.z} + kind.conic;
-    Mat23<S> v_basis = kind.basis + footprint_vjp(f, v_conic, v_sharpness, settings.eps2d);
+    Mat23<S> v_basis = kind.basis + footprint_vjp(f, v_conic, v_sharpness, S(options.eps2d));
 
     // basis = to_pixels axes, axes = rotation diag(scale), to_pixels = jacobian view.rotation.
     Mat3<S> v_axes = transposed_product(g.to_pixels, v_basis);
@@ -209,7 +201,7 @@ HD SplatGradient<S> project_splat_vjp(const SplatParameters<S>& given, const Vie
     v_pose.rotation =
         v_pose.rotation + transposed_product(jacobian, v_to_pixels) + outer(v_point, splat.mean);
     v_pose.translation = v_pose.translation + v_point;
-    activated_vjp(splat, settings.raw, out);
+    activated_vjp(splat, raw, out);
     return out;
 }
 

@@ -46,4 +46,12 @@ HD Similarity<V> similarity(const Moments<V>& m) {
     return s;
 }
 
+/// L1, SSIM, squared error and the loss (1 - w) L1 + w (1 - SSIM), from sums of the first three
+/// over the channels of `valid` pixels; without any there is no loss.
+HD void store_means(const double* sums, double valid, double ssim_weight, double* means) {
+    double scale = 1 / (3 * (valid > 1 ? valid : 1)), most = valid > 0 ? 1 : 0;
+    for (int n = 0; n < 3; ++n) means[n] = sums[n] * scale;
+    means[3] = (1 - ssim_weight) * means[0] + ssim_weight * (most - means[1]);
+}
+
 GABORSPLAT_END

@@ -16,7 +16,7 @@ class Ellipse {
         bounded_ = conic.xx > R(0) && determinant_ > R(0) && level < R(kUnbounded);
         if (!bounded_) return;
         R scale = level / determinant_;
-        reach_ = level * conic.xx;
+        level_xx_ = level * conic.xx;
         tallest_ = sqrt_(scale * conic.xx);
         rightmost_y_ = -conic.xy / conic.yy * sqrt_(scale * conic.yy);
     }
@@ -38,9 +38,9 @@ class Ellipse {
   private:
     static constexpr double kUnbounded = sizeof(R) == 4 ? 1e30 : 1e300;
 
-    HD R half_width(R y) const { return sqrt_(max_(reach_ - determinant_ * y * y, R(0))); }
+    HD R half_width(R y) const { return sqrt_(max_(level_xx_ - determinant_ * y * y, R(0))); }
 
-    R xy_, inverse_xx_, determinant_, reach_ = 0, tallest_ = 0, rightmost_y_ = 0;
+    R xy_, inverse_xx_, determinant_, level_xx_ = 0, tallest_ = 0, rightmost_y_ = 0;
     bool bounded_;
 };
 

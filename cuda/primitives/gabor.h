@@ -12,7 +12,7 @@ template <int K>
 struct Gabor {
     static constexpr int kWaves = K;
     // Phase centre (x, y) [px], c0, then per wave: frequency (x, y) [cycles/px], cosine, sine.
-    static constexpr int kScreen = 3 + 4 * K;
+    static constexpr int kModulationSize = 3 + 4 * K;
     static constexpr int kFirstWave = 3;
 
     template <class S>
@@ -22,73 +22,73 @@ struct Gabor {
     };
 
     template <class S>
-    HD static Wave<S> wave(const S* screen, int k) {
-        const S* w = screen + kFirstWave + 4 * k;
+    HD static Wave<S> wave(const S* modulation2d, int k) {
+        const S* w = modulation2d + kFirstWave + 4 * k;
         return {{w[0], w[1]}, w[2], w[3]};
     }
 
     /// One wave of the bank, projected (docs/mathematics.md, 2).
     template <class S>
-    struct Projected {
-        Vec3<S> kappa;      // [cycles/sigma]
-        Vec2<S> reach;      // r = B kappa [px cycles/sigma^2]
-        Vec2<S> frequency;  // F = C r [cycles/px]
-        S damping;          // exp(-2 pi^2 v), v the variance of the phase along the ray
+    struct ProjectedWave {
+        Vec3<S> kappa;       // [cycles/sigma]
+        Vec2<S> covariance;  // r = B kappa, of offset and phase [px cycles]
+        Vec2<S> frequency;   // F = C r [cycles/px]
+        S damping;           // exp(-2 pi^2 v), v the variance of the phase along the ray
     };
 
     template <class S>
-    HD static Projected<S> project(WaveParameters<S> world, const Footprint<S>& f, int k) {
+    HD static ProjectedWave<S> project_wave(WaveParameters<S> world, const Footprint<S>& f, int k) {
         const S* kappa = world.frequencies + 3 * k;
-        Projected<S> p;
+        ProjectedWave<S> p;
         p.kappa = {kappa[0], kappa[1], kappa[2]};
-        p.reach = f.basis * p.kappa;
-        p.frequency = f.conic * p.reach;
-        S variance = max_(dot(p.kappa, p.kappa) - dot(p.reach, p.frequency), S(0));
+        p.covariance = f.basis * p.kappa;
+        p.frequency = f.conic * p.covariance;
+        S variance = max_(dot(p.kappa, p.kappa) - dot(p.covariance, p.frequency), S(0));
         p.damping = exp_(S(-19.739208802178716) * variance);
         return p;
     }
 
     template <class S>
-    HD static void to_screen(WaveParameters<S> world, const Footprint<S>& f, Vec2<S> mean2d,
-                             S* screen) {
+    HD static void project(WaveParameters<S> world, const Footprint<S>& f, Vec2<S> mean2d,
+                           S* modulation2d) {
         S rest = S(1);
         for (int k = 0; k < K; ++k) {
-            Projected<S> p = project(world, f, k);
+            ProjectedWave<S> p = project_wave(world, f, k);
             S cosine = world.coefficients[2 * k], sine = world.coefficients[2 * k + 1];
             rest = rest - cosine;
-            S* w = screen + kFirstWave + 4 * k;
+            S* w = modulation2d + kFirstWave + 4 * k;
             w[0] = p.frequency.x;
             w[1] = p.frequency.y;
             w[2] = p.damping * cosine;
             w[3] = p.damping * sine;
         }
-        screen[0] = mean2d.x;
-        screen[1] = mean2d.y;
-        screen[2] = rest;
+        modulation2d[0] = mean2d.x;
+        modulation2d[1] = mean2d.y;
+        modulation2d[2] = rest;
     }
 
     /// docs/mathematics.md, 4.
     template <class S>
-    HD static ScreenGradient<S> to_screen_vjp(WaveParameters<S> world, const Footprint<S>& f,
-                                              const S* v_screen, WaveGradients<S> v) {
-        ScreenGradient<S> out = {};
-        out.mean2d = {v_screen[0], v_screen[1]};
+    HD static ModulationGradient<S> project_vjp(WaveParameters<S> world, const Footprint<S>& f,
+                                                const S* v_modulation2d, WaveGradients<S> v) {
+        ModulationGradient<S> out = {};
+        out.mean2d = {v_modulation2d[0], v_modulation2d[1]};
         for (int k = 0; k < K; ++k) {
-            Projected<S> p = project(world, f, k);
-            Wave<S> g = wave(v_screen, k);
+            ProjectedWave<S> p = project_wave(world, f, k);
+            Wave<S> g = wave(v_modulation2d, k);
             S cosine = world.coefficients[2 * k], sine = world.coefficients[2 * k + 1];
-            v.coefficients[2 * k] += p.damping * g.cosine - v_screen[2];
+            v.coefficients[2 * k] += p.damping * g.cosine - v_modulation2d[2];
             v.coefficients[2 * k + 1] += p.damping * g.sine;
 
             S v_variance = S(-19.739208802178716) * p.damping * (cosine * g.cosine + sine * g.sine);
-            Vec2<S> v_reach = f.conic * g.frequency - (S(2) * v_variance) * p.frequency;
-            out.basis = out.basis + outer(v_reach, p.kappa);
-            Vec2<S> r = p.reach;
+            Vec2<S> v_covariance = f.conic * g.frequency - (S(2) * v_variance) * p.frequency;
+            out.basis = out.basis + outer(v_covariance, p.kappa);
+            Vec2<S> r = p.covariance;
             out.conic = out.conic + Sym2<S>{g.frequency.x * r.x - v_variance * r.x * r.x,
                                             S(0.5) * (g.frequency.x * r.y + g.frequency.y * r.x) -
                                                 v_variance * r.x * r.y,
                                             g.frequency.y * r.y - v_variance * r.y * r.y};
-            Vec3<S> v_kappa = (S(2) * v_variance) * p.kappa + v_reach * f.basis;
+            Vec3<S> v_kappa = (S(2) * v_variance) * p.kappa + v_covariance * f.basis;
             v.frequencies[3 * k] += v_kappa.x;
             v.frequencies[3 * k + 1] += v_kappa.y;
             v.frequencies[3 * k + 2] += v_kappa.z;
@@ -97,10 +97,10 @@ struct Gabor {
     }
 
     template <class S>
-    HD static S peak(const S* screen) {
-        S bound = abs_(screen[2]);
+    HD static S peak(const S* modulation2d) {
+        S bound = abs_(modulation2d[2]);
         for (int k = 0; k < K; ++k) {
-            Wave<S> w = wave(screen, k);
+            Wave<S> w = wave(modulation2d, k);
             bound = bound + sqrt_(w.cosine * w.cosine + w.sine * w.sine);
         }
         return bound;
@@ -120,11 +120,11 @@ struct Gabor {
     static constexpr int kWaveNumbers = 2 * K;  // first of `numbers`, enough for `modulation`
 
     template <class V, class S>
-    HD static Waves<V> waves_at(const S* screen, Vec2<V> p) {
-        Vec2<V> d = {p.x - V(screen[0]), p.y - V(screen[1])};
+    HD static Waves<V> waves_at(const S* modulation2d, Vec2<V> p) {
+        Vec2<V> d = {p.x - V(modulation2d[0]), p.y - V(modulation2d[1])};
         Waves<V> out;
         for (int k = 0; k < K; ++k) {
-            Wave<S> w = wave(screen, k);
+            Wave<S> w = wave(modulation2d, k);
             CosSin<V> c = cos_sin_turns(fma_(V(w.frequency.x), d.x, V(w.frequency.y) * d.y));
             out.numbers[2 * k] = fma_(V(w.cosine), c.cosine, V(w.sine) * c.sine);
             out.numbers[2 * k + 1] = fma_(V(w.sine), c.cosine, -(V(w.cosine) * c.sine));
@@ -140,26 +140,26 @@ struct Gabor {
     };
 
     template <class V, class S>
-    HD static Turns<V> turns(const S* screen, Vec2<V> step) {
+    HD static Turns<V> turns(const S* modulation2d, Vec2<V> step) {
         Turns<V> out;
         for (int k = 0; k < K; ++k) {
-            Vec2<S> f = wave(screen, k).frequency;
+            Vec2<S> f = wave(modulation2d, k).frequency;
             out.of[k] = cos_sin_turns(fma_(V(f.x), step.x, V(f.y) * step.y));
         }
         return out;
     }
 
     template <class V, class S>
-    HD static V modulation(const S* screen, const Waves<V>& waves, const Turns<V>& turns) {
-        V m(screen[2]);
+    HD static V modulation(const S* modulation2d, const Waves<V>& waves, const Turns<V>& turns) {
+        V m(modulation2d[2]);
         for (int k = 0; k < K; ++k)
             m = fma_(waves.value(k), turns.of[k].cosine, fma_(waves.slope(k), turns.of[k].sine, m));
         return m;
     }
 
     template <class V, class S>
-    HD static V modulation(const S* screen, const Waves<V>& waves) {
-        V m(screen[2]);
+    HD static V modulation(const S* modulation2d, const Waves<V>& waves) {
+        V m(modulation2d[2]);
         for (int k = 0; k < K; ++k) m = m + waves.value(k);
         return m;
     }
@@ -198,22 +198,23 @@ struct Gabor {
 
     /// docs/mathematics.md, 4.
     template <class S>
-    HD static void screen_vjp(const S* screen, Vec2<S> mean, const S* sums, S* v_screen) {
+    HD static void modulation2d_vjp(const S* modulation2d, Vec2<S> mean, const S* sums,
+                                    S* v_modulation2d) {
         constexpr S kTurn = S(6.283185307179586);
-        Vec2<S> shift = {mean.x - screen[0], mean.y - screen[1]};
-        v_screen[0] = v_screen[1] = S(0);
-        v_screen[2] = sums[0];
+        Vec2<S> shift = {mean.x - modulation2d[0], mean.y - modulation2d[1]};
+        v_modulation2d[0] = v_modulation2d[1] = S(0);
+        v_modulation2d[2] = sums[0];
         for (int k = 0; k < K; ++k) {
             const S* s = sums + 1 + 4 * k;
-            Wave<S> w = wave(screen, k);
+            Wave<S> w = wave(modulation2d, k);
             S v_turns = kTurn * (w.sine * s[0] - w.cosine * s[1]);
-            S* v = v_screen + kFirstWave + 4 * k;
+            S* v = v_modulation2d + kFirstWave + 4 * k;
             v[0] = kTurn * s[2] + v_turns * shift.x;
             v[1] = kTurn * s[3] + v_turns * shift.y;
             v[2] = s[0];
             v[3] = s[1];
-            v_screen[0] -= w.frequency.x * v_turns;
-            v_screen[1] -= w.frequency.y * v_turns;
+            v_modulation2d[0] -= w.frequency.x * v_turns;
+            v_modulation2d[1] -= w.frequency.y * v_turns;
         }
     }
 };

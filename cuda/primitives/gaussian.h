@@ -7,14 +7,14 @@ GABORSPLAT_BEGIN
 
 struct Gaussian {
     static constexpr int kWaves = 0;
-    static constexpr int kScreen = 0;
+    static constexpr int kModulationSize = 0;
 
     template <class S>
-    HD static void to_screen(WaveParameters<S>, const Footprint<S>&, Vec2<S>, S*) {}
+    HD static void project(WaveParameters<S>, const Footprint<S>&, Vec2<S>, S*) {}
 
     template <class S>
-    HD static ScreenGradient<S> to_screen_vjp(WaveParameters<S>, const Footprint<S>&, const S*,
-                                              WaveGradients<S>) {
+    HD static ModulationGradient<S> project_vjp(WaveParameters<S>, const Footprint<S>&, const S*,
+                                                WaveGradients<S>) {
         return {};
     }
 
@@ -54,7 +54,7 @@ struct Gaussian {
     template <class V>
     HD static void add_vjp(const Waves<V>&, Vec2<V>, V, V*) {}
     template <class S>
-    HD static void screen_vjp(const S*, Vec2<S>, const S*, S*) {}
+    HD static void modulation2d_vjp(const S*, Vec2<S>, const S*, S*) {}
 };
 
 GABORSPLAT_END

@@ -4,26 +4,28 @@
 // Python side, tests) is generic over them. `gaussian.h` is the smallest example.
 //
 //   kWaves                     waves per splat: the width of its parameter arrays
-//   kScreen                    numbers that describe the modulation on the image
-//   to_screen(world, footprint, mean2d, screen)
-//                              parameters in the splat's frame -> `screen`, for one camera
-//   to_screen_vjp(world, footprint, v_screen, v_world) -> ScreenGradient
-//   peak(screen)               an upper bound of |modulation|, so that culling stays exact
+//   kModulationSize            numbers that describe the modulation on the image: `modulation2d`
+//   project(world, footprint, mean2d, modulation2d)
+//                              parameters in the splat's frame -> modulation2d, for one camera
+//   project_vjp(world, footprint, v_modulation2d, v_world) -> ModulationGradient
+//   peak(modulation2d)         an upper bound of |modulation|, so that culling stays exact
 //
-//   Waves<V>, waves_at(screen, p)
+//   Waves<V>, waves_at(modulation2d, p)
 //                              what `modulation` needs to know of the point p: its first
 //                              kWaveNumbers numbers; and after them as many for `add_vjp`
-//   modulation(screen, waves)  the factor at p
+//   modulation(modulation2d, waves)
+//                              the factor at p
 // Its gradient is summed over pixels by kSums numbers:
 //   add_vjp(waves, d, g, sums) adds a pixel at the offset d from the mean, of gradient g
-// The blend of the CPU visits pixels in small cells, and finds the modulation of a pixel from that
-// at its cell's corner and from its place in the cell: waves turn by the sum of two angles.
-//   Turns<V>, turns(screen, step)
+//   modulation2d_vjp(modulation2d, mean, sums, v_modulation2d)
+//                              v_modulation2d[kModulationSize] from the sums
+// The blend of the CPU visits pixels in small squares, and finds the modulation of a pixel from
+// that at its square's corner and from its place in the square: waves turn by the sum of two
+// angles.
+//   Turns<V>, turns(modulation2d, step)
 //                              what is needed of a step away from p
-//   modulation(screen, waves, turns), add_vjp(waves, turns, d, g, sums)
+//   modulation(modulation2d, waves, turns), add_vjp(waves, turns, d, g, sums)
 //                              the same at p + step
-//   screen_vjp(screen, mean, sums, v_screen)
-//                              v_screen[kScreen] from the sums
 //
 // A modulation is 1 where the kind has nothing to say. Today it multiplies alpha; envelope and
 // modulation reach the blend as two numbers, so that a kind may modulate colour instead.
@@ -46,9 +48,9 @@ struct WaveGradients {
     S* coefficients;  // [K, 2], added to
 };
 
-/// What `to_screen_vjp` returns besides the gradients of the waves themselves.
+/// What `project_vjp` returns besides the gradients of the waves themselves.
 template <class S>
-struct ScreenGradient {
+struct ModulationGradient {
     Mat23<S> basis;
     Sym2<S> conic;  // of the full symmetric matrix
     Vec2<S> mean2d;

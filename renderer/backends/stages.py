@@ -1,82 +1,150 @@
-"""What the stages of the pipeline hand to each other: project -> shade -> bin -> blend.
+"""What the passes of the rasterizer hand to each other: project, shade, bin, blend.
 
-C cameras, N splats, K waves, F numbers of modulation per splat on the image. M counts what is
+C cameras, N splats, K waves, F numbers that describe a splat's waves on the image. M counts what is
 blended: C * N, or fewer when invisible splats have been dropped ("packed").
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from ..settings import RenderSettings  # which needs SplatShape
-
-
-@dataclass(frozen=True)
-class Projection:
-    """How splats are projected, besides cameras."""
-
-    size: tuple[int, int]  # (width, height) [px]
-    settings: RenderSettings
-    radius_clip: float = 0.0  # splats of no larger radius are culled [px]
-    raw: bool = False  # scales are logarithms and opacities logits, as a fit moves them
 
 
 @dataclass(frozen=True)
 class Projected:
-    """Splats on the image. A culled splat has radius 0."""
+    """Splats on the image. What is not visible is 0 everywhere.
 
-    radii: Tensor  # [..., 2] int32, half extents [px]
-    means2d: Tensor  # [..., 2] px; the gradient is that of the envelope alone
-    depths: Tensor  # [...] camera z
-    conics: Tensor  # [..., 3] inverse 2D covariance: xx, xy, yy [px^-2]
-    opacities: Tensor  # [...] compensated when antialiased
-    cutoffs: Tensor  # [...] envelope power beyond which alpha is under alpha_min
-    screen: Tensor  # [..., F] the waves on the image, their own phase centre included
+    Attributes:
+        visible: [...] uint8, 1 where a splat is not culled.
+        radii: [..., 2] int32, half extents [px].
+        means2d: [..., 2] centres [px]; the gradient is that of the envelope alone.
+        depths: [...] camera z.
+        conics: [..., 3] inverse 2D covariance: xx, xy, yy [px^-2].
+        opacities: [...] peak opacities, compensated when antialiased.
+        cutoffs: [...] envelope power beyond which alpha is under alpha_min.
+        modulation2d: [..., F] the waves on the image, their own phase centre included.
+    """
 
-    @classmethod
-    def empty(cls, like: Tensor, cameras: int, numbers: int) -> Projected:
-        """Of all splats, a row of `like` each, in `cameras` views; for a backend to fill. `numbers`
-        is F."""
-        shape = (cameras, len(like))
-        return cls(
-            radii=like.new_empty(*shape, 2, dtype=torch.int32),
-            means2d=like.new_empty(*shape, 2),
-            depths=like.new_empty(*shape),
-            conics=like.new_empty(*shape, 3),
-            opacities=like.new_empty(*shape),
-            cutoffs=like.new_empty(*shape),
-            screen=like.new_empty(*shape, numbers),
-        )
+    visible: Tensor
+    radii: Tensor
+    means2d: Tensor
+    depths: Tensor
+    conics: Tensor
+    opacities: Tensor
+    cutoffs: Tensor
+    modulation2d: Tensor
 
     def tensors(self) -> tuple[Tensor, ...]:
         """All fields, in order."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(vars(self).values())
+
+    def detached(self) -> Projected:
+        """The same without gradient history."""
+        return self.map(Tensor.detach) if self.means2d.requires_grad else self
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Projected:
+        """The same with `function` applied to every tensor."""
+        return Projected(*map(function, self.tensors()))
+
+
+@dataclass(frozen=True)
+class SplatsToBin:
+    """What binning takes.
+
+    Attributes:
+        projected: fields of shape [C, N, ...].
+        visible: [C, N] uint8, which of them to list.
+        size: (width, height) of the images [px].
+        exact: test tiles against the ellipse, not just its box.
+        gradient: whether what is blended by the lists will be differentiated.
+    """
+
+    projected: Projected
+    visible: Tensor
+    size: tuple[int, int]
+    exact: bool
+    gradient: bool
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """Which splats touch which tile, front to back."""
+    """Which splats touch which tile, front to back.
 
-    splat_ids: Tensor  # [instances] int32 into M, by (camera, tile), then by depth
-    offsets: Tensor  # [C * tiles + 1] int64 into splat_ids
-    # For the gradient; empty where none was asked for.
-    slots: Tensor  # [instances] int32, place of each instance among those of its splat
-    first_slot: Tensor  # [M + 1] int64, running total of tiles per splat
-    length: Callable[[], int] | None = None
-    """Waits for the number of instances, where the lists may be longer, or too short for it."""
+    Attributes:
+        splat_ids: [pairs] int32 into M, by (camera, tile), then by depth.
+        offsets: [C * tiles + 1] int64 into splat_ids.
+        slots: [pairs] int32, place of each pair among those of its splat, for the gradient; None
+            where that was not asked for, or needs none.
+        first_slot: [M + 1] int64, running total of tiles per splat; None likewise.
+        count_pairs: waits for the number of pairs, where the lists may be longer, or too short for
+            them; None where they are as long as they have to be.
+    """
 
-    def whole(self) -> Tiles | None:
-        """The same with lists of the right length; None if they were too short."""
-        if self.length is None:
+    splat_ids: Tensor
+    offsets: Tensor
+    slots: Tensor | None
+    first_slot: Tensor | None
+    count_pairs: Callable[[], int] | None = None
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether the lists were too short, so that pairs are missing."""
+        return self.count_pairs is not None and self.count_pairs() > len(self.splat_ids)
+
+    def trimmed(self) -> Tiles:
+        """The same with lists as long as they have to be."""
+        if self.count_pairs is None:
             return self
-        length = self.length()
-        if length > len(self.splat_ids):
-            return None
-        ids, slots = self.splat_ids[:length], self.slots[:length]
-        return replace(self, splat_ids=ids, slots=slots, length=None)
+        pairs = self.count_pairs()
+        slots = None if self.slots is None else self.slots[:pairs]
+        return replace(self, splat_ids=self.splat_ids[:pairs], slots=slots, count_pairs=None)
+
+
+@dataclass(frozen=True)
+class BlendGradients:
+    """Gradients of what is blended.
+
+    Attributes:
+        means2d: [M, 2] of the envelope alone.
+        conics: [M, 3].
+        opacities: [M].
+        colors: [M, D].
+        modulation2d: [M, F].
+        absolute: [M, 2] sum over pixels of the absolute gradient of means2d; None if not wanted.
+    """
+
+    means2d: Tensor
+    conics: Tensor
+    opacities: Tensor
+    colors: Tensor
+    modulation2d: Tensor
+    absolute: Tensor | None
+
+
+@dataclass(frozen=True)
+class SplatGradients:
+    """Gradients of splats, in the order of `SplatShape`, and of their colour.
+
+    Attributes:
+        means: [N, 3].
+        quats: [N, 4].
+        scales: [N, 3], of their logarithms for raw ones.
+        opacities: [N], of their logits for raw ones.
+        frequencies: [N, K, 3].
+        coefficients: [N, K, 2].
+        viewmats: [C, 4, 4]; None if not wanted.
+        sh0: as `Harmonics.sh0`; None where the colours were given.
+        sh_rest: as `Harmonics.rest`.
+    """
+
+    means: Tensor
+    quats: Tensor
+    scales: Tensor
+    opacities: Tensor
+    frequencies: Tensor
+    coefficients: Tensor
+    viewmats: Tensor | None
+    sh0: Tensor | None = None
+    sh_rest: Tensor | None = None

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..cameras import Camera
-from ..parameters import Parameters, activate
 from ..raster.frequency import NYQUIST, waves_on_image
 from ..settings import RenderSettings
+from ..splats import RawSplats
 
 START_FREQUENCY = 0.3
 """Cycles per sigma; measured: from here gradient descent finds most waves up to 1."""
@@ -22,13 +22,13 @@ START_COSINE = 0.01
 
 
 @torch.no_grad()
-def start_waves(raw: Parameters, generator: torch.Generator) -> None:
+def start_waves(raw: RawSplats, generator: torch.Generator) -> None:
     """Give every splat faint waves in the plane of its two longest axes, in random directions.
 
     The first direction is uniform, the others divide the half circle evenly: a wave and its
     opposite are the same. A wave across the shortest axis is averaged away in most views.
     """
-    frequencies, coefficients = raw["frequencies"], raw["coefficients"]
+    frequencies, coefficients = raw.frequencies, raw.coefficients
     count, waves, _ = frequencies.shape
     if waves == 0:
         return
@@ -36,7 +36,7 @@ def start_waves(raw: Parameters, generator: torch.Generator) -> None:
     first = torch.rand(count, 1, generator=generator).to(device)
     turn = math.pi * (first + torch.arange(waves, device=device) / waves)  # [N, K]
     planar = START_FREQUENCY * torch.stack([turn.cos(), turn.sin()], dim=-1)
-    frequencies.copy_(in_longest_plane(raw["scales"], planar))
+    frequencies.copy_(in_longest_plane(raw.log_scales, planar))
     coefficients[..., 0] = START_COSINE
     coefficients[..., 1] = 0.0
 
@@ -50,39 +50,39 @@ def in_longest_plane(scales: Tensor, planar: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def carry_waves(raw: Parameters, anchor_means: Tensor, anchor_scales: Tensor) -> None:
+def carry_waves(raw: RawSplats, anchor_means: Tensor, anchor_log_scales: Tensor) -> None:
     """Keep every splat's waves where they were in the world before it moved and changed size.
 
-    `anchor_means` and `anchor_scales` (log), [N, 3] each, are where each splat's waves come from:
+    `anchor_means` and `anchor_log_scales`, [N, 3] each, are where each splat's waves come from:
     its own former values, or its parent's. Rotations are the parent's. A frequency in cycles
     per sigma shrinks with sigma, and the coefficients turn by the phase between the two centres
     (docs/mathematics.md, 5). Splats that did not change keep their waves bit for bit.
     """
-    frequencies, coefficients = raw["frequencies"], raw["coefficients"]
-    offset = _to_splat(raw["quats"], raw["means"] - anchor_means)
-    cycles = torch.einsum("nkc,nc->nk", frequencies, offset * torch.exp(-anchor_scales))
+    frequencies, coefficients = raw.frequencies, raw.coefficients
+    offset = _to_splat(raw.quats, raw.means - anchor_means)
+    cycles = torch.einsum("nkc,nc->nk", frequencies, offset * torch.exp(-anchor_log_scales))
     cosine, sine = torch.cos(2 * math.pi * cycles), torch.sin(2 * math.pi * cycles)
     a, b = coefficients.unbind(-1)
     coefficients.copy_(torch.stack([a * cosine + b * sine, b * cosine - a * sine], dim=-1))
-    frequencies.mul_(torch.exp(raw["scales"] - anchor_scales).unsqueeze(1))
+    frequencies.mul_(torch.exp(raw.log_scales - anchor_log_scales).unsqueeze(1))
 
 
 @torch.no_grad()
-def limit_waves(raw: Parameters, cameras: Sequence[Camera], settings: RenderSettings) -> None:
+def limit_waves(raw: RawSplats, cameras: Sequence[Camera], settings: RenderSettings) -> None:
     """Shorten frequencies to what at least one of the cameras can resolve: half a cycle a pixel.
 
     Finer waves cannot be learnt from the photos; they would show when zooming in. What counts is
     the wave on the image, so that a component along the ray, which no camera sees, is free. Waves
     of splats that no camera has in its image are left as they are.
     """
-    least = torch.full_like(raw["coefficients"][..., 0], torch.inf)  # [N, K] cycles per pixel
-    splats = activate(raw)
+    least = torch.full_like(raw.coefficients[..., 0], torch.inf)  # [N, K] cycles per pixel
+    splats = raw.activated()
     for camera in cameras:
         seen, waves = waves_on_image(splats, camera, settings)
         frequency = waves[..., :2].norm(dim=-1)
         least = torch.where(seen[:, None], torch.minimum(least, frequency), least)
     excess = torch.where(least.isfinite(), least / NYQUIST, 1.0).clamp_min(1.0)
-    raw["frequencies"].div_(excess[..., None])
+    raw.frequencies.div_(excess[..., None])
 
 
 def _to_splat(quats: Tensor, vectors: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,38 +12,7 @@ from torch import Tensor
 from .._native import constants
 from ..backends.stages import Projected, Tiles
 from ..cameras import Cameras
-
-
-@dataclass(frozen=True)
-class Packing:
-    """Which (camera, splat) pairs are left when the culled ones are dropped."""
-
-    visible: Tensor  # [C, N] bool
-    camera_ids: Tensor  # [nnz]
-    gaussian_ids: Tensor  # [nnz]
-
-    @classmethod
-    def of(cls, radii: Tensor) -> Packing:
-        """Those with a radius, of `radii` [C, N, 2]. Waits for the GPU."""
-        visible = (radii > 0).all(dim=-1)
-        return cls(visible, *torch.where(visible))
-
-    def pick(self, tensor: Tensor) -> Tensor:
-        """Rows [nnz, ...] of a tensor [C, N, ...]."""
-        return tensor[self.camera_ids, self.gaussian_ids]
-
-    def drop_culled(self, dense: Projected) -> Projected:
-        """What is left of all splats."""
-        return Projected(*map(self.pick, dense.tensors()))
-
-    def renumber(self, tiles: Tiles) -> Tiles:
-        """The same lists, of the rows that are left."""
-        visible = self.visible.flatten()
-        row_of = visible.cumsum(0) - 1
-        ids, first_slot = row_of[tiles.splat_ids.long()].int(), tiles.first_slot
-        if len(first_slot):
-            first_slot = first_slot[torch.cat([visible, visible.new_ones(1)])]
-        return replace(tiles, splat_ids=ids, first_slot=first_slot)
+from ..raster.packing import Packing
 
 
 class Info(MutableMapping[str, Any]):
@@ -59,7 +27,7 @@ class Info(MutableMapping[str, Any]):
     ) -> None:
         size = constants.TILE_SIZE
         across, down = (math.ceil(pixels / size) for pixels in views.size)
-        cameras = len(views.viewmats)
+        cameras = len(views)
         self._known: dict[str, Any] = {
             "camera_ids": None if packing is None else packing.camera_ids,
             "gaussian_ids": None if packing is None else packing.gaussian_ids,

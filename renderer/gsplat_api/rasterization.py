@@ -13,14 +13,26 @@ import torch
 from torch import Tensor
 
 from .._native import constants
-from ..backends.stages import Tiles
+from ..backends.registry import backend_for
+from ..backends.stages import Projected
 from ..cameras import Cameras
-from ..raster import autograd
+from ..raster.autograd import RecordedPasses
+from ..raster.checks import checked
+from ..raster.forward import Channels, RasterOptions, blend_shaded
+from ..raster.inputs import ShadedSplats, SplatsInView
+from ..raster.passes import Passes
 from ..settings import RenderSettings
-from ..splats import SplatShape
-from .info import Info, Packing
+from ..splats import Harmonics, SplatShape
+from .info import Info
 
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
+_CHANNELS: dict[str, Channels] = {
+    "RGB": "color",
+    "D": "depth",
+    "ED": "depth",
+    "RGB+D": "color+depth",
+    "RGB+ED": "color+depth",
+}
 
 
 def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
@@ -124,34 +136,36 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     if gabor is None:
         n = len(means)
         gabor = means.new_zeros(n, 0, 3), means.new_zeros(n, 0, 2)
-    geometry = SplatShape(means, quats, scales, opacities, *gabor)
-    views = Cameras(viewmats, Ks, (width, height))
-    _check_shapes(geometry, colors, views, sh_degree)
+    shape = SplatShape(means, quats, scales, opacities, *gabor)
+    cameras = Cameras(viewmats, Ks, (width, height))
+    _check_shapes(shape, colors, cameras, sh_degree)
+    shape, (colors,), cameras = checked(shape, {"colors": colors}, cameras)
+    gradient = torch.is_grad_enabled() and any(
+        tensor.requires_grad for tensor in (*shape.tensors().values(), colors, viewmats)
+    )
+    options = RasterOptions.of(
+        settings,
+        channels=_CHANNELS[render_mode],
+        gradient=gradient,
+        absolute=absgrad,
+        packed=packed,
+    )
+    options.project.set(radius_clip=radius_clip)
+    passes = (RecordedPasses if gradient else Passes)(backend_for(means.device))
 
-    dense = autograd.project(geometry, views, settings, radius_clip)
-    values = _values(means, colors, views, dense.radii, sh_degree)
-    packing = Packing.of(dense.radii) if packed else None
-    projected = dense
-    if packing is not None:
-        projected, values = packing.drop_culled(dense), packing.pick(values)
-    channels, backgrounds = _with_depth(values, projected.depths, backgrounds, render_mode)
-    shape = (len(viewmats), height, width, geometry.waves)
-
-    def blend(tiles: Tiles) -> tuple[Tiles, tuple[Tensor, Tensor]]:
-        tiles = tiles if packing is None else packing.renumber(tiles)
-        result = autograd.blend(projected, channels, tiles, shape, settings, absgrad=absgrad)
-        return tiles, result
-
-    binned = autograd.with_tiles(dense, views.size, settings, blend, gradient=True)
-    _, (listed, (image, transmittance)) = binned
-    tiles = listed.whole()
-    assert tiles is not None  # `with_tiles` saw to it
-    alphas = 1 - transmittance[..., None]
-    if backgrounds is not None:
-        image = image + transmittance[..., None] * backgrounds[:, None, None, :]
+    splats = SplatsInView(shape, None, sh_degree or 0, cameras, options.project)
+    shaded = _shaded(passes, splats, colors, sh_degree)
+    drawn = blend_shaded(passes, splats, shaded, shaded.colors, options)
+    assert drawn.transmittance is not None  # but of bytes
+    image, alphas = drawn.image, 1 - drawn.transmittance[..., None]
+    if backgrounds is not None and render_mode not in ("D", "ED"):
+        if render_mode != "RGB":  # depth has no background
+            backgrounds = torch.nn.functional.pad(backgrounds, (0, 1))
+        image = image + drawn.transmittance[..., None] * backgrounds[:, None, None, :]
     if render_mode in ("ED", "RGB+ED"):
         image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
-    return image, alphas, Info(projected, tiles, views, packing)
+    blended = drawn.blended
+    return image, alphas, Info(blended.projected, blended.tiles.trimmed(), cameras, drawn.packing)
 
 
 def _refuse(options: dict[str, bool]) -> None:
@@ -168,7 +182,7 @@ def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
 def _check_shapes(
     geometry: SplatShape, colors: Tensor, views: Cameras, sh_degree: int | None
 ) -> None:
-    n, c, k = len(geometry.means), len(views.viewmats), geometry.waves
+    n, c, k = len(geometry.means), len(views), geometry.waves
     expected = {
         "means": (geometry.means, (n, 3)),
         "quats": (geometry.quats, (n, 4)),
@@ -189,30 +203,25 @@ def _check_shapes(
         raise ValueError(f"colors must have shape {rule}, not {shape}")
 
 
-def _values(
-    means: Tensor, colors: Tensor, views: Cameras, radii: Tensor, sh_degree: int | None
-) -> Tensor:
-    """Values to blend, [C, N, D]."""
-    cameras = len(views.viewmats)
+def _shaded(
+    passes: Passes, splats: SplatsInView, colors: Tensor, sh_degree: int | None
+) -> ShadedSplats:
+    """The splats in all views, with the values to blend [C, N, D]."""
     if sh_degree is None:
-        return colors.expand(cameras, *colors.shape[-2:])
+        shaded = passes.shaded(splats)
+        values = colors.expand(len(splats.cameras), *colors.shape[-2:]).contiguous()
+        return replace(shaded, colors=values)
     if colors.ndim == 3:
-        return autograd.shade(means, colors, views, radii, sh_degree)
-    per_camera = [
-        autograd.shade(means, sh, Cameras(viewmat[None], k[None], views.size), r[None], sh_degree)
-        for sh, viewmat, k, r in zip(colors, views.viewmats, views.intrinsics, radii, strict=True)
+        return passes.shaded(replace(splats, harmonics=Harmonics(colors)))
+    each = [
+        passes.shaded(
+            replace(splats, harmonics=Harmonics(sh.contiguous()), cameras=splats.cameras[index])
+        )
+        for index, sh in enumerate(colors)
     ]
-    return torch.cat(per_camera)
-
-
-def _with_depth(
-    values: Tensor, depths: Tensor, backgrounds: Tensor | None, mode: RenderMode
-) -> tuple[Tensor, Tensor | None]:
-    """Channels to blend, and their background, for a render mode. Depth has no background."""
-    if mode == "RGB":
-        return values, backgrounds
-    if mode in ("D", "ED"):
-        return depths[..., None], None
-    if backgrounds is not None:
-        backgrounds = torch.nn.functional.pad(backgrounds, (0, 1))
-    return torch.cat([values, depths[..., None]], dim=-1), backgrounds
+    fields = zip(*(one.projected.tensors() for one in each), strict=True)
+    return ShadedSplats(
+        Projected(*map(torch.cat, fields)),
+        torch.cat([one.visible for one in each]),
+        torch.cat([one.colors for one in each if one.colors is not None]),
+    )

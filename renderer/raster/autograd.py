@@ -1,232 +1,177 @@
-"""The differentiable stages, and the rasterizer's `torch.autograd.Function`s: each class saves
-tensors and calls a backend, chosen by the tensors' device. Gradients are of first order."""
+"""The passes as autograd records them, in `Function`s without arithmetic. Gradients are of first
+order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ..backends import cpu
-from ..backends.stages import Projected, Projection, Tiles
+from .. import _native
+from ..backends.base import Backend
+from ..backends.stages import BlendGradients, Projected, Tiles
 from ..cameras import Cameras
-from ..settings import RenderSettings
-from ..splats import SplatShape
-
-T = TypeVar("T")
-
-_backends: dict[str, ModuleType] = {"cpu": cpu}
-"""By type of device."""
+from ..splats import Harmonics, SplatShape
+from .inputs import ShadedSplats, SplatsInTiles, SplatsInView
+from .passes import Passes
 
 
-def backend(device: torch.device) -> ModuleType:
-    """The module that implements the passes for tensors on `device`.
+class RecordedPasses(Passes):
+    """`Passes` that are differentiable in the splats and in the cameras' view matrices."""
 
-    Raises:
-        ValueError: there is none for this device.
-    """
-    if device.type in _backends:
-        return _backends[device.type]
-    if device.type == "cuda":
-        from ..backends.cuda import backend as cuda
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self._plain = Passes(backend)
 
-        return cuda
-    raise ValueError(f"splats are on {device}: rendering takes the CPU or an NVIDIA GPU")
+    def shaded(self, splats: SplatsInView) -> ShadedSplats:
+        """See `Passes.shaded`."""
+        harmonics = splats.harmonics or Harmonics(splats.shape.means.new_empty(0))
+        how = _View(
+            self._plain,
+            splats.shape.raw,
+            splats.degree if splats.harmonics else None,
+            splats.cameras.size,
+            splats.options,
+        )
+        cameras = (splats.cameras.viewmats, splats.cameras.intrinsics)
+        colors, visible, *projected = _Shaded.apply(
+            how, *splats.shape.tensors().values(), *cameras, harmonics.sh0, harmonics.rest
+        )
+        if splats.harmonics is None:
+            return ShadedSplats(Projected(*projected), projected[0], None)
+        return ShadedSplats(Projected(*projected), visible, colors)
+
+    def blend(
+        self, splats: SplatsInTiles, options: _native.BlendOptions, *, absolute: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """See `Passes.blend`. With `absolute`, backward gives `splats.projected.means2d` an
+        `absgrad`: the sum over pixels of the absolute gradient."""
+        how = _Blending(
+            self._plain, options, absolute, splats.tiles, splats.waves, splats.cameras, splats.size
+        )
+        found: Any = _Blend.apply(how, splats.colors, *splats.projected.tensors())
+        return found
 
 
-def _checked(tensors: dict[str, Tensor]) -> list[Tensor]:
-    """The tensors, contiguous, after checking that they share one device and floating type."""
-    first_name, first = next(iter(tensors.items()))
-    if first.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"{first_name} must be float32 or float64, not {first.dtype}")
-    for name, tensor in tensors.items():
-        if (tensor.dtype, tensor.device) != (first.dtype, first.device):
-            raise ValueError(
-                f"{name} is {tensor.dtype} on {tensor.device}, "
-                f"but {first_name} is {first.dtype} on {first.device}"
-            )
-    return [tensor.contiguous() for tensor in tensors.values()]
+@dataclass(frozen=True)
+class _View:
+    """What `_Shaded` knows besides tensors, which autograd keeps."""
+
+    passes: Passes
+    raw: bool
+    degree: int | None  # None without harmonics
+    size: tuple[int, int]
+    options: _native.ProjectOptions
+
+    def of(self, tensors: tuple[Any, ...]) -> SplatsInView:
+        *shape, viewmats, intrinsics, sh0, rest = tensors
+        return SplatsInView(
+            SplatShape(*shape, raw=self.raw),
+            None if self.degree is None else Harmonics(sh0, rest),
+            self.degree or 0,
+            Cameras(viewmats, intrinsics, self.size),
+            self.options,
+        )
 
 
-class _Project(torch.autograd.Function):
+class _Shaded(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        how: Projection,
-        *inputs: Tensor,
-    ) -> tuple[Tensor, ...]:
-        passes = backend(inputs[0].device)
-        out: Projected = passes.project(inputs, how)
-        ctx.how, ctx.passes = how, passes
-        ctx.save_for_backward(*inputs, out.radii)
-        ctx.mark_non_differentiable(out.radii, out.cutoffs)
-        return out.tensors()
+    def forward(ctx: Any, how: _View, *tensors: Tensor | None) -> Any:
+        shaded = how.passes.shaded(how.of(tensors))
+        p, visible, colors = shaded.projected, shaded.visible, shaded.colors
+        ctx.how = how
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, visible, colors)
+        if colors is None:  # nor is what is visible another tensor than the projection's
+            colors, visible = p.means2d.new_empty(0), visible.new_empty(0)
+        ctx.mark_non_differentiable(visible, p.visible, p.radii, p.cutoffs)
+        return colors, visible, *p.tensors()
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *v: Tensor
+        ctx: Any, v_colors: Tensor | None, *v: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        *inputs, radii = ctx.saved_tensors
-        _, v_means2d, v_depths, v_conics, v_opacities, _, v_screen = v
-        v_outputs = [
-            gradient.contiguous()
-            for gradient in (v_means2d, v_depths, v_conics, v_opacities, v_screen)
-        ]
-        v_inputs = ctx.passes.project_backward(
-            inputs, ctx.how, radii, v_outputs, poses=ctx.needs_input_grad[7]
+        *tensors, visible, colors = ctx.saved_tensors
+        how: _View = ctx.how
+        if v_colors is None:  # nobody used the colours
+            how = replace(how, degree=None)
+        splats = how.of(tuple(tensors))
+        _, _, _, v_means2d, v_depths, v_conics, v_opacities, _, v_modulation2d = v
+
+        def known(gradient: Tensor | None, *shape: int) -> Tensor:
+            if gradient is None:
+                return splats.shape.means.new_zeros(*visible.shape, *shape)
+            return gradient.contiguous()
+
+        v_blended = BlendGradients(
+            means2d=known(v_means2d, 2),
+            conics=known(v_conics, 3),
+            opacities=known(v_opacities),
+            colors=known(v_colors, 3),
+            modulation2d=known(v_modulation2d, _native.modulation_size(splats.shape.waves)),
+            absolute=None,
         )
-        return None, *v_inputs, None
-
-
-class _Shade(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, degree: int, radii: Tensor, *inputs: Tensor) -> Tensor:
-        passes = backend(inputs[0].device)
-        colors: Tensor = passes.shade(inputs, degree, radii)
-        ctx.degree, ctx.passes = degree, passes
-        ctx.save_for_backward(*inputs, radii, colors)
-        return colors
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *v: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        *inputs, radii, colors = ctx.saved_tensors
-        v_inputs = ctx.passes.shade_backward(
-            inputs, ctx.degree, radii, colors, v[0].contiguous(), poses=ctx.needs_input_grad[3]
+        found = how.passes.shaded_backward(
+            splats,
+            (visible, colors),
+            v_blended,
+            None if v_depths is None else v_depths.contiguous(),
+            poses=ctx.needs_input_grad[7],
         )
-        return None, None, *v_inputs
+        shape = (getattr(found, name) for name in splats.shape.tensors())
+        return None, *shape, found.viewmats, None, found.sh0, found.sh_rest
 
 
 class _Blend(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        tiles: Tiles,
-        shape: tuple[int, int, int, int],
-        settings: RenderSettings,
-        absgrad: bool,
-        *inputs: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        passes = backend(inputs[0].device)
-        image, transmittance = passes.blend(inputs, tiles, shape, settings)
-        ctx.tiles, ctx.waves, ctx.settings, ctx.passes = tiles, shape[3], settings, passes
-        ctx.absgrad = absgrad
-        ctx.save_for_backward(*inputs, image, transmittance)
-        return image, transmittance
+    def forward(ctx: Any, how: _Blending, *tensors: Tensor) -> Any:
+        drawn = how.passes.blend(how.of(tensors), how.options)
+        ctx.how = how
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors, *drawn)
+        return drawn
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *v: Tensor
+        ctx: Any, *v: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        *inputs, image, transmittance = ctx.saved_tensors
-        v_image, v_transmittance = (gradient.contiguous() for gradient in v)
-        v_means2d, v_conics, v_opacities, v_colors, v_screen, *v_absolute = (
-            ctx.passes.blend_backward(
-                inputs,
-                ctx.tiles,
-                (image, transmittance, v_image, v_transmittance),
-                ctx.settings,
-                waves=ctx.waves,
-                absolute=ctx.absgrad,
-            )
+        *tensors, image, transmittance = ctx.saved_tensors
+        how: _Blending = ctx.how
+        splats = how.of(tuple(tensors))
+        v_image, v_transmittance = v
+        v_drawn = (
+            torch.zeros_like(image) if v_image is None else v_image.contiguous(),
+            None if v_transmittance is None else v_transmittance.contiguous(),
         )
-        if ctx.absgrad:
-            inputs[1].absgrad = v_absolute[0]  # where gsplat's strategies look for it
-        v_inputs = (None, v_means2d, v_conics, v_opacities, None, v_colors, v_screen)
-        return None, None, None, None, *v_inputs
-
-
-def project(
-    geometry: SplatShape, views: Cameras, settings: RenderSettings, radius_clip: float = 0.0
-) -> Projected:
-    """Splats on the image of every view, fields of shape [C, N, ...].
-
-    Differentiable in the geometry and the view matrices. Splats that are not finite, not in front
-    of the camera, outside the image or nowhere above alpha_min are culled.
-
-    Raises:
-        ValueError: tensors of mixed or unsupported type or device.
-    """
-    inputs = _checked({**vars(geometry), "viewmats": views.viewmats, "Ks": views.intrinsics})
-    how = Projection(views.size, settings, radius_clip)
-    if not torch.is_grad_enabled():  # recording costs more than some passes
-        found: Projected = backend(inputs[0].device).project(inputs, how)
-        return found
-    return Projected(*_Project.apply(how, *inputs))
-
-
-def shade(means: Tensor, sh: Tensor, views: Cameras, radii: Tensor, degree: int) -> Tensor:
-    """Colours [C, N, 3] of spherical harmonics `sh` [N, B, 3] seen from every view: 0.5 + sum, at
-    least 0; 0 where culled. A splat whose colour is not finite is culled here: its radius becomes
-    0. Differentiable in means, sh and the view matrices."""
-    inputs = _checked({"means": means, "viewmats": views.viewmats, "sh": sh})
-    if not torch.is_grad_enabled():
-        found: Tensor = backend(means.device).shade(inputs, degree, radii)
-        return found
-    colors: Any = _Shade.apply(degree, radii, *inputs)
-    return colors
-
-
-def with_tiles(
-    projected: Projected,
-    size: tuple[int, int],
-    settings: RenderSettings,
-    blend_with: Callable[[Tiles], T],
-    *,
-    gradient: bool,
-) -> tuple[Tiles, T]:
-    """The splats of every tile, front to back, and what `blend_with` makes of them.
-
-    `projected` has shape [C, N]. Without `gradient`, what is blended with these tiles cannot be
-    differentiated. On a GPU `blend_with` is called again if the lists turn out to be too short.
-    """
-    detached = projected
-    if projected.means2d.requires_grad:
-        detached = Projected(*(tensor.detach() for tensor in projected.tensors()))
-    passes = backend(projected.depths.device)
-    while True:
-        tiles: Tiles = passes.bin_to_tiles(detached, size, settings, gradient=gradient)
-        result = blend_with(tiles)
-        whole = tiles.whole()
-        if whole is not None:
-            return whole, result
-
-
-def blend(
-    projected: Projected,
-    colors: Tensor,
-    tiles: Tiles,
-    shape: tuple[int, int, int, int],
-    settings: RenderSettings,
-    *,
-    absgrad: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Composite front to back.
-
-    Args:
-        colors: [..., D] values to blend, one row per projected splat.
-        shape: (C, H, W, K) cameras, image height and width, waves per splat.
-        absgrad: on backward, set `projected.means2d.absgrad` to the sum over pixels of the
-            absolute gradient.
-
-    Returns:
-        Image [C, H, W, D] without background, and transmittance [C, H, W].
-    """
-    p = projected
-    _, colors = _checked({"means2d": p.means2d, "colors": colors})
-    inputs = (p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
-    if not torch.is_grad_enabled():
-        found: tuple[Tensor, Tensor] = backend(colors.device).blend(
-            (p.radii, *inputs), tiles, shape, settings
+        found = how.passes.blend_backward(
+            splats, how.options, (image, transmittance), v_drawn, absolute=how.absolute
         )
-        return found
-    result: Any = _Blend.apply(tiles, shape, settings, absgrad, p.radii, *inputs)
-    return result
+        if how.absolute:
+            # Where gsplat's strategies look.
+            setattr(splats.projected.means2d, "absgrad", found.absolute)  # noqa: B010
+        by_name = {name: getattr(found, name, None) for name in vars(splats.projected)}
+        return None, found.colors, *by_name.values()
+
+
+@dataclass(frozen=True)
+class _Blending:
+    """What `_Blend` knows besides tensors, which autograd keeps."""
+
+    passes: Passes
+    options: _native.BlendOptions
+    absolute: bool
+    tiles: Tiles
+    waves: int
+    cameras: int
+    size: tuple[int, int]
+
+    def of(self, tensors: tuple[Any, ...]) -> SplatsInTiles:
+        colors, *projected = tensors
+        return SplatsInTiles(
+            Projected(*projected), colors, self.tiles, self.waves, self.cameras, self.size
+        )

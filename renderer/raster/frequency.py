@@ -8,12 +8,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..cameras import Camera, Cameras
+from .._native import constants
+from ..backends.registry import backend_for
+from ..cameras import Camera
 from ..frame import Frame
 from ..settings import RenderSettings
 from ..splats import Splats
-from .autograd import project
-from .render import composite
+from .forward import RasterOptions, blend_shaded
+from .passes import Passes
+from .render import frame_of, in_view
 
 NYQUIST = 0.5
 """Cycles per pixel of the finest wave that pixels can show."""
@@ -21,9 +24,6 @@ BRIGHTEST = 0.25
 """Cycles per pixel of what is shown as bright as can be."""
 STRONG = 0.25
 """Opacity times amplitude of a wave that is seen at full strength."""
-_FIRST_WAVE = 3
-"""Numbers of a splat's modulation on the image before those of its first wave
-(cuda/primitives/gabor.h)."""
 
 
 @torch.no_grad()
@@ -34,11 +34,13 @@ def render_frequencies(splats: Splats, camera: Camera, settings: RenderSettings)
     vertical; brightness is its frequency, up to a quarter of a cycle a pixel, times how strongly it
     shows. Alpha and depth are those of the envelopes. Raises as `render` does.
     """
-    views = Cameras(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
-    envelopes = project(splats.without_waves().geometry, views, settings)
-    colors = _colors(splats, camera, settings)[None]
     on_black = replace(settings, background=(0.0, 0.0, 0.0))
-    return composite(envelopes, colors, camera, on_black, waves=0, gradient=False)
+    options = RasterOptions.of(on_black, channels="color+depth")
+    passes = Passes(backend_for(splats.means.device))
+    envelopes = replace(in_view(splats.without_waves(), camera, settings, options), harmonics=None)
+    colors = _colors(splats, camera, settings)[None]
+    drawn = blend_shaded(passes, envelopes, passes.shaded(envelopes), colors, options)
+    return frame_of(drawn, on_black)
 
 
 @torch.no_grad()
@@ -47,12 +49,13 @@ def waves_on_image(
 ) -> tuple[Tensor, Tensor]:
     """Whether each splat is in the image [N], and its waves there [N, K, 4]: frequency x, y
     [cycles/px], and the amplitudes of cosine and sine, damped, times the splat's opacity."""
-    views = Cameras(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
-    projected = project(splats.geometry, views, settings)
-    waves = projected.screen[0, :, _FIRST_WAVE:].unflatten(-1, (splats.waves, 4))
+    passes = Passes(backend_for(splats.means.device))
+    seen = in_view(splats, camera, settings, RasterOptions.of(settings))
+    projected = passes.shaded(replace(seen, harmonics=None)).projected
+    waves = projected.modulation2d[0, :, constants.FIRST_WAVE :].unflatten(-1, (splats.waves, 4))
     opacities = projected.opacities[0, :, None, None]
     scaled = torch.cat([waves[..., :2], opacities * waves[..., 2:]], dim=-1)
-    return projected.radii[0, :, 0] > 0, scaled
+    return projected.visible[0].bool(), scaled
 
 
 def _colors(splats: Splats, camera: Camera, settings: RenderSettings) -> Tensor:

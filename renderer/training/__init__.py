@@ -1,10 +1,9 @@
 """Fitting splats to photographs: trainer, losses, density control, checkpoints, evaluation."""
 
 from ..losses import photometric_loss, psnr, ssim
-from ..parameters import activate, deactivate
 from .checkpoint import checkpoint_splats, checkpoints, load_checkpoint, save_checkpoint
 from .config import LearningRates, TrainConfig
-from .data import FitInput, View
+from .data import FitInput, TrainingView
 from .distill import to_gaussians
 from .evaluate import Evaluation, Score, evaluate
 from .interrupt import deferred_interrupt
@@ -20,11 +19,9 @@ __all__ = [
     "TrainConfig",
     "TrainResult",
     "Trainer",
-    "View",
-    "activate",
+    "TrainingView",
     "checkpoint_splats",
     "checkpoints",
-    "deactivate",
     "deferred_interrupt",
     "evaluate",
     "finish",

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from ..parameters import activate
-from ..splats import Splats
+from ..splats import RawSplats, Splats
 from .trainer import Trainer
 
 KEPT = 2
@@ -73,7 +72,8 @@ def checkpoint_splats(path: Path) -> Splats:
     state = _read(path, mapped=True)  # two thirds of it, the optimizer's, are never read
     try:
         # Copies: the file may be overwritten while they are in use.
-        return activate({name: tensor.clone() for name, tensor in state["raw"].items()})
+        raw = {name: tensor.clone() for name, tensor in state["raw"].items()}
+        return RawSplats.of(raw).activated()
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path}: holds no splats ({error!r})") from error
 

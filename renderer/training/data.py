@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..cameras import Camera
 
 
-class View(Protocol):
+class TrainingView(Protocol):
     """One photograph and where it was taken from."""
 
     @property
@@ -37,12 +38,12 @@ class FitInput(Protocol):
     """Photos to learn from, photos to be judged by, and points to start from."""
 
     @property
-    def train(self) -> Sequence[View]:
+    def train(self) -> Sequence[TrainingView]:
         """Views that are fitted; at least one."""
         ...
 
     @property
-    def test(self) -> Sequence[View]:
+    def test(self) -> Sequence[TrainingView]:
         """Views held out for evaluation; may be empty."""
         ...
 
@@ -57,23 +58,35 @@ class FitInput(Protocol):
         ...
 
 
-Seen = tuple[Camera, Tensor, Tensor | None]
-"""Camera, image and mask of a view."""
+@dataclass(frozen=True)
+class Photo:
+    """What a fit sees of a view, on one device.
+
+    Attributes:
+        camera: that took it.
+        image: [H, W, 3] uint8 RGB.
+        mask: [H, W] bool, True where the photograph is valid; None where all of it is.
+    """
+
+    camera: Camera
+    image: Tensor
+    mask: Tensor | None
+
 
 SHARE_OF_MEMORY = 0.25
 """Part of what is free on a GPU that photos may take."""
 
 
-def on_device(view: View, device: torch.device) -> Seen:
-    """What is known of a view, on `device`."""
+def load_photo(view: TrainingView, device: torch.device) -> Photo:
+    """A view's photo, on `device`."""
     mask = view.mask()
     mask = None if mask is None else mask.to(device)
-    return view.camera.to(device), view.image().to(device), mask
+    return Photo(view.camera.to(device), view.image().to(device), mask)
 
 
 class PhotosOnDevice:
-    """Views on a device, which come back step after step: a photo takes longer to get to a GPU than
-    a step with it. The first `budget` bytes of photos stay there; for the CPU they are not copied.
+    """Photos on a device, which come back step after step: one takes longer to get to a GPU than a
+    step with it. The first `budget` bytes of photos stay there; for the CPU they are not copied.
     """
 
     def __init__(self, device: torch.device, budget: int | None = None) -> None:
@@ -81,16 +94,15 @@ class PhotosOnDevice:
         if budget is None and device.type == "cuda":
             budget = int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
         self._left = budget or 0
-        self._kept: dict[str, Seen] = {}
+        self._kept: dict[str, Photo] = {}
 
-    def get(self, view: View) -> Seen:
-        """What is known of a view. Not to be written to."""
+    def get(self, view: TrainingView) -> Photo:
+        """The photo of a view. Not to be written to."""
         if view.name in self._kept:
             return self._kept[view.name]
-        seen = on_device(view, self._device)
-        _, image, mask = seen
-        size = image.nbytes + (0 if mask is None else mask.nbytes)
+        photo = load_photo(view, self._device)
+        size = photo.image.nbytes + (0 if photo.mask is None else photo.mask.nbytes)
         if size <= self._left:
             self._left -= size
-            self._kept[view.name] = seen
-        return seen
+            self._kept[view.name] = photo
+        return photo

@@ -12,22 +12,21 @@ from torch.nn import Parameter
 
 from ..cameras import Camera
 from ..gabor.bake import bake
-from ..parameters import activate, deactivate
 from ..raster.frequency import waves_on_image
-from ..raster.gradient import compare, draw
 from ..raster.render import render_bytes
 from ..rotations import to_matrices, to_quaternions
 from ..settings import RenderSettings
-from ..splats import Splats
+from ..splats import Parameters, RawSplats, Splats
 from .config import LearningRates
 from .density.initial import scene_scale
-from .optimizer import descend, make_optimizers
+from .objective import PhotoObjective
+from .optimizer import adam_step, make_optimizers
 
 CRESTS = 3
 """Gaussians that a splat is split into, along its strongest wave."""
 STEPS = 400
 """Of the fit."""
-HASTE = 2.0
+LR_SCALE = 2.0
 """Learning rates, as multiples of those of a full run; they fall to a tenth of this."""
 SSIM_WEIGHT = 0.2
 
@@ -141,22 +140,25 @@ def _fitted(
     progress: Progress,
 ) -> Splats:
     """`plain`, after `steps` steps towards pictures of `original` from the cameras in turn."""
-    raw = {name: Parameter(tensor) for name, tensor in deactivate(plain).items()}
+    raw: Parameters = {
+        name: Parameter(tensor) for name, tensor in RawSplats.standing_for(plain).tensors().items()
+    }
     optimizers = make_optimizers(raw)
     rates = vars(LearningRates())
     size = scene_scale([camera.to("cpu") for camera in cameras], plain.means.cpu())
     photos = [render_bytes(original, camera, settings) for camera in cameras]
     generator = torch.Generator().manual_seed(0)
+    objective = PhotoObjective(plain.means.device, settings, SSIM_WEIGHT)
     order: list[int] = []
     for step in range(steps):
         order = order or torch.randperm(len(cameras), generator=generator).tolist()
         view = order.pop()
-        fading = HASTE * 0.1 ** (step / steps)
+        fading = LR_SCALE * 0.1 ** (step / steps)
         for name, optimizer in optimizers.items():
             scale = size if name == "means" else 1.0
             optimizer.param_groups[0]["lr"] = fading * scale * rates[name]
-        picture = draw(raw, cameras[view], settings, sh_degree=plain.sh_degree, waves=False)
-        _, gradients = compare(picture, photos[view], None, SSIM_WEIGHT)
-        descend(raw, optimizers, gradients, None)
+        picture = objective.forward(RawSplats.of(raw), cameras[view], sh_degree=plain.sh_degree)
+        _, gradients = objective.backward(picture, photos[view], None)
+        adam_step(optimizers, gradients, None)
         progress(step + 1, steps)
-    return activate(raw).detach()
+    return RawSplats.of(raw).activated().detach()

@@ -13,9 +13,9 @@ from ..losses import quality
 from ..raster.render import render
 from ..settings import RenderSettings
 from ..splats import Splats
-from .data import View, on_device
+from .data import TrainingView, load_photo
 
-OnImage = Callable[[View, Tensor, Tensor], None]
+OnImage = Callable[[TrainingView, Tensor, Tensor], None]
 """Receives a view, its rendering and its photograph, [H, W, 3] in [0, 1] on the CPU."""
 
 
@@ -55,7 +55,7 @@ class Evaluation:
 @torch.no_grad()
 def evaluate(
     splats: Splats,
-    views: Sequence[View],
+    views: Sequence[TrainingView],
     settings: RenderSettings | None = None,
     on_image: OnImage | None = None,
 ) -> Evaluation:
@@ -68,12 +68,12 @@ def evaluate(
     device = splats.means.device
     scores: dict[str, Score] = {}
     for view in views:
-        camera, photo, mask = on_device(view, device)
-        frame = render(splats, camera, settings or RenderSettings())
+        photo = load_photo(view, device)
+        frame = render(splats, photo.camera, settings or RenderSettings())
         image = frame.color.clamp(0.0, 1.0)
-        scores[view.name] = Score(*quality(image, photo, mask))
+        scores[view.name] = Score(*quality(image, photo.image, photo.mask))
         if on_image is not None:
-            on_image(view, image.cpu(), photo.cpu().float() / 255.0)
+            on_image(view, image.cpu(), photo.image.cpu().float() / 255.0)
     return Evaluation(scores)
 
 

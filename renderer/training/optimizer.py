@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
-from ..parameters import Parameters
-from ..raster.autograd import backend
+from .._native import AdamArguments
+from ..backends.registry import backend_for
+from ..splats import Parameters
 
 Optimizers = dict[str, Optimizer]
 
@@ -33,46 +34,56 @@ class SplatAdam(Adam):
         """Change the parameter by its gradient; nothing without one."""
         (parameter,) = self.param_groups[0]["params"]
         if parameter.grad is not None:
-            self.descend(parameter.grad)
+            arguments = self.next_step(parameter.grad.contiguous(), self.visible)
+            backend_for(parameter.device).adam_step([arguments])
 
-    def descend(self, gradient: Tensor) -> None:
-        """Change the parameter by `gradient`. What torch wraps around every `step`, its hooks and
-        its profiler, takes longer than the pass of a small scene."""
+    def next_step(self, gradient: Tensor, visible: Tensor | None) -> AdamArguments:
+        """What the backend's pass takes for one step along `gradient`; counts it as done. `visible`
+        as above."""
         (group,) = self.param_groups
         (parameter,) = group["params"]
         state = self.state[parameter]
         if not state:
-            state["step"] = torch.tensor(0.0, device="cpu")
+            state["step"] = 0.0
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        steps, (beta1, beta2) = float(state["step"]), group["betas"]
-        rate, root = group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
-        backend(parameter.device).adam_step(
-            (parameter.detach(), state["exp_avg"], state["exp_avg_sq"]),
-            gradient.contiguous(),
-            self.visible,
-            (rate, beta1, beta2, root, group["eps"]),
+        steps, (beta1, beta2) = float(state["step"]) + 1, group["betas"]
+        state["step"] = steps
+        count = len(parameter)
+        return AdamArguments(
+            splats=count,
+            size=parameter.numel() // max(1, count),
+            step_size=group["lr"] / (1 - beta1**steps),
+            beta1=beta1,
+            beta2=beta2,
+            bias_correction2_sqrt=(1 - beta2**steps) ** 0.5,
+            eps=group["eps"],
+            values=parameter,
+            exp_avg=state["exp_avg"],
+            exp_avg_sq=state["exp_avg_sq"],
+            gradients=gradient,
+            visible=visible,
         )
 
 
-def make_optimizers(raw: Parameters) -> Optimizers:
+def make_optimizers(parameters: Parameters) -> Optimizers:
     """An Adam for every parameter by name, as gsplat's strategies take them.
 
     Their rates are zero: they depend on the step, and are to be set before each.
     """
-    return {name: SplatAdam([tensor], lr=0.0, eps=EPS) for name, tensor in raw.items()}
+    return {name: SplatAdam([tensor], lr=0.0, eps=EPS) for name, tensor in parameters.items()}
 
 
-def descend(
-    raw: Parameters, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
-) -> None:
-    """One step down `gradients`, for all splats or those that are `visible` [N] bool."""
+def adam_step(optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None) -> None:
+    """One step along `gradients`, for all splats or those that are `visible` [N] bool. What torch
+    wraps around every `step`, its hooks and its profiler, takes longer than the pass of a small
+    scene."""
+    arguments: list[AdamArguments] = []
     for name, gradient in gradients.items():
         optimizer = optimizers[name]
         assert isinstance(optimizer, SplatAdam)
-        optimizer.visible = visible
-        optimizer.descend(gradient)
+        arguments.append(optimizer.next_step(gradient, visible))
+    backend_for(gradients["means"].device).adam_step(arguments)
 
 
 @torch.no_grad()

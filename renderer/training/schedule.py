@@ -10,7 +10,7 @@ FULL_RUN = 30_000
 """Steps of a run for which the usual learning rates were found."""
 WAVE_LIMITS = 10
 """About how often in a run waves that are too fine are shortened."""
-MOST_HASTE = 4.0
+MAX_SHORT_RUN_LR_SCALE = 4.0
 """Most by which the rates of a short run exceed these."""
 
 
@@ -64,10 +64,11 @@ class Schedule:
 
     def rates(self, step: int, given: LearningRates) -> dict[str, float]:
         """Learning rate of every parameter at `step`, with the centres' in scene scales."""
-        haste = min(MOST_HASTE, max(1.0, (FULL_RUN / self.steps) ** (1 / 3)))
+        short_run_lr_scale = (FULL_RUN / self.steps) ** (1 / 3)
+        short_run_lr_scale = min(MAX_SHORT_RUN_LR_SCALE, max(1.0, short_run_lr_scale))
         rates = {field.name: float(getattr(given, field.name)) for field in fields(given)}
         final = rates.pop("means_final")
         for name in ("means", "scales", "quats", "shN"):
-            rates[name] *= haste
+            rates[name] *= short_run_lr_scale
         rates["means"] *= final ** min(1.0, step / self.steps)
         return rates

@@ -14,17 +14,16 @@ from torch.nn import Parameter
 
 from ..gabor.waves import limit_waves, start_waves
 from ..losses import decibel
-from ..parameters import Parameters, activate
-from ..raster.gradient import compare, draw
-from ..splats import Splats
+from ..splats import Parameters, RawSplats, Splats
 from .config import TrainConfig
-from .data import FitInput, PhotosOnDevice, View
+from .data import FitInput, PhotosOnDevice, TrainingView
 from .density.initial import initial_parameters, scene_scale
 from .density.strategy import make_strategy
 from .fairlock import FairLock
-from .optimizer import descend, make_optimizers, prune_broken
+from .objective import PhotoObjective
+from .optimizer import adam_step, make_optimizers, prune_broken
 from .schedule import Schedule
-from .wave_init import PHOTOS, start_where_asked
+from .wave_init import PHOTOS, init_from_residual
 
 STATE_VERSION = 1
 """Version of what `Trainer.state_dict` returns."""
@@ -66,7 +65,18 @@ class Trainer:
     number of threads, bit for bit. `step`, `splats` and `state_dict` may be called from
     different threads.
 
-    Raises ValueError if there are no training views.
+    Attributes:
+        config: settings of the fit.
+        device: where it runs.
+        parameters: what is fitted, raw, by name; only between steps.
+        steps_done: steps so far.
+        seconds: spent in steps so far.
+        skipped_steps: those of them whose loss or gradient was not finite.
+        pruned_splats: splats that were removed because they were not finite.
+        intact: False during a step, and after one that was cut short: nothing to save or show then.
+
+    Raises:
+        ValueError: there are no training views.
     """
 
     def __init__(
@@ -83,15 +93,16 @@ class Trainer:
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self._settings = config.render_settings()
+        self._objective = PhotoObjective(self.device, self._settings, config.ssim_weight)
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
-        self._raw: Parameters = {
+        self.parameters: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
         }
-        self._optimizers = make_optimizers(self._raw)
+        self._optimizers = make_optimizers(self.parameters)
         self._strategy = make_strategy(config, self._generator)
         self._strategy_state = self._strategy.initialize_state(self._scene_scale)
         self._order: list[int] = []
@@ -99,7 +110,6 @@ class Trainer:
         self._waves_started = False
         self._skipped_in_a_row = 0
         self.intact = True
-        """False during a step, and after one that was cut short: nothing to save or show then."""
         self._turn = FairLock()
 
     @property
@@ -110,7 +120,7 @@ class Trainer:
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
         with self._turn, torch.no_grad():
-            return activate(self._raw).map(Tensor.clone)
+            return RawSplats.of(self.parameters).activated().map(Tensor.clone)
 
     def step(self) -> StepReport:
         """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
@@ -122,44 +132,39 @@ class Trainer:
             self.steps_done += 1
             self.intact = True
             self.seconds += time.perf_counter() - started
-            splats = len(self._raw["means"])
+            splats = len(self.parameters["means"])
             return StepReport(
                 self.steps_done, loss, quality, splats, self.seconds, view.name, skipped
             )
 
-    def _fit(self, view: View) -> tuple[float, float, bool]:
+    def _fit(self, view: TrainingView) -> tuple[float, float, bool]:
         """Loss, PSNR [dB] and whether the step was skipped."""
         step = self.steps_done
         self._enter(step)
-        camera, photo, mask = self._photos.get(view)
-        picture = draw(
-            self._raw,
-            camera,
-            self._settings,
-            sh_degree=self._sh_degree,
-            waves=self.config.gabor > 0 and self._waves_started,
-        )
-        state = self._strategy_state
-        self._strategy.step_pre_backward(self._raw, self._optimizers, state, step, picture.info)
-        judgement, gradients = compare(picture, photo, mask, self.config.ssim_weight)
-        regularization = self._strategy.regularize(self._raw, state, gradients)
+        photo = self._photos.get(view)
+        raw = RawSplats.of(self.parameters)
+        if self.config.gabor == 0 or not self._waves_started:
+            raw = raw.without_waves()
+        picture = self._objective.forward(raw, photo.camera, sh_degree=self._sh_degree)
+        state, fit = self._strategy_state, (self.parameters, self._optimizers)
+        self._strategy.step_pre_backward(*fit, state, step, picture.info)
+        result, gradients = self._objective.backward(picture, photo.image, photo.mask)
+        regularization = self._strategy.regularize(self.parameters, state, gradients)
         sums = torch.stack([gradient.sum() for gradient in gradients.values()])
         # All that the host wants to know, so that it waits for a GPU but once more.
         loss, mse, change = torch.stack(
-            [judgement.loss + regularization, judgement.mse, sums.sum().double()]
+            [result.loss + regularization, result.mse, sums.sum().double()]
         ).tolist()
         skipped = not (math.isfinite(loss) and math.isfinite(change))
         if skipped:
             self._skip(step)
         else:
             self._skipped_in_a_row = 0
-            visible = picture.info["radii"][0, :, 0] > 0 if self.config.visible_adam else None
-            descend(self._raw, self._optimizers, gradients, visible)
-            self._strategy.step_post_backward(
-                self._raw, self._optimizers, state, step, picture.info
-            )
+            visible = picture.visible if self.config.visible_adam else None
+            adam_step(self._optimizers, gradients, visible)
+            self._strategy.step_post_backward(*fit, state, step, picture.info)
         if skipped or self._schedule.refines(step):
-            self.pruned_splats += prune_broken(self._raw, self._optimizers, state)
+            self.pruned_splats += prune_broken(*fit, state)
         if self._waves_started and self._schedule.limits_waves(step):
             self._limit_waves()
         return loss, decibel(mse), skipped
@@ -178,21 +183,25 @@ class Trainer:
 
     def _start_waves(self) -> None:
         config = self.config
-        start_waves(self._raw, self._generator)
+        start_waves(RawSplats.of(self.parameters), self._generator)
         if config.gabor > 0 and config.wave_birth == "residual":
             order = torch.randperm(len(self._views), generator=self._generator)
             views = [self._views[index] for index in order[:PHOTOS].tolist()]
-            start_where_asked(
-                self._raw, views, self._settings, config.ssim_weight, degree=self._sh_degree
+            init_from_residual(
+                RawSplats.of(self.parameters),
+                views,
+                self._settings,
+                config.ssim_weight,
+                degree=self._sh_degree,
             )
 
     def _limit_waves(self) -> None:
         if self.config.gabor == 0 or not self.config.wave_limit:
             return
         cameras = [view.camera.to(self.device) for view in self._views]
-        limit_waves(self._raw, cameras, self._settings)
+        limit_waves(RawSplats.of(self.parameters), cameras, self._settings)
 
-    def _next_view(self) -> View:
+    def _next_view(self) -> TrainingView:
         """Every view once, in random order, then again."""
         if not self._order:
             order = torch.randperm(len(self._views), generator=self._generator)
@@ -216,7 +225,7 @@ class Trainer:
                 "views": [view.name for view in self._views],
                 "config": {name: getattr(self.config, name) for name in MUST_AGREE},
                 "progress": {name: getattr(self, name) for name in PROGRESS},
-                "raw": {name: p.detach() for name, p in self._raw.items()},
+                "raw": {name: p.detach() for name, p in self.parameters.items()},
                 "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
                 "strategy": self._strategy_state,
                 "generator": self._generator.get_state(),
@@ -234,10 +243,10 @@ class Trainer:
         with self._turn:
             for name in PROGRESS:
                 setattr(self, name, state["progress"][name])
-            self._raw = {
+            self.parameters = {
                 name: Parameter(tensor.to(self.device)) for name, tensor in state["raw"].items()
             }
-            self._optimizers = make_optimizers(self._raw)
+            self._optimizers = make_optimizers(self.parameters)
             for name, optimizer in self._optimizers.items():
                 # Its rates are those of another step, maybe of another config: `_enter` sets ours.
                 optimizer.load_state_dict(state["optimizers"][name])

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..gabor.waves import START_FREQUENCY, in_longest_plane
-from ..parameters import Parameters
-from ..raster.gradient import compare, draw
 from ..settings import RenderSettings
-from ..splats import WAVE_COUNTS
-from .data import View, on_device
+from ..splats import WAVE_COUNTS, RawSplats
+from .data import TrainingView, load_photo
+from .objective import PhotoObjective
 
 MAGNITUDES = (START_FREQUENCY, 0.5, 0.7)
 """Cycles per sigma of the candidates."""
@@ -37,9 +37,9 @@ _AT_ONCE = max(WAVE_COUNTS)
 
 
 @torch.no_grad()
-def start_where_asked(
-    raw: Parameters,
-    views: Sequence[View],
+def init_from_residual(
+    raw: RawSplats,
+    views: Sequence[TrainingView],
     settings: RenderSettings,
     ssim_weight: float,
     degree: int,
@@ -49,42 +49,45 @@ def start_where_asked(
     Splats that none of the views shows keep the waves they have. Takes a picture and its gradient
     per view and `_AT_ONCE` candidates; `degree` is that of the harmonics.
     """
-    candidates = _candidates().to(raw["means"])
-    demand = torch.zeros(len(raw["means"]), len(candidates), 2).to(raw["means"])
+    like = raw.means
+    candidates = _candidates().to(like)
+    demand = torch.zeros(len(raw), len(candidates), 2).to(like)
+    objective = PhotoObjective(like.device, settings, ssim_weight)
     for view in views:
-        camera, photo, mask = on_device(view, demand.device)
+        photo = load_photo(view, like.device)
         for first in range(0, len(candidates), _AT_ONCE):
             trial = _with_waves(raw, candidates[first : first + _AT_ONCE])
-            picture = draw(trial, camera, settings, sh_degree=degree, waves=True)
-            _, gradients = compare(picture, photo, mask, ssim_weight)
+            picture = objective.forward(trial, photo.camera, sh_degree=degree)
+            _, gradients = objective.backward(picture, photo.image, photo.mask)
             part = gradients["coefficients"].nan_to_num(0.0, 0.0, 0.0)
             demand[:, first : first + _AT_ONCE] += part
     _begin(raw, candidates, demand)
 
 
-def _with_waves(raw: Parameters, planar: Tensor) -> dict[str, Tensor]:
+def _with_waves(raw: RawSplats, planar: Tensor) -> RawSplats:
     """The same splats with waves `planar` [J, 2] of amplitude zero."""
-    trial = {name: parameter.detach() for name, parameter in raw.items()}
-    count, waves = len(trial["means"]), len(planar)
-    trial["frequencies"] = in_longest_plane(trial["scales"], planar.expand(count, -1, -1))
-    trial["coefficients"] = torch.zeros(count, waves, 2).to(planar)
-    return trial
+    count, waves = len(raw), len(planar)
+    return replace(
+        raw,
+        frequencies=in_longest_plane(raw.log_scales.detach(), planar.expand(count, -1, -1)),
+        coefficients=torch.zeros(count, waves, 2).to(planar),
+    )
 
 
-def _begin(raw: Parameters, candidates: Tensor, demand: Tensor) -> None:
+def _begin(raw: RawSplats, candidates: Tensor, demand: Tensor) -> None:
     """Set the waves to those of the `candidates` [J, 2] whose `demand` [N, J, 2], the gradient to
     their amplitudes, is longest."""
     strength = demand.norm(dim=-1)
     rows = torch.arange(len(strength), device=strength.device)
-    waves = raw["frequencies"].shape[1]
+    waves = raw.frequencies.shape[1]
     for wave in range(waves):
         most, best = strength.max(dim=1)
         asked = most > 0
         chosen = rows[asked], best[asked]
         direction = -demand[chosen] / most[asked, None]
-        raw["coefficients"][asked, wave] = AMPLITUDE * direction
-        frequency = in_longest_plane(raw["scales"], candidates[best][:, None])
-        raw["frequencies"][asked, wave] = frequency[asked, 0]
+        raw.coefficients[asked, wave] = AMPLITUDE * direction
+        frequency = in_longest_plane(raw.log_scales, candidates[best][:, None])
+        raw.frequencies[asked, wave] = frequency[asked, 0]
         # A wave and its opposite are the same.
         apart = torch.minimum(
             torch.cdist(candidates[best], candidates), torch.cdist(-candidates[best], candidates)

@@ -10,7 +10,7 @@ from pathlib import Path
 import emulated
 import pytest
 
-from gaborsplat.renderer.backends.cuda.kernels import source_folder
+from gaborsplat.renderer.backends.cuda.compiler import source_folder
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 
@@ -138,10 +138,10 @@ void check(const Arguments& p) {
     float numbers[Count];
     for (int k = 0; k < Count; ++k) numbers[k] = float((lane_number() + 1) * (k + 1));
     float total = WarpSums<Count>::add(numbers);
-    int role = WarpSums<Count>::role();
-    if (role >= 0) {
-        p.sums[33 * Count + role] = total;
-        ++p.holders[33 * Count + role];
+    int owned = WarpSums<Count>::owned_sum();
+    if (owned >= 0) {
+        p.sums[33 * Count + owned] = total;
+        ++p.holders[33 * Count + owned];
     }
     if constexpr (Count > 1) check<Count - 1>(p);
 }

@@ -71,4 +71,4 @@ def test_an_unknown_instruction_set_is_named_with_those_that_run(tmp_path: Path)
     result = run("altivec", tmp_path / "splats.pt", tmp_path / "result.pt")
     assert result.returncode != 0
     assert "GABORSPLAT_ISA is 'altivec'; this processor runs: portable" in result.stderr
-    assert _native.isa() in result.stderr
+    assert _native.cpu.isa() in result.stderr

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import emulated
 import pytest
 import synthetic
 import torch
 from drawing import rasterized
 
-from gaborsplat.renderer.backends import cpu
-from gaborsplat.renderer.backends.cuda import tiles as cuda_tiles
-from gaborsplat.renderer.backends.stages import Projected
-from gaborsplat.renderer.raster.autograd import backend
+from gaborsplat.renderer.backends.base import Backend
+from gaborsplat.renderer.backends.cpu import CpuBackend
+from gaborsplat.renderer.backends.memory import FRESH
+from gaborsplat.renderer.backends.registry import backend_for
+from gaborsplat.renderer.backends.stages import Projected, SplatsToBin
 from gaborsplat.renderer.raster.render import render, render_bytes
-from gaborsplat.renderer.settings import RenderSettings
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 
 
-@pytest.fixture(autouse=True)
-def needed(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[object, ...], float]:
-    """What the backend remembers of earlier pictures: nothing yet."""
-    fresh: dict[tuple[object, ...], float] = {}
-    monkeypatch.setattr(cuda_tiles, "_needed", fresh)
-    return fresh
-
-
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("remembered", [0.0, 1.0, 40.0, 1e6])
-def test_a_picture_does_not_depend_on_what_earlier_ones_needed(
-    remembered: float, packed: bool, needed: dict[tuple[object, ...], float]
-):
+def test_a_picture_does_not_depend_on_what_earlier_ones_needed(remembered: float, packed: bool):
     splats, camera = synthetic.cloud(60, 1), synthetic.camera()
 
     def pictures() -> list[torch.Tensor]:
@@ -44,8 +32,9 @@ def test_a_picture_does_not_depend_on_what_earlier_ones_needed(
         bytes_ = render_bytes(splats, camera)
         return [frame.color, frame.depth, bytes_, color, info["isect_ids"], *gradients]
 
-    with emulated.emulated_cuda():
+    with emulated.emulated_cuda() as backend:
         expected = pictures()
+        needed = backend.lister.needed
         assert len(needed) == 2  # one camera, and two
         needed.update(dict.fromkeys(needed, remembered))
         found = pictures()
@@ -53,25 +42,22 @@ def test_a_picture_does_not_depend_on_what_earlier_ones_needed(
         assert torch.equal(one, other)
 
 
-def test_the_second_picture_of_a_size_does_not_wait_before_all_is_queued(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    splats, camera = synthetic.cloud(60, 1), synthetic.camera()
-    events: list[str] = []
-    run, reader = cuda_tiles.run, cuda_tiles._reader
+class NotedNeeds(dict[tuple[object, ...], float]):
+    """Notes when a number of pairs is read, which waits for a GPU."""
 
-    def noted_run(source: str, name: str, *arguments: object, **options: object) -> None:
-        events.append(name)
-        run(source, name, *arguments, **options)  # type: ignore[arg-type]
+    def __init__(self, events: list[str]) -> None:
+        self._events = events
 
-    def noted_reader(*arguments: object) -> object:
-        length = reader(*arguments)  # type: ignore[arg-type]
-        return lambda: (events.append("wait"), length())[1]
+    def __setitem__(self, key: tuple[object, ...], value: float) -> None:
+        self._events.append("wait")
+        super().__setitem__(key, value)
 
-    monkeypatch.setattr(cuda_tiles, "_reader", noted_reader)
-    monkeypatch.setattr(cuda_tiles, "run", noted_run)
-    monkeypatch.setattr("gaborsplat.renderer.backends.cuda.backend.run", noted_run)
-    with emulated.emulated_cuda():
+
+def test_the_second_picture_of_a_size_does_not_wait_before_all_is_queued():
+    splats, camera, emulator = synthetic.cloud(60, 1), synthetic.camera(), emulated.Emulator()
+    events = emulator.launched
+    with emulated.emulated_cuda(emulator) as backend:
+        backend.lister.needed = NotedNeeds(events)
         render(splats, camera)
         first, events[:] = list(events), []
         render(splats, camera)
@@ -93,7 +79,9 @@ def ellipses(n: int, size: tuple[int, int]) -> Projected:
     covariance = conic.inverse()
     extents = torch.stack([covariance[:, 0, 0], covariance[:, 1, 1]], -1)
     radii = (2 * cutoffs[:, None] * extents).sqrt().ceil().int()
-    parts = (radii, means, torch.rand(n) + 1, conics, opacities, cutoffs, torch.empty(n, 0))
+    visible, waves = torch.ones(n, dtype=torch.uint8), torch.empty(n, 0)
+    depths = torch.rand(n) + 1
+    parts = (visible, radii, means, depths, conics, opacities, cutoffs, waves)
     return Projected(*(part[None] for part in parts))
 
 
@@ -113,10 +101,10 @@ def seen_tiles(projected: Projected, size: tuple[int, int]) -> torch.Tensor:
     return torch.stack(found)
 
 
-def listed_tiles(projected: Projected, size: tuple[int, int], passes: ModuleType) -> torch.Tensor:
+def listed_tiles(projected: Projected, size: tuple[int, int], backend: Backend) -> torch.Tensor:
     """Which tiles each splat is listed in, [n, down, across]."""
-    tiles = passes.bin_to_tiles(projected, size, RenderSettings(), gradient=False).whole()
-    assert tiles is not None
+    splats = SplatsToBin(projected, projected.visible, size, exact=True, gradient=False)
+    tiles = backend.bin(splats, FRESH).trimmed()
     across, down = (-(-pixels // 16) for pixels in size)
     found = torch.zeros(projected.depths.shape[1], down * across, dtype=torch.bool)
     tile = torch.arange(down * across).repeat_interleave(tiles.offsets.diff())
@@ -131,13 +119,13 @@ def test_a_splat_is_listed_in_every_tile_that_it_is_seen_in_and_in_few_others(
     size = (2003, 1201)
     torch.manual_seed(2)  # has a needle that is cut short by a determinant found in float
     projected = ellipses(400, size)
-    listed = listed_tiles(projected, size, backend(device))
-    some = Projected(*(tensor[:, :50] for tensor in projected.tensors()))
+    listed = listed_tiles(projected, size, backend_for(device))
+    some = projected.map(lambda tensor: tensor[:, :50])
     needed = seen_tiles(some, size)
     assert not (needed & ~listed[:50]).any()
     # The box around the ellipse's part in a row of tiles, not the ellipse itself, is what counts.
     assert int(listed[:50].sum()) <= 1.2 * int(needed.sum())
     double = [t.double() if t.is_floating_point() else t for t in projected.tensors()]
-    exact = listed_tiles(Projected(*double), size, cpu)
+    exact = listed_tiles(Projected(*double), size, CpuBackend())
     assert not (exact & ~listed).any()
     assert int(listed.sum()) <= 1.001 * int(exact.sum())

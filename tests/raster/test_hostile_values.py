@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from tolerances import assert_frames_equal
 from torch import Tensor
 
-from gaborsplat.renderer.cameras import Camera, Cameras
+from gaborsplat.renderer.backends.registry import backend_for
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
-from gaborsplat.renderer.raster.autograd import shade
-from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.raster.forward import RasterOptions
+from gaborsplat.renderer.raster.passes import Passes
+from gaborsplat.renderer.raster.render import in_view, render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 
@@ -283,8 +285,8 @@ def test_harmonics_of_a_higher_degree_than_there_are_coefficients_for_are_refuse
     device: torch.device,
 ):
     splats = synthetic.cloud(5, 0, degree=1, dtype=torch.float32).to(device)
-    views = Cameras(torch.eye(4)[None].to(device), torch.eye(3)[None].to(device), (16, 16))
-    radii = torch.ones(1, 5, 2, dtype=torch.int32).to(device)
+    settings, camera = RenderSettings(), synthetic.camera(dtype=torch.float32).to(device)
+    seen = in_view(splats, camera, settings, RasterOptions.of(settings))
     for degree in (-1, 2, 4):
         with pytest.raises(ValueError, match=f"SH degree {degree} needs more than 4"):
-            shade(splats.means, splats.sh, views, radii, degree)
+            Passes(backend_for(device)).shaded(replace(seen, degree=degree))

@@ -28,9 +28,9 @@ DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["
 @pytest.fixture
 def threads() -> Iterator[None]:
     """Gives the number of threads back afterwards."""
-    before = _native.threads()
+    before = _native.cpu.threads()
     yield
-    _native.set_threads(before)
+    _native.cpu.set_threads(before)
 
 
 def scene(n: int, waves: int, dtype: torch.dtype, device: torch.device) -> tuple[Splats, Camera]:
@@ -217,8 +217,8 @@ def test_the_number_of_threads_changes_no_bit(waves: int, dtype: torch.dtype, de
     camera = view.to(dtype).to(device)
     results = []
     for count in (1, 2, 3):
-        _native.set_threads(count)
-        assert _native.threads() == count
+        _native.cpu.set_threads(count)
+        assert _native.cpu.threads() == count
         frame = render(splats, camera)
         results.append((frame, gradients(splats, camera, RenderSettings())))
     for frame, gradient in results[1:]:
@@ -285,15 +285,3 @@ def test_a_forked_process_draws_too(device: torch.device):
             os._exit(0 if same else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
-
-
-def test_arrays_of_another_type_are_refused_rather_than_copied():
-    means, sh, positions = torch.zeros(4, 3), torch.zeros(4, 1, 3), torch.zeros(1, 3)
-    radii, colors = torch.ones(1, 4, 2, dtype=torch.int32), torch.zeros(1, 4, 3)
-    _native.shade([means, positions, sh], 0, radii, colors)
-    assert torch.equal(colors, torch.full((1, 4, 3), 0.5))
-    for wrong in (colors.double(), torch.zeros(1, 4, 6)[..., ::2]):
-        with pytest.raises(TypeError):
-            _native.shade([means, positions, sh], 0, radii, wrong)
-    with pytest.raises(TypeError):
-        _native.shade([means, positions, sh], 0, radii.long(), colors)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from colmap_files import Camera, Model, photo, ring, write_binary, write_capture
 
-from gaborsplat.renderer.training.data import FitInput, View
+from gaborsplat.renderer.training.data import FitInput, TrainingView
 from gaborsplat.scenes import InputError, demo_path, load_capture
 from gaborsplat.scenes.capture import Capture, CaptureView
 
@@ -56,7 +56,7 @@ def test_a_view_has_the_photo_and_the_camera_of_its_name(tmp_path: Path):
 
 def test_views_satisfy_what_training_asks_for(tmp_path: Path):
     capture: FitInput = load_capture(write_capture(ring(), tmp_path))
-    view: View = capture.train[0]
+    view: TrainingView = capture.train[0]
     assert view.image().dtype == torch.uint8
 
 

@@ -1,9 +1,8 @@
-"""The CUDA backend without a GPU: its kernels compiled by the host compiler against
-tests/support/emulator/emulator.h, for tensors on the CPU."""
+"""The CUDA backend without a GPU: its kernels compiled by the host compiler against the header in
+`emulator`, for tensors on the CPU."""
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
 import os
@@ -11,23 +10,26 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import torch
 
-from gaborsplat.renderer.backends import cpu
-from gaborsplat.renderer.backends.cuda import backend as cuda
-from gaborsplat.renderer.backends.cuda import kernels
-from gaborsplat.renderer.backends.cuda.kernels import Defines, Kernel, source_folder
-from gaborsplat.renderer.raster import autograd
+from gaborsplat.renderer._native import plan
+from gaborsplat.renderer.backends.cuda.backend import CudaBackend
+from gaborsplat.renderer.backends.cuda.compiler import PREFIX, source_folder
+from gaborsplat.renderer.backends.cuda.driver import Launch
+from gaborsplat.renderer.backends.registry import use_backend
 
 EMULATOR = Path(__file__).parent / "emulator"
 COMPILER = os.environ.get("CXX", "g++")
 OPTIONS = ("-std=c++17", "-g", "-shared", "-fPIC", "-ffp-contract=off", "-include")
 SANITIZE = os.environ.get("GABORSPLAT_SANITIZE", "")
 """Flags of the sanitizers, when the tests run under them."""
+
+Defines = tuple[tuple[str, str], ...]
 
 
 class EmulatorError(RuntimeError):
@@ -57,10 +59,9 @@ def _folder() -> Path:
     return folder
 
 
-@cache
-def load(source: Path, defines: Defines) -> ctypes.CDLL:
-    """The kernels of a source, specialised."""
-    flags = [f"-D{name}={value}" for name, value in defines]
+def compile_source(source: Path, defines: Defines) -> Path:
+    """The kernels of a source, specialised, as a library."""
+    flags = [f"-D{PREFIX}{name}={value}" for name, value in defines]
     optimize = ["-O1", *SANITIZE.split()] if SANITIZE else ["-O2"]
     named = hashlib.sha256(" ".join([str(source), *flags, *optimize]).encode()).hexdigest()[:16]
     library = _folder() / f"{source.stem}-{named}.so"
@@ -73,48 +74,49 @@ def load(source: Path, defines: Defines) -> ctypes.CDLL:
         if result.returncode != 0:
             raise EmulatorError(result.stderr)
         building.replace(library)
-    return ctypes.CDLL(str(library))
+    return library
+
+
+@cache
+def load(source: Path, defines: Defines) -> ctypes.CDLL:
+    """The kernels of a source, specialised."""
+    return ctypes.CDLL(str(compile_source(source, defines)))
 
 
 class Emulator:
     """A `Launcher`."""
 
     def __init__(self) -> None:
-        self.launched: set[str] = set()
+        self.launched: list[str] = []
         self._loading = threading.Lock()
 
-    def launch(
-        self,
-        kernel: Kernel,
-        defines: Defines,
-        grid: tuple[int, int],
-        arguments: bytes,
-        device: torch.device,
-    ) -> None:
+    def launch(self, launches: Sequence[Launch], device: torch.device) -> None:
+        """See `Launcher`."""
         assert device.type == "cpu"
-        with self._loading:
-            library = load(source_folder() / f"{kernel.source}.cu", defines)
-        size = getattr(library, f"size_of_{kernel.name}")
-        size.restype = ctypes.c_size_t
-        assert size() == len(arguments), f"{kernel.name}: {size()} bytes, not {len(arguments)}"
-        run = getattr(library, f"launch_{kernel.name}")
-        run.restype = ctypes.c_char_p
-        run.argtypes = [ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint]
-        error = run(arguments, *grid)
-        if error:
-            raise EmulatorError(f"{kernel.source}.cu, {kernel.name}: {error.decode()}")
-        self.launched.add(kernel.name)
+        for name, arguments in launches:
+            planned = plan(name, arguments)
+            kernel, struct = planned.kernel, planned.arguments
+            with self._loading:
+                library = load(
+                    source_folder() / f"{kernel.source}.cu", tuple(sorted(planned.defines))
+                )
+            size = getattr(library, f"size_of_{name}")
+            size.restype = ctypes.c_size_t
+            assert size() == len(struct), f"{name}: {size()} bytes, not {len(struct)}"
+            threads = getattr(library, f"threads_of_{name}")()
+            assert threads == kernel.threads, f"{name}: {threads} threads, not {kernel.threads}"
+            run = getattr(library, f"launch_{name}")
+            run.restype = ctypes.c_char_p
+            run.argtypes = [ctypes.c_char_p, ctypes.c_uint, ctypes.c_uint]
+            error = run(struct, *planned.grid)
+            if error:
+                raise EmulatorError(f"{kernel.source}.cu, {name}: {error.decode()}")
+            self.launched.append(name)
 
 
-@contextlib.contextmanager
-def emulated_cuda() -> Iterator[Emulator]:
+@contextmanager
+def emulated_cuda(emulator: Emulator | None = None) -> Generator[CudaBackend]:
     """While this is entered, tensors on the CPU are rendered and fitted by the CUDA backend."""
-    emulator = Emulator()
-    backends, launchers = autograd._backends, kernels._launchers
-    backends["cpu"] = cuda
-    launchers["cpu"] = emulator
-    try:
-        yield emulator
-    finally:
-        backends["cpu"] = cpu
-        del launchers["cpu"]
+    backend = CudaBackend(emulator or Emulator())
+    with use_backend("cpu", backend):
+        yield backend

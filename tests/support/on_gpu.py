@@ -1,74 +1,67 @@
-"""The CUDA backend on a GPU, for tensors on the CPU: every pass copies there and back, so that any
-test of the CPU backend tests it too."""
+"""The CUDA backend on a GPU, for tensors on the CPU: every kernel's arrays travel there and back,
+so that any test of the CPU backend tests it too."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
-from inspect import isfunction
-from types import ModuleType
-from typing import Any
+import ctypes
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer.backends import cpu
-from gaborsplat.renderer.backends.cuda import backend as cuda
-from gaborsplat.renderer.raster import autograd
+from gaborsplat.renderer._native import ArgumentBlock, ArrayField
+from gaborsplat.renderer.backends.cuda.backend import CudaBackend
+from gaborsplat.renderer.backends.cuda.driver import DriverLauncher, Launch
+from gaborsplat.renderer.backends.registry import use_backend
 
 
-def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return function(value)
-    if isinstance(value, (tuple, list)):
-        return type(value)(_map(function, item) for item in value)
-    if is_dataclass(value) and any(isinstance(item, Tensor) for item in vars(value).values()):
-        return type(value)(**{name: _map(function, item) for name, item in vars(value).items()})
-    return value
+def on_host(array: ArrayField) -> Tensor:
+    """An array on the CPU as a tensor that shares its memory."""
+    dtype = getattr(torch, array.number)
+    buffer = (ctypes.c_char * (array.count * dtype.itemsize)).from_address(array.address)
+    return torch.frombuffer(buffer, dtype=dtype, count=array.count)
 
 
-def _bridged(function: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any, **options: Any) -> Any:
-        pairs: list[tuple[Tensor, Tensor]] = []
+class Bridge:
+    """A `Launcher` for tensors on the CPU, which runs kernels on a GPU."""
 
-        def there(tensor: Tensor) -> Tensor:
-            copy = tensor.detach().cuda()
-            pairs.append((tensor, copy))
-            return copy
+    def __init__(self) -> None:
+        self._driver = DriverLauncher()
 
-        result = function(*_map(there, arguments), **options)
-        with torch.no_grad():
-            for tensor, copy in pairs:  # what a pass changes in place
-                back = copy.cpu()
-                # NaNs are equal here: writing to what did not change could meet an expanded tensor.
-                if not torch.equal(back.nan_to_num(), tensor.detach().nan_to_num()):
-                    tensor.detach().copy_(back)
-        return _map(lambda tensor: tensor.cpu(), result)
+    def launch(self, launches: Sequence[Launch], device: torch.device) -> None:
+        """See `Launcher`."""
+        gpu, there = torch.device("cuda", torch.cuda.current_device()), dict[int, Tensor]()
+        moved = [(name, self._moved(arguments, gpu, there)) for name, arguments in launches]
+        self._driver.launch(moved, gpu)
+        for _, arguments in launches:
+            for array in arguments.arrays():
+                if array.written and array.address in there:
+                    on_host(array).copy_(there[array.address])
 
-    return call
+    def _moved(
+        self, arguments: ArgumentBlock, gpu: torch.device, there: dict[int, Tensor]
+    ) -> ArgumentBlock:
+        """The same arguments with arrays on the GPU; `there` has them by their address here."""
+        copies: dict[str, Tensor] = {}
+        for array in arguments.arrays():
+            if array.address and array.count:
+                if array.address not in there:
+                    there[array.address] = on_host(array).to(gpu)
+                copies[array.name] = there[array.address]
+        moved = arguments.copy()
+        moved.set(**copies)
+        return moved
 
 
-def passes() -> list[str]:
-    """What a backend has: the public functions of the CPU's."""
-    return [
-        name
-        for name, value in vars(cpu).items()
-        if isfunction(value) and value.__module__ == cpu.__name__ and not name.startswith("_")
-    ]
-
-
-@contextlib.contextmanager
-def bridged_cuda() -> Iterator[None]:
+@contextmanager
+def bridged_cuda() -> Generator[CudaBackend]:
     """While this is entered, tensors on the CPU are rendered and fitted by the GPU. Sums are added
     in a fixed order, for tests compare bits."""
+    backend = CudaBackend(Bridge())
     torch.use_deterministic_algorithms(True, warn_only=True)
-    bridge = ModuleType("bridge")
-    for name in passes():
-        setattr(bridge, name, _bridged(getattr(cuda, name)))
-    autograd._backends["cpu"] = bridge
     try:
-        yield
+        with use_backend("cpu", backend):
+            yield backend
     finally:
-        autograd._backends["cpu"] = cpu
         torch.use_deterministic_algorithms(False)

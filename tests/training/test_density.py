@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from gaborsplat.renderer.gabor.waves import START_FREQUENCY, carry_waves, start_waves
-from gaborsplat.renderer.parameters import Parameters
+from gaborsplat.renderer.splats import Parameters, RawSplats
 from gaborsplat.renderer.training.config import LearningRates, TrainConfig
 from gaborsplat.renderer.training.density.default import WaveDefaultStrategy
 from gaborsplat.renderer.training.density.mcmc import MCMCStrategy, share_opacity
@@ -93,7 +93,7 @@ def test_a_child_carries_its_parents_waves_to_the_same_place_in_the_world() -> N
     with torch.no_grad():
         child["means"] += 0.3 * torch.randn(COUNT, 3)
         child["scales"] += torch.randn(COUNT, 3)
-    carry_waves(child, parent["means"].detach(), parent["scales"].detach())
+    carry_waves(RawSplats.of(child), parent["means"].detach(), parent["scales"].detach())
     points = torch.randn(20, 3, dtype=torch.float64)
     expected, actual = world_waves(parent, points), world_waves(child, points)
     assert expected.abs().max() > 0.1
@@ -103,14 +103,14 @@ def test_a_child_carries_its_parents_waves_to_the_same_place_in_the_world() -> N
 def test_splats_that_did_not_change_keep_their_waves_bit_for_bit() -> None:
     raw = model().raw
     before = {name: raw[name].detach().clone() for name in ("frequencies", "coefficients")}
-    carry_waves(raw, raw["means"].detach().clone(), raw["scales"].detach().clone())
+    carry_waves(RawSplats.of(raw), raw["means"].detach().clone(), raw["scales"].detach().clone())
     assert torch.equal(raw["frequencies"], before["frequencies"])
     assert torch.equal(raw["coefficients"], before["coefficients"])
 
 
 def test_waves_start_faintly_across_the_two_longest_axes_in_different_directions() -> None:
     raw = model(waves=4).raw
-    start_waves(raw, torch.Generator().manual_seed(0))
+    start_waves(RawSplats.of(raw), torch.Generator().manual_seed(0))
     frequencies = raw["frequencies"].detach()
     shortest = raw["scales"].argmin(dim=-1)[:, None, None].expand(-1, 4, 1)
     assert not frequencies.gather(2, shortest).any()
@@ -124,8 +124,8 @@ def test_waves_start_faintly_across_the_two_longest_axes_in_different_directions
 
 def test_plain_gaussians_have_no_waves_to_start_or_carry() -> None:
     raw = model(waves=0).raw
-    start_waves(raw, torch.Generator())
-    carry_waves(raw, raw["means"].detach() + 1, raw["scales"].detach())
+    start_waves(RawSplats.of(raw), torch.Generator())
+    carry_waves(RawSplats.of(raw), raw["means"].detach() + 1, raw["scales"].detach())
     assert raw["frequencies"].shape == (COUNT, 0, 3)
 
 

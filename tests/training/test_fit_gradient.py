@@ -10,9 +10,9 @@ from tolerances import GRADIENT, assert_gradients_close
 from torch.nn import Parameter
 
 from gaborsplat.renderer.losses import photometric_loss
-from gaborsplat.renderer.parameters import activate, deactivate
-from gaborsplat.renderer.raster.gradient import compare, draw
 from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import RawSplats
+from gaborsplat.renderer.training.objective import PhotoObjective
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -25,21 +25,23 @@ WEIGHT = 0.3
 def test_the_gradient_of_a_training_step_is_that_of_autograd(
     waves: int, background: tuple[float, float, float], masked: bool
 ):
-    raw = {
-        name: Parameter(tensor)
-        for name, tensor in deactivate(synthetic.cloud(60, waves, degree=DEGREE)).items()
+    splats = synthetic.cloud(60, waves, degree=DEGREE)
+    parameters = {
+        name: Parameter(tensor) for name, tensor in RawSplats.standing_for(splats).tensors().items()
     }
+    raw = RawSplats.of(parameters)
     camera = synthetic.camera()
     width, height = camera.size
     image = torch.randint(0, 256, (height, width, 3), dtype=torch.uint8)
     mask = torch.rand(height, width) > 0.2 if masked else None
     settings = RenderSettings(background=background)
 
-    picture = draw(raw, camera, settings, sh_degree=DEGREE, waves=True)
-    judgement, gradients = compare(picture, image, mask, WEIGHT)
+    objective = PhotoObjective(raw.means.device, settings, WEIGHT)
+    picture = objective.forward(raw, camera, sh_degree=DEGREE)
+    result, gradients = objective.backward(picture, image, mask)
 
     color, _, info = rasterized(
-        activate(raw),
+        raw.activated(),
         [camera],
         packed=False,
         backgrounds=torch.tensor([background], dtype=torch.float64),
@@ -48,8 +50,8 @@ def test_the_gradient_of_a_training_step_is_that_of_autograd(
     loss = photometric_loss(color[0], image.double() / 255, mask, WEIGHT)
     loss.backward()
 
-    assert judgement.loss.item() == pytest.approx(loss.item(), rel=1e-12)
-    expected = {name: tensor.grad for name, tensor in raw.items() if tensor.numel()}
+    assert result.loss.item() == pytest.approx(loss.item(), rel=1e-12)
+    expected = {name: tensor.grad for name, tensor in parameters.items() if tensor.numel()}
     actual = {name: gradient for name, gradient in gradients.items() if gradient.numel()}
     assert_gradients_close(actual, expected, GRADIENT)
     seen = {"means2d": picture.info["means2d"].grad}
@@ -58,8 +60,12 @@ def test_the_gradient_of_a_training_step_is_that_of_autograd(
 
 def test_without_waves_the_splats_are_drawn_as_gaussians():
     splats = synthetic.cloud(40, 2)
-    raw, plain = deactivate(splats), deactivate(splats.without_waves())
-    camera, settings = synthetic.camera(), RenderSettings()
-    bare = draw(raw, camera, settings, sh_degree=0, waves=False)
-    assert torch.equal(bare.color, draw(plain, camera, settings, sh_degree=0, waves=True).color)
-    assert not torch.equal(bare.color, draw(raw, camera, settings, sh_degree=0, waves=True).color)
+    camera, objective = synthetic.camera(), PhotoObjective(splats.means.device, RenderSettings())
+
+    def color(raw: RawSplats) -> torch.Tensor:
+        return objective.forward(raw, camera, sh_degree=0).color.clone()
+
+    raw, plain = RawSplats.standing_for(splats), RawSplats.standing_for(splats.without_waves())
+    bare = color(raw.without_waves())
+    assert torch.equal(bare, color(plain))
+    assert not torch.equal(bare, color(raw))

@@ -13,13 +13,12 @@ from fitting import SmallCapture, blobs, small_capture
 from torch import Tensor
 
 from gaborsplat.renderer.raster.frequency import NYQUIST, waves_on_image
+from gaborsplat.renderer.splats import RawSplats
 from gaborsplat.renderer.training import (
     LearningRates,
     StepReport,
     TrainConfig,
     Trainer,
-    activate,
-    deactivate,
     evaluate,
     train,
 )
@@ -191,7 +190,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_broken_splats(
 ) -> None:
     trainer = Trainer(capture, SHORT)
     before = trainer.splats()
-    trainer._raw["opacities"].data[7] = math.nan
+    trainer.parameters["opacities"].data[7] = math.nan
     report = trainer.step()
     after = trainer.splats()
     kept = torch.arange(len(before)) != 7
@@ -210,7 +209,7 @@ def test_a_fit_that_stays_broken_stops_with_an_explanation(capture: SmallCapture
 
 def test_raw_parameters_stand_for_the_splats_they_came_from() -> None:
     splats = blobs()
-    again = activate(deactivate(splats))
+    again = RawSplats.standing_for(splats).activated()
     for name, tensor in splats.tensors().items():
         assert torch.allclose(again.tensors()[name], tensor, atol=1e-6), name
 
@@ -218,7 +217,7 @@ def test_raw_parameters_stand_for_the_splats_they_came_from() -> None:
 def test_splats_start_on_the_points_in_their_colours_as_wide_as_their_spacing(
     capture: SmallCapture,
 ) -> None:
-    splats = activate(start(capture))
+    splats = RawSplats.of(start(capture)).activated()
     distances = torch.cdist(capture.points, capture.points).sort(dim=1).values[:, 1:4]
     assert torch.equal(splats.means, capture.points)
     assert torch.allclose(splats.scales, distances.mean(1)[:, None].expand(-1, 3), atol=1e-5)
@@ -336,9 +335,9 @@ def test_photos_stay_on_a_device_as_far_as_there_is_room():
     assert two.valid is not None
     kept = PhotosOnDevice(torch.device("meta"), budget=2 * size + two.valid.nbytes)
     for view in (one, two, three):
-        camera, image, mask = kept.get(view)
-        assert {camera.intrinsics.device.type, image.device.type} == {"meta"}
-        assert (mask is None) == (view.valid is None)
+        photo = kept.get(view)
+        assert {photo.camera.intrinsics.device.type, photo.image.device.type} == {"meta"}
+        assert (photo.mask is None) == (view.valid is None)
     assert kept.get(one) is kept.get(one)
     assert kept.get(two) is kept.get(two)
     assert kept.get(three) is not kept.get(three), "there was no room for it"
@@ -347,4 +346,4 @@ def test_photos_stay_on_a_device_as_far_as_there_is_room():
 def test_on_the_cpu_photos_are_not_copied():
     (view, *_) = small_capture(views=3).train
     photos = PhotosOnDevice(torch.device("cpu"))
-    assert photos.get(view)[1] is view.pixels
+    assert photos.get(view).image is view.pixels

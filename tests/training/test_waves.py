@@ -15,18 +15,17 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gabor.bake import bake
 from gaborsplat.renderer.gabor.waves import limit_waves, start_waves
 from gaborsplat.renderer.losses import psnr
-from gaborsplat.renderer.parameters import deactivate
 from gaborsplat.renderer.raster.frequency import NYQUIST, render_frequencies, waves_on_image
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import Splats
+from gaborsplat.renderer.splats import RawSplats, Splats
 from gaborsplat.renderer.training.distill import CRESTS, crests, strongest_waves, to_gaussians
 from gaborsplat.renderer.training.wave_init import (
     AMPLITUDE,
     APART,
     DIRECTIONS,
     MAGNITUDES,
-    start_where_asked,
+    init_from_residual,
 )
 
 SETTINGS = RenderSettings()
@@ -58,8 +57,9 @@ def photos(splats: Splats) -> list[Photo]:
     return [Photo(str(i), c, (255 * p).round().byte()) for i, (p, c) in enumerate(pictures)]
 
 
-def trainable(splats: Splats) -> dict[str, Parameter]:
-    return {name: Parameter(tensor) for name, tensor in deactivate(splats).items()}
+def trainable(splats: Splats) -> RawSplats:
+    raw = RawSplats.standing_for(splats)
+    return RawSplats.of({name: Parameter(tensor) for name, tensor in raw.tensors().items()})
 
 
 @pytest.mark.parametrize("turn", [0.1, 0.9, 1.7, 2.6])
@@ -74,14 +74,14 @@ def test_a_wave_begins_at_the_frequency_and_phase_of_what_is_missing(
     plain = disc((0.0, 0.0), (0.0, 0.0))
     plain = plain.map(torch.clone)
     raw = trainable(plain)
-    raw["opacities"].data.copy_(torch.logit(plain.opacities * level))
-    start_where_asked(raw, photos(truth), SETTINGS, 0.2, degree=0)
-    found, wanted = raw["frequencies"][0, 0, :2].detach(), torch.tensor(kappa)
+    raw.opacity_logits.data.copy_(torch.logit(plain.opacities * level))
+    init_from_residual(raw, photos(truth), SETTINGS, 0.2, degree=0)
+    found, wanted = raw.frequencies[0, 0, :2].detach(), torch.tensor(kappa)
     same, opposite = (found - wanted).norm(), (found + wanted).norm()
     nearest = min(same, opposite)
     step = max(MAGNITUDES) * math.pi / DIRECTIONS
     assert nearest < 1.2 * step
-    cosine, sine = raw["coefficients"][0, 0].detach()
+    cosine, sine = raw.coefficients[0, 0].detach()
     assert math.hypot(cosine, sine) == pytest.approx(AMPLITUDE, rel=1e-4)
     sign = 1.0 if same < opposite else -1.0  # of a wave that runs the other way
     error = math.atan2(float(sign * sine), float(cosine)) - phase
@@ -94,13 +94,13 @@ def test_waves_of_one_splat_begin_apart_and_in_the_plane_of_its_longest_axes():
     width, height = camera.size
     photo = Photo("a", camera, torch.randint(256, (height, width, 3)).byte())
     raw = trainable(splats)
-    raw["coefficients"].data.zero_()
-    start_where_asked(raw, [photo], SETTINGS, 0.2, degree=0)
-    begun = (raw["coefficients"].norm(dim=-1) > 0).sum(dim=-1)
+    raw.coefficients.data.zero_()
+    init_from_residual(raw, [photo], SETTINGS, 0.2, degree=0)
+    begun = (raw.coefficients.norm(dim=-1) > 0).sum(dim=-1)
     asked = begun > 0
     assert asked.sum() > 10
     assert (begun[asked] == 4).all()  # there are candidates for all
-    found = raw["frequencies"][asked].detach()
+    found = raw.frequencies[asked].detach()
     shortest = splats.scales[asked].argmin(dim=-1)[:, None, None].expand(-1, 4, 1)
     assert not found.gather(2, shortest).any()
     for one in range(4):
@@ -115,11 +115,11 @@ def test_a_splat_that_no_photo_shows_keeps_its_waves():
     hidden.means[:] = torch.tensor([0.0, 0.0, -50.0])
     raw = trainable(synthetic.join(seen, hidden))
     start_waves(raw, torch.Generator().manual_seed(0))
-    before = {name: raw[name].detach().clone() for name in ("frequencies", "coefficients")}
-    start_where_asked(raw, photos(disc((0.5, 0.2), (0.3, 0.0))), SETTINGS, 0.2, degree=0)
+    before = {name: getattr(raw, name).detach().clone() for name in ("frequencies", "coefficients")}
+    init_from_residual(raw, photos(disc((0.5, 0.2), (0.3, 0.0))), SETTINGS, 0.2, degree=0)
     for name, old in before.items():
-        assert torch.equal(raw[name][1], old[1])
-        assert not torch.equal(raw[name][0], old[0])
+        assert torch.equal(getattr(raw, name)[1], old[1])
+        assert not torch.equal(getattr(raw, name)[0], old[0])
 
 
 @pytest.mark.parametrize("finer", [0.5, 3.0])
@@ -130,30 +130,30 @@ def test_waves_are_limited_to_what_the_nearest_camera_resolves(finer: float):
     raw = trainable(splats)
     farther = looking_at_origin((0.0, 0.0, -9.0))
     limit_waves(raw, [farther, camera], SETTINGS)
-    shortened = raw["frequencies"].detach() / splats.frequencies
+    shortened = raw.frequencies.detach() / splats.frequencies
     # Dilation makes a wave longer on the image: a little more is left than without it.
     assert float(shortened[0, 0, 0]) == pytest.approx(min(1.0, 1 / finer), rel=0.02)
     if finer < 1:
-        assert torch.equal(raw["frequencies"].detach(), splats.frequencies)
+        assert torch.equal(raw.frequencies.detach(), splats.frequencies)
     _, waves = waves_on_image(
-        Splats(**{**splats.tensors(), "frequencies": raw["frequencies"].detach()}), camera, SETTINGS
+        Splats(**{**splats.tensors(), "frequencies": raw.frequencies.detach()}), camera, SETTINGS
     )
     assert waves[0, 0, :2].norm() <= NYQUIST * 1.0001
 
 
 def test_a_wave_along_the_ray_is_not_limited():
     raw = trainable(disc((0.3, 0.0), (0.3, 0.0)))
-    raw["frequencies"].data[0, 0] = torch.tensor([0.1, 0.0, 0.4])  # 40 cycles per unit, unseen
-    before = raw["frequencies"].detach().clone()
+    raw.frequencies.data[0, 0] = torch.tensor([0.1, 0.0, 0.4])  # 40 cycles per unit, unseen
+    before = raw.frequencies.detach().clone()
     limit_waves(raw, [looking_at_origin((0.0, 0.0, -4.0))], SETTINGS)
-    assert torch.equal(raw["frequencies"].detach(), before)
+    assert torch.equal(raw.frequencies.detach(), before)
 
 
 def test_what_no_camera_sees_is_not_limited():
     raw = trainable(disc((30.0, 0.0), (0.3, 0.0)))
-    raw["means"].data[0, 2] = -50.0
+    raw.means.data[0, 2] = -50.0
     limit_waves(raw, around(), SETTINGS)
-    assert raw["frequencies"][0, 0, 0].item() == 30.0
+    assert raw.frequencies[0, 0, 0].item() == 30.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -168,8 +168,8 @@ def test_pixels_that_a_mask_excludes_ask_for_nothing(dtype: torch.dtype):
             if spoil:
                 view.pixels[:, :20] = 255 - view.pixels[:, :20]
         raw = trainable(disc((0.1, 0.0), (0.0, 0.0)).to(dtype))
-        start_where_asked(raw, views, SETTINGS, 0.2, degree=0)
-        found.append(torch.cat([raw["frequencies"].flatten(), raw["coefficients"].flatten()]))
+        init_from_residual(raw, views, SETTINGS, 0.2, degree=0)
+        found.append(torch.cat([raw.frequencies.flatten(), raw.coefficients.flatten()]))
     assert found[0].dtype == dtype
     assert torch.equal(found[0], found[1])
 

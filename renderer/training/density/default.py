@@ -12,7 +12,7 @@ from gsplat.strategy import DefaultStrategy
 from torch import Tensor
 
 from ...gabor.waves import carry_waves
-from ...parameters import Parameters
+from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
 from ..optimizer import Optimizers
 from ..schedule import Schedule
@@ -74,7 +74,7 @@ class WaveDefaultStrategy(DefaultStrategy):
             # gsplat draws from torch's global generator; this makes its draws follow from ours.
             torch.manual_seed(_draw_seed(self._generator))
             super().step_post_backward(*inherited)
-        carry_waves(params, state.pop("anchor_means"), state.pop("anchor_scales"))
+        carry_waves(RawSplats.of(params), state.pop("anchor_means"), state.pop("anchor_scales"))
 
     def _leave_room(self, state: dict[str, Any], count: int) -> None:
         """Let at most as many splats grow as `max_splats` leaves room for."""

@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...cameras import Camera
-from ...parameters import Parameters
-from ...splats import SH_C0
+from ...splats import SH_C0, Parameters
 from ..config import TrainConfig
 from ..data import FitInput
 from .neighbours import neighbour_distance

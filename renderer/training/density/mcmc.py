@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..._native import NoiseArguments
+from ...backends.registry import backend_for
 from ...gabor.waves import carry_waves
-from ...parameters import Parameters
-from ...raster.autograd import backend
+from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
 from ..optimizer import Optimizers, take_rows
 from ..schedule import Schedule
@@ -19,14 +20,14 @@ DEAD_OPACITY = 0.005
 """A splat at or below this is moved to where a living one is."""
 MOST_COPIES = 51
 """More splats than this in one place count as this many."""
-GATE_SLOPE = 100.0
+NOISE_SLOPE = 100.0
 """The noise fades as sigmoid(slope * (DEAD_OPACITY - opacity)), paper section 3.2."""
-GATE_RANGE = 20.0
-"""Below a gate of e^-20 a splat is not shaken at all."""
+MIN_NOISE_LOGIT = -20.0
+"""A splat whose share of the noise is less than e^-20 gets none."""
 
 
 class MCMCStrategy:
-    """Relocates dead splats, grows to the cap and shakes faint splats; gsplat's interface.
+    """Relocates dead splats, grows to the cap and adds noise to faint splats; gsplat's interface.
 
     Dead and new splats are drawn together, in proportion to opacity, onto living ones; all that
     share a place get the opacity and scale that keep its image (eq. 9). The number of splats
@@ -51,7 +52,8 @@ class MCMCStrategy:
     ) -> Tensor | float:
         """The loss that lets unneeded splats fade and shrink (paper, section 3.5): a weight times
         the mean opacity, and one times the mean standard deviation. Adds its gradient."""
-        opacities, scales = torch.sigmoid(raw["opacities"]), torch.exp(raw["scales"])
+        splats = RawSplats.of(raw)
+        opacities, scales = torch.sigmoid(splats.opacity_logits), torch.exp(splats.log_scales)
         opacity_weight = self._config.opacity_weight / max(1, opacities.numel())
         scale_weight = self._config.scale_weight / state["scene_scale"] / max(1, scales.numel())
         gradients["opacities"].add_(opacities * (1 - opacities), alpha=opacity_weight)
@@ -77,13 +79,13 @@ class MCMCStrategy:
         step: int,
         info: dict[str, Any],
     ) -> None:
-        """Move, add and shake splats; call after the optimisers' step."""
+        """Move and add splats, and add noise to their centres; call after the optimisers' step."""
         if state["initial_count"] is None:
             state["initial_count"] = len(params["means"])
         if self._schedule.refines(step):
             self._refine(params, optimizers, self._wanted(step, state["initial_count"]))
         rate = self._schedule.rates(step, self._config.learning_rates)["means"]
-        self._shake(params, self._config.noise * rate / state["scene_scale"])
+        self._inject_noise(params, self._config.noise * rate / state["scene_scale"])
 
     def _wanted(self, step: int, initial: int) -> int:
         """The number of splats after a refinement at `step`."""
@@ -107,15 +109,25 @@ class MCMCStrategy:
         anchor_means, anchor_scales = params["means"][rows], params["scales"][rows]
         take_rows(params, optimizers, rows, fresh=copies > 1)
         _share(params, copies)
-        carry_waves(params, anchor_means, anchor_scales)
+        carry_waves(RawSplats.of(params), anchor_means, anchor_scales)
 
-    def _shake(self, params: Parameters, strength: float) -> None:
-        """Move faint splats by noise with their own covariance."""
-        means = params["means"].detach()
+    def _inject_noise(self, params: Parameters, strength: float) -> None:
+        """Move faint splats by noise of their own shape."""
+        raw = RawSplats.of(params)
         seed = int(torch.randint(2**62, (), generator=self._generator))
-        inputs = (params["quats"].detach(), params["scales"].detach(), params["opacities"].detach())
-        gate = (GATE_SLOPE, DEAD_OPACITY, -GATE_RANGE)
-        backend(means.device).shake(means, inputs, strength, gate, seed)
+        arguments = NoiseArguments(
+            splats=len(raw),
+            seed=seed,
+            strength=strength,
+            slope=NOISE_SLOPE,
+            opacity_threshold=DEAD_OPACITY,
+            min_logit=MIN_NOISE_LOGIT,
+            means=raw.means,
+            quats=raw.quats,
+            log_scales=raw.log_scales,
+            opacity_logits=raw.opacity_logits,
+        )
+        backend_for(raw.means.device).inject_noise(arguments)
 
 
 def share_opacity(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:

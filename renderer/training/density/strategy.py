@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ...parameters import Parameters
+from ...splats import Parameters
 from ..config import TrainConfig
 from ..optimizer import Optimizers
 from .mcmc import MCMCStrategy

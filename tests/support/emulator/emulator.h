@@ -334,4 +334,5 @@ void atomicAdd(T* to, T value) {
             threads);                                                                              \
     }                                                                                              \
     extern "C" std::size_t size_of_##name() { return sizeof(Arguments); }                          \
+    extern "C" int threads_of_##name() { return threads; }                                         \
     static void name(const Arguments& p)

@@ -8,17 +8,38 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gaborsplat.renderer.raster.autograd import backend
+from gaborsplat.renderer._native import AdamArguments, NoiseArguments
+from gaborsplat.renderer.backends.registry import backend_for
 from gaborsplat.renderer.training.optimizer import EPS, SplatAdam
 
 pytestmark = pytest.mark.usefixtures("device")
 
 TYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-GATE = (100.0, 0.005, -20.0)  # slope, faint, least
+SLOPE, THRESHOLD, MIN_LOGIT = 100.0, 0.005, -20.0
 
 
 def randn(*shape: int, seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def inject_noise(
+    means: Tensor, others: tuple[Tensor, Tensor, Tensor], strength: float, slope: float, seed: int
+) -> None:
+    """The backend's pass; `others` are quaternions, logarithms of scales and logits of opacity."""
+    quats, log_scales, opacity_logits = others
+    arguments = NoiseArguments(
+        splats=len(means),
+        seed=seed,
+        strength=strength,
+        slope=slope,
+        opacity_threshold=THRESHOLD,
+        min_logit=MIN_LOGIT,
+        means=means,
+        quats=quats,
+        log_scales=log_scales,
+        opacity_logits=opacity_logits,
+    )
+    backend_for(means.device).inject_noise(arguments)
 
 
 @TYPES
@@ -45,7 +66,7 @@ def test_the_state_of_adam_is_as_torchs():
         parameter.state = optimizer.state[parameter]  # type: ignore[attr-defined]
     assert ours.state.keys() == theirs.state.keys()  # type: ignore[attr-defined]
     for key, value in theirs.state.items():  # type: ignore[attr-defined]
-        assert torch.allclose(ours.state[key], value)  # type: ignore[attr-defined]
+        assert torch.allclose(torch.as_tensor(ours.state[key]), value)  # type: ignore[attr-defined]
 
 
 @TYPES
@@ -113,21 +134,21 @@ def covariance(quats: Tensor, log_scales: Tensor) -> Tensor:
 
 
 @TYPES
-def test_noise_has_a_splats_covariance_and_fades_with_its_opacity(dtype: torch.dtype):
+def test_noise_is_covariance_times_a_normal_vector_and_fades_with_opacity(dtype: torch.dtype):
     count, seed, strength = 3000, 2**61 + 12345, 0.7
     quats, scales = randn(count, 4, seed=1, dtype=dtype), 0.5 * randn(count, 3, seed=2, dtype=dtype)
     opacities = 3 * randn(count, seed=3, dtype=dtype) - 4
     means = randn(count, 3, seed=4, dtype=dtype)
     moved = means.clone()
-    backend(means.device).shake(moved, (quats, scales, opacities), strength, GATE, seed)
+    inject_noise(moved, (quats, scales, opacities), strength, SLOPE, seed)
 
-    logit = GATE[0] * (GATE[1] - torch.sigmoid(opacities.double()))
-    gate = torch.where(logit > GATE[2], torch.sigmoid(logit), 0)
+    logit = SLOPE * (THRESHOLD - torch.sigmoid(opacities.double()))
+    share = torch.where(logit > MIN_LOGIT, torch.sigmoid(logit), 0)
     noise = (covariance(quats.double(), scales.double()) @ normals(count, seed)[..., None])[..., 0]
-    expected = means.double() + strength * gate[:, None] * noise
+    expected = means.double() + strength * share[:, None] * noise
     limit = 1e-10 if dtype == torch.float64 else 2e-5
     assert (moved.double() - expected).abs().amax() < limit * noise.abs().amax()
-    assert torch.equal(moved[logit < GATE[2]], means[logit < GATE[2]])
+    assert torch.equal(moved[logit < MIN_LOGIT], means[logit < MIN_LOGIT])
 
 
 def test_noise_is_normal_and_another_one_for_every_seed():
@@ -136,9 +157,9 @@ def test_noise_is_normal_and_another_one_for_every_seed():
     unit = torch.tensor([1.0, 0, 0, 0]).expand(count, 4).contiguous()
     faint = torch.full((count,), -30.0)
     one, two = still.clone(), still.clone()
-    everywhere = (1e4, 0.005, -20.0)  # a gate of 1 for the faint
-    backend(one.device).shake(one, (unit, still, faint), 1.0, everywhere, 1)
-    backend(two.device).shake(two, (unit, still, faint), 1.0, everywhere, 2)
+    steep = 1e4  # all of the noise for the faint
+    inject_noise(one, (unit, still, faint), 1.0, steep, 1)
+    inject_noise(two, (unit, still, faint), 1.0, steep, 2)
     together = torch.cat([one, two], dim=1).double()
     error = 5 / count**0.5
     assert together.mean(dim=0).abs().amax() < error
@@ -151,17 +172,24 @@ def test_noise_is_normal_and_another_one_for_every_seed():
 def test_no_value_of_an_opacity_stops_the_noise_of_the_others(value: float):
     means, opacities = torch.zeros(3, 3), torch.tensor([-6.0, value, -6.0])
     quats = torch.ones(3, 4)
-    backend(means.device).shake(means, (quats, torch.zeros(3, 3), opacities), 1.0, GATE, 5)
+    inject_noise(means, (quats, torch.zeros(3, 3), opacities), 1.0, SLOPE, 5)
     assert torch.isfinite(means[::2]).all()
     assert means[::2].abs().min() > 0
 
 
 def test_as_many_splats_as_there_are_must_be_called_visible():
-    parameter = torch.zeros(4, 3)
-    moments = torch.zeros(4, 3), torch.zeros(4, 3)
-    rates = (0.1, 0.9, 0.999, 1.0, 1e-15)
-    passes = backend(parameter.device)
     with pytest.raises(ValueError, match="visible holds 3 numbers, not 4"):
-        passes.adam_step(
-            (parameter, *moments), torch.ones(4, 3), torch.ones(3, dtype=torch.bool), rates
+        AdamArguments(
+            splats=4,
+            size=3,
+            step_size=0.1,
+            beta1=0.9,
+            beta2=0.999,
+            bias_correction2_sqrt=1.0,
+            eps=EPS,
+            values=torch.zeros(4, 3),
+            exp_avg=torch.zeros(4, 3),
+            exp_avg_sq=torch.zeros(4, 3),
+            gradients=torch.ones(4, 3),
+            visible=torch.ones(3, dtype=torch.bool),
         )

@@ -1,0 +1,131 @@
+#include "driver.h"
+
+#if defined(_WIN32)
+#include <windows.h>
+#else
+#include <dlfcn.h>
+#endif
+
+namespace gaborsplat {
+namespace {
+
+constexpr int kComputeMajor = 75, kComputeMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+
+#if defined(_WIN32)
+constexpr const char* kLibrary = "nvcuda.dll";
+
+void* open_library(const char* name) { return LoadLibraryA(name); }
+void* find_symbol(void* library, const char* name) {
+    return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(library), name));
+}
+#else
+constexpr const char* kLibrary = "libcuda.so.1";
+
+void* open_library(const char* name) { return dlopen(name, RTLD_NOW | RTLD_LOCAL); }
+void* find_symbol(void* library, const char* name) { return dlsym(library, name); }
+#endif
+
+template <class Function>
+void find(void* library, const char* name, Function& out) {
+    out = reinterpret_cast<Function>(find_symbol(library, name));
+    if (!out) throw DriverError(std::string("NVIDIA's driver has no ") + name + ": it is too old");
+}
+
+}  // namespace
+
+Driver::Driver(const std::string& library) {
+    const char* name = library.empty() ? kLibrary : library.c_str();
+    void* opened = open_library(name);
+    if (!opened)
+        throw DriverError(std::string(name) + " was not found: NVIDIA's driver is not installed");
+    find(opened, "cuInit", api_.cuInit);
+    find(opened, "cuDeviceGet", api_.cuDeviceGet);
+    find(opened, "cuDeviceGetAttribute", api_.cuDeviceGetAttribute);
+    find(opened, "cuDevicePrimaryCtxRetain", api_.cuDevicePrimaryCtxRetain);
+    find(opened, "cuCtxGetCurrent", api_.cuCtxGetCurrent);
+    find(opened, "cuCtxPushCurrent_v2", api_.cuCtxPushCurrent);
+    find(opened, "cuCtxPopCurrent_v2", api_.cuCtxPopCurrent);
+    find(opened, "cuModuleLoadData", api_.cuModuleLoadData);
+    find(opened, "cuModuleGetFunction", api_.cuModuleGetFunction);
+    find(opened, "cuLaunchKernel", api_.cuLaunchKernel);
+    find(opened, "cuGetErrorName", api_.cuGetErrorName);
+    check(api_.cuInit(0), "NVIDIA's driver does not start");
+}
+
+void Driver::check(int status, const std::string& what) {
+    if (status == 0) return;
+    const char* name = nullptr;
+    if (api_.cuGetErrorName(status, &name) != 0 || !name) name = "an unknown error";
+    throw DriverError(what + ": " + name);
+}
+
+int Driver::device_handle(int device) {
+    int handle = 0;
+    check(api_.cuDeviceGet(&handle, device), "there is no GPU " + std::to_string(device));
+    return handle;
+}
+
+Context Driver::primary_context(int device) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Context& context = contexts_[device];
+    // torch's runtime works in the primary context too; it is kept as long as the process lives.
+    if (!context)
+        check(api_.cuDevicePrimaryCtxRetain(&context, device_handle(device)),
+              "GPU " + std::to_string(device) + " cannot be used");
+    return context;
+}
+
+class Driver::InContext {
+  public:
+    InContext(Driver& driver, int device) : driver_(driver) {
+        Context wanted = driver.primary_context(device), current = nullptr;
+        // A thread that nobody used CUDA on has none.
+        driver.check(driver.api_.cuCtxGetCurrent(&current), "no context");
+        if (current == wanted) return;
+        driver.check(driver.api_.cuCtxPushCurrent(wanted), "no context");
+        pushed_ = true;
+    }
+    ~InContext() {
+        Context ignored;
+        if (pushed_) driver_.api_.cuCtxPopCurrent(&ignored);
+    }
+    InContext(const InContext&) = delete;
+    InContext& operator=(const InContext&) = delete;
+
+  private:
+    Driver& driver_;
+    bool pushed_ = false;
+};
+
+std::string Driver::architecture(int device) {
+    int handle = device_handle(device), major = 0, minor = 0;
+    check(api_.cuDeviceGetAttribute(&major, kComputeMajor, handle), "no compute capability");
+    check(api_.cuDeviceGetAttribute(&minor, kComputeMinor, handle), "no compute capability");
+    return "sm_" + std::to_string(major) + std::to_string(minor);
+}
+
+Function Driver::load(int device, const void* cubin, const char* name) {
+    InContext context(*this, device);
+    void* module = nullptr;
+    Function function = nullptr;
+    check(api_.cuModuleLoadData(&module, cubin),
+          std::string("kernel ") + name + " does not load on GPU " + std::to_string(device));
+    check(api_.cuModuleGetFunction(&function, module, name),
+          std::string("kernel ") + name + " is not in its code");
+    return function;
+}
+
+void Driver::launch(int device, Stream stream, const std::vector<Launch>& launches) {
+    InContext context(*this, device);
+    for (const Launch& l : launches) {
+        void* arguments[] = {l.arguments};
+        int status = api_.cuLaunchKernel(l.function, l.grid_x, l.grid_y, 1, l.threads, 1, 1, 0,
+                                         stream, arguments, nullptr);
+        if (status != 0)
+            check(status, std::string("kernel ") + l.name + " was not launched on " +
+                              std::to_string(l.grid_x) + " x " + std::to_string(l.grid_y) +
+                              " blocks");
+    }
+}
+
+}  // namespace gaborsplat

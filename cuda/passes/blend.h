@@ -1,0 +1,77 @@
+// Splats blended front to back, and the gradient of that (math/compositing.h).
+#pragma once
+
+#include "fields.h"
+
+namespace gaborsplat {
+
+template <class S>
+struct BlendOptions {
+    ARGUMENTS;
+    VALUE(S, alpha_min);          // contributions below this are skipped
+    VALUE(S, alpha_max);          // alpha is clamped to this
+    VALUE(S, transmittance_min);  // a pixel ends before it comes down to this
+    VALUES(S, background, 3);     // RGB behind the splats; pictures of bytes have it in them
+    END_ARGUMENTS;
+};
+
+/// Projected splats, those of all cameras or those that are left of them, and the lists of tiles.
+template <class S>
+struct BlendInputs {
+    ARGUMENTS;
+    SIZE(std::int64_t, cameras);
+    SIZE(std::int64_t, splats);
+    SIZE(std::int64_t, pairs);  // of splat and tile: room of the lists
+    SIZE(std::int64_t, tiles);  // of all cameras
+    SIZE(int, waves);
+    SIZE(int, modulation_size);
+    SIZE(int, channels);  // numbers that are blended
+    SIZE(int, width);     // [px]
+    SIZE(int, height);    // [px]
+    OPTIONS(BlendOptions<S>, options);
+    IN(S, means2d, splats, 2);
+    IN(S, conics, splats, 3);
+    IN(S, opacities2d, splats);
+    IN(S, cutoffs, splats);  // 0 for culled ones
+    IN(S, colors, splats, channels);
+    IN(S, modulation2d, splats, modulation_size);
+    IN(std::int32_t, splat_ids, pairs);    // by camera and tile, then by depth
+    IN(std::int64_t, offsets, tiles + 1);  // into splat_ids
+    END_ARGUMENTS;
+};
+
+/// Image and transmittance, or, instead of both, the first 3 channels over the background.
+template <class S>
+struct BlendArguments {
+    ARGUMENTS;
+    PART(BlendInputs<S>, in);
+    OPTIONAL_OUT(S, image, in.cameras, in.height, in.width, in.channels);
+    OPTIONAL_OUT(S, transmittance, in.cameras, in.height, in.width);
+    OPTIONAL_OUT(std::uint8_t, bytes, in.cameras, in.height, in.width, 3);  // 255 for 1
+    END_ARGUMENTS;
+};
+
+/// With slots, every pair of splat and tile has a place of its own, and these are added in order.
+template <class S>
+struct BlendBackwardArguments {
+    ARGUMENTS;
+    PART(BlendInputs<S>, in);
+    OPTIONAL_SIZE(std::int64_t, sum_rows);  // GPU only, as `sums` below
+    OPTIONAL_SIZE(int, sum_size);
+    IN(S, image, in.cameras, in.height, in.width, in.channels);
+    IN(S, transmittance, in.cameras, in.height, in.width);
+    IN(S, v_image, in.cameras, in.height, in.width, in.channels);
+    OPTIONAL_IN(S, v_transmittance, in.cameras, in.height, in.width);  // null: zero
+    OPTIONAL_IN(std::int32_t, slots, in.pairs);  // place of each pair among those of its splat
+    OPTIONAL_IN(std::int64_t, first_slot, in.splats + 1);  // running total of tiles a splat
+    OUT(S, v_means2d, in.splats, 2);                       // of the envelope alone
+    OPTIONAL_OUT(S, v_means2d_abs, in.splats, 2);          // sum over pixels of |gradient|
+    OUT(S, v_conics, in.splats, 3);
+    OUT(S, v_opacities2d, in.splats);
+    OUT(S, v_colors, in.splats, in.channels);
+    OUT(S, v_modulation2d, in.splats, in.modulation_size);
+    OPTIONAL_OUT(S, sums, sum_rows, sum_size);  // zeros; a row a splat, or a slot
+    END_ARGUMENTS;
+};
+
+}  // namespace gaborsplat

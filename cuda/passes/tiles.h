@@ -1,0 +1,82 @@
+// Which splats touch which tile, front to back (math/tile_extent.h).
+#pragma once
+
+#include "fields.h"
+
+namespace gaborsplat {
+
+/// Projected splats, N in each of C pictures.
+template <class S>
+struct TileInputs {
+    ARGUMENTS;
+    SIZE(std::int64_t, cameras);
+    SIZE(std::int64_t, splats);
+    VALUE(int, width);   // [px]
+    VALUE(int, height);  // [px]
+    VALUE(int, exact);   // whether tiles are tested against the ellipse, not just its box
+    IN(std::uint8_t, visible, cameras, splats);
+    IN(std::int32_t, radii, cameras, splats, 2);
+    IN(S, means2d, cameras, splats, 2);
+    IN(S, conics, cameras, splats, 3);
+    IN(S, cutoffs, cameras, splats);
+    END_ARGUMENTS;
+};
+
+/// The whole pass, as the CPU has it: lists as long as they have to be.
+template <class S>
+struct BinArguments {
+    ARGUMENTS;
+    PART(TileInputs<S>, in);
+    VALUE(int, slots);  // whether the gradient's places are listed too
+    IN(S, depths, in.cameras, in.splats);
+    END_ARGUMENTS;
+};
+
+// The pass in three kernels, between which others sort and add up.
+
+template <class S>
+struct CountTilesArguments {
+    ARGUMENTS;
+    PART(TileInputs<S>, in);
+    IN(std::int64_t, order, in.cameras, in.splats);    // of each camera's splats, front to back
+    OUT(std::int64_t, counts, in.cameras, in.splats);  // of tiles, in that order
+    OPTIONAL_OUT(std::int64_t, of_splat, in.cameras, in.splats);  // the same by splat
+    END_ARGUMENTS;
+};
+
+/// Pairs of splat and tile in the order of depth. What does not fit into `room` is left out.
+template <class S>
+struct ListTilesArguments {
+    ARGUMENTS;
+    PART(TileInputs<S>, in);
+    SIZE(std::int64_t, room);
+    VALUE(int, tiles);  // of all cameras: the key of places that nothing is listed in
+    IN(std::int64_t, order, in.cameras, in.splats);
+    IN(std::int64_t, ends, in.cameras, in.splats);                     // counts, added up
+    OPTIONAL_IN(std::int64_t, first_slot, in.cameras* in.splats + 1);  // as in BlendBackward
+    // Tiles, counted through all cameras; either of these. Narrow ones sort in half the time.
+    OPTIONAL_OUT(std::int16_t, narrow_keys, room);
+    OPTIONAL_OUT(std::int32_t, wide_keys, room);
+    OUT(std::int32_t, splat_ids, room);
+    OPTIONAL_OUT(std::int32_t, slots, room);
+    END_ARGUMENTS;
+};
+
+/// From lists in the order of depth to lists by tile, once the keys are sorted.
+template <class S>
+struct SortListsArguments {
+    ARGUMENTS;
+    SIZE(std::int64_t, room);
+    SIZE(std::int64_t, tiles);
+    OPTIONAL_IN(std::int16_t, narrow_keys, room);  // in order
+    OPTIONAL_IN(std::int32_t, wide_keys, room);
+    IN(std::int64_t, places, room);  // where the keys were
+    IN(std::int32_t, splat_ids, room);
+    OPTIONAL_IN(std::int32_t, slots, room);
+    OUT(std::int32_t, sorted_ids, room);
+    OPTIONAL_OUT(std::int32_t, sorted_slots, room);
+    OUT(std::int64_t, offsets, tiles + 1);  // where each tile's list begins
+    END_ARGUMENTS;
+};
+
+}  // namespace gaborsplat

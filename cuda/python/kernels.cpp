@@ -1,0 +1,126 @@
+#include "kernels.h"
+
+#include <unordered_map>
+
+#include "../passes/launch.h"
+
+namespace gaborsplat {
+namespace {
+
+// Blocks and macros of each kernel.
+
+template <class S>
+KernelCall project(const ProjectArguments<S>& p) {
+    return {{blocks_for(p.in.splats, kSplatThreads), p.in.cameras}, {{"WAVES", p.in.waves}}};
+}
+template <class S>
+KernelCall project_backward(const ProjectBackwardArguments<S>& p) {
+    return {{blocks_for(p.in.splats, kSplatThreads), 1}, {{"WAVES", p.in.waves}}};
+}
+template <class S>
+KernelCall shade(const ShadeArguments<S>& p) {
+    return {{blocks_for(p.in.splats, kSplatThreads), p.in.cameras}, {{"DEGREE", p.in.degree}}};
+}
+template <class S>
+KernelCall shade_backward(const ShadeBackwardArguments<S>& p) {
+    return {{blocks_for(p.in.splats, kSplatThreads), 1}, {{"DEGREE", p.in.degree}}};
+}
+template <class S>
+KernelCall count_tiles(const CountTilesArguments<S>& p) {
+    return {{blocks_for(p.in.cameras * p.in.splats, kSplatThreads), 1}, {}};
+}
+template <class S>
+KernelCall list_tiles(const ListTilesArguments<S>& p) {
+    return {{blocks_for(p.in.cameras * p.in.splats, kSplatThreads), 1}, {}};
+}
+template <class S>
+KernelCall sort_lists(const SortListsArguments<S>& p) {
+    std::int64_t threads = p.room > p.tiles + 1 ? p.room : p.tiles + 1;
+    return {{blocks_for(threads, kNumberThreads), 1}, {}};
+}
+template <class S>
+KernelCall blend(const BlendArguments<S>& p) {
+    int bytes = p.bytes != nullptr;
+    return {{p.in.tiles, 1},
+            {{"WAVES", p.in.waves}, {"CHANNELS", p.in.channels}, {"BYTES", bytes}}};
+}
+template <class S>
+std::vector<Macro> blend_backward_macros(const BlendBackwardArguments<S>& p) {
+    int absolute = p.v_means2d_abs != nullptr, deterministic = p.slots != nullptr;
+    return {{"WAVES", p.in.waves},
+            {"CHANNELS", p.in.channels},
+            {"ABSOLUTE", absolute},
+            {"DETERMINISTIC", deterministic}};
+}
+template <class S>
+KernelCall blend_backward(const BlendBackwardArguments<S>& p) {
+    return {{p.in.tiles, 1}, blend_backward_macros(p)};
+}
+template <class S>
+KernelCall finish_blend(const BlendBackwardArguments<S>& p) {
+    return {{blocks_for(p.in.splats, kSplatThreads), 1}, blend_backward_macros(p)};
+}
+template <class S>
+KernelCall compare_pictures(const LossArguments<S>& p) {
+    return {{blocks_for(p.width, kSquareSize), blocks_for(p.height, kSquareSize)}, {}};
+}
+template <class S>
+KernelCall finish_loss(const LossArguments<S>&) {
+    return {{1, 1}, {}};
+}
+template <class S>
+KernelCall adam_step(const AdamArguments<S>& p) {
+    return {{blocks_for(p.splats * p.size, kNumberThreads), 1}, {}};
+}
+template <class S>
+KernelCall inject_noise(const NoiseArguments<S>& p) {
+    return {{blocks_for(p.splats, kSplatThreads), 1}, {}};
+}
+
+/// A kernel whose arguments are an A and whose calls `find` finds.
+#define KERNEL_OF(name, source, A, threads, find)                                       \
+    {#name, source, threads, [](const ArgumentBlock& block) {                           \
+         auto* arguments = dynamic_cast<const Block<A>*>(&block);                       \
+         if (!arguments) throw nb::type_error("kernel " #name " takes another struct"); \
+         return arguments->visit([](const auto& a) { return find(a); });                \
+     }}
+
+}  // namespace
+
+const std::vector<Kernel>& kernels() {
+    static const std::vector<Kernel> all = {
+        KERNEL_OF(project, "project", ProjectArguments, kSplatThreads, project),
+        KERNEL_OF(project_backward, "project", ProjectBackwardArguments, kSplatThreads,
+                  project_backward),
+        KERNEL_OF(shade, "shade", ShadeArguments, kSplatThreads, shade),
+        KERNEL_OF(shade_backward, "shade", ShadeBackwardArguments, kSplatThreads, shade_backward),
+        KERNEL_OF(count_tiles, "tiles", CountTilesArguments, kSplatThreads, count_tiles),
+        KERNEL_OF(list_tiles, "tiles", ListTilesArguments, kSplatThreads, list_tiles),
+        KERNEL_OF(sort_lists, "tiles", SortListsArguments, kNumberThreads, sort_lists),
+        KERNEL_OF(blend, "blend", BlendArguments, kTileThreads, blend),
+        KERNEL_OF(blend_backward, "blend_backward", BlendBackwardArguments, kTileThreads,
+                  blend_backward),
+        KERNEL_OF(finish_blend, "blend_backward", BlendBackwardArguments, kSplatThreads,
+                  finish_blend),
+        KERNEL_OF(compare_pictures, "loss", LossArguments, kSquareThreads, compare_pictures),
+        KERNEL_OF(finish_loss, "loss", LossArguments, kNumberThreads, finish_loss),
+        KERNEL_OF(loss_gradient, "loss", LossArguments, kSquareThreads, compare_pictures),
+        KERNEL_OF(adam_step, "optimizer", AdamArguments, kNumberThreads, adam_step),
+        KERNEL_OF(inject_noise, "optimizer", NoiseArguments, kSplatThreads, inject_noise),
+    };
+    return all;
+}
+
+const Kernel& find_kernel(std::string_view name) {
+    static const std::unordered_map<std::string_view, const Kernel*> by_name = [] {
+        std::unordered_map<std::string_view, const Kernel*> found;
+        for (const Kernel& kernel : kernels()) found[kernel.name] = &kernel;
+        return found;
+    }();
+    auto found = by_name.find(name);
+    if (found == by_name.end())
+        throw nb::key_error(("there is no kernel " + std::string(name)).c_str());
+    return *found->second;
+}
+
+}  // namespace gaborsplat

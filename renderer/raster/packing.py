@@ -1,0 +1,48 @@
+"""Dropping the splats that nobody sees, before they are blended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..backends.stages import Projected, Tiles
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which (camera, splat) pairs are left when the culled ones are dropped.
+
+    Attributes:
+        visible: [C, N] bool.
+        camera_ids: [nnz] int64.
+        gaussian_ids: [nnz] int64.
+    """
+
+    visible: Tensor
+    camera_ids: Tensor
+    gaussian_ids: Tensor
+
+    @classmethod
+    def of(cls, visible: Tensor) -> Packing:
+        """Those that are `visible` [C, N] uint8. Waits for the GPU."""
+        visible = visible.bool()
+        return cls(visible, *torch.where(visible))
+
+    def pick(self, tensor: Tensor) -> Tensor:
+        """Rows [nnz, ...] of a tensor [C, N, ...]."""
+        return tensor[self.camera_ids, self.gaussian_ids]
+
+    def drop_culled(self, dense: Projected) -> Projected:
+        """What is left of all splats."""
+        return dense.map(self.pick)
+
+    def renumber(self, tiles: Tiles) -> Tiles:
+        """The same lists, of the rows that are left."""
+        visible = self.visible.flatten()
+        row_of = visible.cumsum(0) - 1
+        ids, first_slot = row_of[tiles.splat_ids.long()].int(), tiles.first_slot
+        if first_slot is not None:
+            first_slot = first_slot[torch.cat([visible, visible.new_ones(1)])]
+        return replace(tiles, splat_ids=ids, first_slot=first_slot)

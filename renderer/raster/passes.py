@@ -1,0 +1,324 @@
+"""The passes of the rasterizer over typed values: where every argument gets its name, once for all
+backends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import _native
+from .._native import BlendOptions
+from ..backends.base import Backend
+from ..backends.memory import FRESH, Memory
+from ..backends.stages import (
+    BlendGradients,
+    Projected,
+    SplatGradients,
+    SplatsToBin,
+    Tiles,
+)
+from ..cameras import viewmats_gradient
+from ..splats import Harmonics
+from .inputs import ShadedSplats, SplatsInTiles, SplatsInView
+
+
+class Passes:
+    """The passes on one backend, whose results lie in one memory. Nothing is recorded for autograd.
+
+    Tensors are contiguous, of one floating-point type and on one device.
+    """
+
+    def __init__(self, backend: Backend, memory: Memory = FRESH) -> None:
+        self.backend = backend
+        self._memory = memory
+
+    def shaded(self, splats: SplatsInView) -> ShadedSplats:
+        """Splats on the image and their colours.
+
+        Culled are splats that are not finite, not in front of the camera, outside the image,
+        nowhere above alpha_min, or of a colour that is not bounded.
+        """
+        projected = self._project(splats)
+        if splats.harmonics is None:
+            return ShadedSplats(projected, projected.visible, None)
+        return self._shade(splats, splats.harmonics, projected)
+
+    def bin(self, splats: SplatsToBin) -> Tiles:
+        """The splats of every tile, front to back."""
+        return self.backend.bin(splats, self._memory)
+
+    def blend(
+        self, splats: SplatsInTiles, options: BlendOptions, *, absolute: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Image [C, H, W, D] without background, and transmittance [C, H, W]. `absolute` has no
+        effect here.
+
+        Raises:
+            ValueError: more channels than the backend blends at once.
+        """
+        most, channels = self.backend.max_channels, splats.colors.shape[-1]
+        if most is not None and channels > most:
+            raise ValueError(f"the GPU blends at most {most} channels, not {channels}")
+        (width, height), like = splats.size, splats.colors
+        image = self._empty("image", (splats.cameras, height, width, channels), like)
+        transmittance = self._empty("transmittance", (splats.cameras, height, width), like)
+        self.backend.blend(
+            _native.BlendArguments(
+                **splats.arguments(options), image=image, transmittance=transmittance
+            )
+        )
+        return image, transmittance
+
+    def blend_bytes(self, splats: SplatsInTiles, options: BlendOptions) -> Tensor:
+        """The first three channels over the background, [C, H, W, 3] uint8, in a new tensor."""
+        width, height = splats.size
+        image = torch.empty(
+            (splats.cameras, height, width, 3), dtype=torch.uint8, device=splats.colors.device
+        )
+        self.backend.blend(_native.BlendArguments(**splats.arguments(options), bytes=image))
+        return image
+
+    def blend_backward(
+        self,
+        splats: SplatsInTiles,
+        options: BlendOptions,
+        drawn: tuple[Tensor, Tensor],
+        v_drawn: tuple[Tensor, Tensor | None],
+        *,
+        absolute: bool,
+    ) -> BlendGradients:
+        """Gradients of what was blended.
+
+        Args:
+            splats: as `blend` took them.
+            options: likewise.
+            drawn: image and transmittance that `blend` gave.
+            v_drawn: their gradients; None for the second where it is zero.
+            absolute: find the sums over pixels of |gradient of means2d| too.
+        """
+        p, tiles = splats.projected, splats.tiles
+
+        def like(name: str, tensor: Tensor) -> Tensor:
+            return self._empty(name, tuple(tensor.shape), tensor)
+
+        found = BlendGradients(
+            means2d=like("v_means2d", p.means2d),
+            conics=like("v_conics", p.conics),
+            opacities=like("v_opacities2d", p.opacities),
+            colors=like("v_colors", splats.colors),
+            modulation2d=like("v_modulation2d", p.modulation2d),
+            absolute=like("v_absolute", p.means2d) if absolute else None,
+        )
+        self.backend.blend_backward(
+            _native.BlendBackwardArguments(
+                **splats.arguments(options),
+                sum_rows=0,
+                sum_size=0,
+                image=drawn[0],
+                transmittance=drawn[1],
+                v_image=v_drawn[0],
+                v_transmittance=v_drawn[1],
+                slots=tiles.slots,
+                first_slot=tiles.first_slot,
+                v_means2d=found.means2d,
+                v_means2d_abs=found.absolute,
+                v_conics=found.conics,
+                v_opacities2d=found.opacities,
+                v_colors=found.colors,
+                v_modulation2d=found.modulation2d,
+            )
+        )
+        return found
+
+    def shaded_backward(
+        self,
+        splats: SplatsInView,
+        shaded: tuple[Tensor, Tensor | None],
+        v: BlendGradients,
+        v_depths: Tensor | None,
+        *,
+        poses: bool,
+    ) -> SplatGradients:
+        """Gradients of splats from those of what was blended.
+
+        Args:
+            splats: as `shaded` took them.
+            shaded: what it gave: which of them are visible, and their colours.
+            v: gradients of what it gave, [C, N, ...].
+            v_depths: [C, N]; None where it is zero.
+            poses: find the gradient of the cameras' poses too.
+        """
+        visible, colors = shaded
+        found, v_poses = self._project_backward(splats, visible, v, v_depths, poses=poses)
+        v_positions = None
+        if splats.harmonics is not None and colors is not None:
+            v_means, v_positions, v_harmonics = self._shade_backward(
+                splats, splats.harmonics, (visible, colors, v.colors), poses=poses
+            )
+            found["means"].add_(v_means)
+            found |= {"sh0": v_harmonics.sh0, "sh_rest": v_harmonics.rest}
+        viewmats = splats.cameras.viewmats
+        v_viewmats = None
+        if v_poses is not None:
+            v_viewmats = viewmats_gradient(viewmats, v_poses, v_positions)
+        return SplatGradients(**found, viewmats=v_viewmats)
+
+    def _empty(
+        self, name: str, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        return self._memory.empty(name, shape, dtype or like.dtype, like.device)
+
+    def _project(self, splats: SplatsInView) -> Projected:
+        means, seen = splats.shape.means, (len(splats.cameras), len(splats.shape.means))
+        numbers = _native.modulation_size(splats.shape.waves)
+        out = Projected(
+            visible=self._empty("projected", seen, means, torch.uint8),
+            radii=self._empty("radii", (*seen, 2), means, torch.int32),
+            means2d=self._empty("means2d", (*seen, 2), means),
+            depths=self._empty("depths", seen, means),
+            conics=self._empty("conics", (*seen, 3), means),
+            opacities=self._empty("opacities2d", seen, means),
+            cutoffs=self._empty("cutoffs", seen, means),
+            modulation2d=self._empty("modulation2d", (*seen, numbers), means),
+        )
+        self.backend.project(
+            _native.ProjectArguments(
+                **_projection(splats),
+                visible=out.visible,
+                radii=out.radii,
+                means2d=out.means2d,
+                depths=out.depths,
+                conics=out.conics,
+                opacities2d=out.opacities,
+                cutoffs=out.cutoffs,
+                modulation2d=out.modulation2d,
+            )
+        )
+        return out
+
+    def _shade(
+        self, splats: SplatsInView, harmonics: Harmonics, projected: Projected
+    ) -> ShadedSplats:
+        seen = tuple(projected.visible.shape)
+        visible = self._empty("visible", seen, projected.visible)
+        colors = self._empty("colors", (*seen, 3), projected.depths)
+        self.backend.shade(
+            _native.ShadeArguments(
+                **_shading(splats, harmonics),
+                projected=projected.visible,
+                visible=visible,
+                colors=colors,
+            )
+        )
+        return ShadedSplats(projected, visible, colors)
+
+    def _project_backward(
+        self,
+        splats: SplatsInView,
+        visible: Tensor,
+        v: BlendGradients,
+        v_depths: Tensor | None,
+        *,
+        poses: bool,
+    ) -> tuple[dict[str, Any], Tensor | None]:
+        """Gradients by the fields of `SplatShape`, and of the poses [P, C, 12]."""
+        tensors = splats.shape.tensors()
+        found = {
+            name: self._empty(f"v_{name}", tuple(tensor.shape), tensor)
+            for name, tensor in tensors.items()
+        }
+        parts = self.backend.pose_parts(len(splats.shape.means)) if poses else 0
+        v_poses = None
+        if poses:
+            v_poses = self._empty("v_poses", (parts, len(splats.cameras), 12), splats.shape.means)
+        self.backend.project_backward(
+            _native.ProjectBackwardArguments(
+                **_projection(splats),
+                parts=parts,
+                visible=visible,
+                v_means2d=v.means2d,
+                v_depths=v_depths,
+                v_conics=v.conics,
+                v_opacities2d=v.opacities,
+                v_modulation2d=v.modulation2d,
+                v_means=found["means"],
+                v_quats=found["quats"],
+                v_scales=found["scales"],
+                v_opacities=found["opacities"],
+                v_frequencies=found["frequencies"],
+                v_coefficients=found["coefficients"],
+                v_poses=v_poses,
+            )
+        )
+        return found, v_poses
+
+    def _shade_backward(
+        self,
+        splats: SplatsInView,
+        harmonics: Harmonics,
+        shaded: tuple[Tensor, Tensor, Tensor],
+        *,
+        poses: bool,
+    ) -> tuple[Tensor, Tensor | None, Harmonics]:
+        """Gradients of means [N, 3], camera centres [P, C, 3] and harmonics, from which splats are
+        visible, their colours, and the gradient of these."""
+        visible, colors, v_colors = shaded
+        means, sh0, rest = splats.shape.means, harmonics.sh0, harmonics.rest
+        v_means = self._empty("v_means_shaded", tuple(means.shape), means)
+        v_sh0 = self._empty("v_sh0", tuple(sh0.shape), means)
+        v_rest = None
+        if rest is not None:
+            v_rest = self._empty("v_sh_rest", tuple(rest.shape), means)
+        parts = self.backend.pose_parts(len(means)) if poses else 0
+        v_positions = None
+        if poses:
+            v_positions = self._empty("v_positions", (parts, len(splats.cameras), 3), means)
+        self.backend.shade_backward(
+            _native.ShadeBackwardArguments(
+                **_shading(splats, harmonics),
+                parts=parts,
+                visible=visible,
+                colors=colors,
+                v_colors=v_colors,
+                v_means=v_means,
+                v_sh0=v_sh0,
+                v_sh_rest=v_rest,
+                v_positions=v_positions,
+            )
+        )
+        return v_means, v_positions, Harmonics(v_sh0, v_rest)
+
+
+def _projection(splats: SplatsInView) -> dict[str, Any]:
+    """What projection and its gradient share."""
+    shape, cameras = splats.shape, splats.cameras
+    return {
+        "cameras": len(cameras),
+        "splats": len(shape.means),
+        "waves": shape.waves,
+        "modulation_size": _native.modulation_size(shape.waves),
+        "width": cameras.size[0],
+        "height": cameras.size[1],
+        "raw": shape.raw,
+        "options": splats.options,
+        **shape.tensors(),
+        "viewmats": cameras.viewmats,
+        "intrinsics": cameras.intrinsics,
+    }
+
+
+def _shading(splats: SplatsInView, harmonics: Harmonics) -> dict[str, Any]:
+    """What shading and its gradient share."""
+    return {
+        "cameras": len(splats.cameras),
+        "splats": len(splats.shape.means),
+        "sh_coeffs": harmonics.count,
+        "sh0_coeffs": harmonics.sh0.shape[1],
+        "degree": splats.degree,
+        "means": splats.shape.means,
+        "viewmats": splats.cameras.viewmats,
+        "sh0": harmonics.sh0,
+        "sh_rest": harmonics.rest,
+    }

@@ -1,0 +1,235 @@
+"""Arguments of the passes: what is handed to a kernel is what its struct says, or is refused."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gaborsplat.renderer._native import (
+    AdamArguments,
+    BlendOptions,
+    ListTilesArguments,
+    ProjectArguments,
+    ProjectOptions,
+    ShadeArguments,
+    cpu,
+    plan,
+)
+
+
+def adam(count: int = 4, size: int = 3, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
+    return {
+        "splats": count,
+        "size": size,
+        "step_size": 0.5,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "bias_correction2_sqrt": 1.0,
+        "eps": 1e-15,
+        **{name: torch.zeros(count, size, dtype=dtype) for name in names},
+    }
+
+
+def shading(**others: Any) -> dict[str, Any]:
+    given = {
+        "cameras": 1,
+        "splats": 4,
+        "sh_coeffs": 4,
+        "sh0_coeffs": 4,
+        "degree": 1,
+        "means": torch.zeros(4, 3),
+        "viewmats": torch.eye(4)[None],
+        "sh0": torch.zeros(4, 4, 3),
+        "projected": torch.ones(1, 4, dtype=torch.uint8),
+        "visible": torch.zeros(1, 4, dtype=torch.uint8),
+        "colors": torch.zeros(1, 4, 3),
+    }
+    return given | others
+
+
+def test_a_struct_has_its_numbers_and_addresses_where_c_has_them():
+    given = adam()
+    packed = plan("adam_step", AdamArguments(**given)).arguments
+    addresses = [given[n].data_ptr() for n in ("values", "exp_avg", "exp_avg_sq", "gradients")]
+    numbers = (0.5, 0.9, 0.999, 1.0, 1e-15)
+    assert packed == struct.pack("@qifffffPPPPP", 4, 3, *numbers, *addresses, 0)
+
+
+def test_numbers_are_of_the_type_of_the_tensors():
+    for dtype, name in ((torch.float32, "float"), (torch.float64, "double")):
+        planned = plan("adam_step", AdamArguments(**adam(dtype=dtype)))
+        assert ("REAL", name) in planned.defines
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"exp_avg": torch.zeros(4, 2)}, ValueError, r"exp_avg holds 8 numbers, not 12"),
+        ({"exp_avg": torch.zeros(4, 3).double()}, TypeError, "exp_avg must be .* of float32"),
+        ({"exp_avg": torch.zeros(3, 4).T}, TypeError, "exp_avg must be a contiguous tensor"),
+        ({"exp_avg": torch.zeros(4, 6)[:, ::2]}, TypeError, "exp_avg must be a contiguous tensor"),
+        ({"exp_avg": 3}, TypeError, "exp_avg must be a contiguous tensor"),
+        ({"exp_avg": None}, TypeError, "exp_avg must be a contiguous tensor"),
+        ({"visible": torch.zeros(4)}, TypeError, "visible must be a contiguous tensor of uint8"),
+        ({"typo": 1}, TypeError, "has no argument typo"),
+        ({"splats": -1}, ValueError, "splats is negative"),
+        ({"size": 2**40}, TypeError, "size must be a whole number that fits"),
+        ({"size": 1.5}, TypeError, "size must be a whole number"),
+        ({"beta1": "a"}, TypeError, "beta1 must be a number"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(
+    wrong: dict[str, Any], error: type[Exception], message: str
+):
+    with pytest.raises(error, match=f"AdamArguments: {message}"):
+        AdamArguments(**(adam() | wrong))
+
+
+def test_what_is_missing_is_named_unless_it_may_be():
+    given = adam()
+    del given["eps"]
+    with pytest.raises(TypeError, match="AdamArguments: needs eps"):
+        AdamArguments(**given)
+    assert AdamArguments(**adam())["visible"] == 0
+    assert AdamArguments(**adam(), visible=None)["visible"] == 0
+
+
+def test_tensors_of_two_devices_are_refused():
+    with pytest.raises(TypeError, match="exp_avg must be on the CPU or an NVIDIA GPU"):
+        AdamArguments(**(adam() | {"exp_avg": torch.zeros(4, 3, device="meta")}))
+
+
+def test_shapes_are_made_of_the_sizes_that_were_given():
+    apart = {"sh0_coeffs": 1, "sh0": torch.zeros(4, 1, 3)}
+    ShadeArguments(**shading())
+    ShadeArguments(**shading(**apart, sh_rest=torch.zeros(4, 3, 3)))
+    with pytest.raises(ValueError, match=r"sh_rest holds 24 numbers, not 36"):
+        ShadeArguments(**shading(**apart, sh_rest=torch.zeros(4, 2, 3)))
+    with pytest.raises(ValueError, match="sh0_coeffs must be 4, not 1"):
+        ShadeArguments(**shading(**apart))
+
+
+@pytest.mark.parametrize("degree", [-1, 2, 4])
+def test_a_degree_without_coefficients_is_refused(degree: int):
+    with pytest.raises(ValueError, match=f"SH degree {degree} needs more than 4 coefficients"):
+        ShadeArguments(**shading(degree=degree))
+
+
+def test_options_are_handed_over_whole_and_bounded_by_what_the_type_can_hold():
+    settings = {
+        "near_plane": 0.01,
+        "far_plane": 1e300,
+        "eps2d": 0.3,
+        "compensation_min": 0.0,
+        "alpha_min": 1 / 255,
+        "antialiased": True,
+        "three_sigma": False,
+    }
+    options = ProjectOptions(**settings)
+    options.set(radius_clip=2.0)
+    with pytest.raises(TypeError, match="has no argument nothing"):
+        options.set(nothing=1)
+    blend = BlendOptions(
+        alpha_min=0.1, alpha_max=0.9, transmittance_min=1e-4, background=(0.1, 0.2, 0.3)
+    )
+    with pytest.raises(ValueError, match="background holds 2 numbers, not 3"):
+        blend.set(background=(0.1, 0.2))
+    seen = {"radii": torch.zeros(1, 1, 2, dtype=torch.int32), "visible": torch.zeros(1, 1).byte()}
+    numbers = {"means": 3, "quats": 4, "scales": 3, "opacities": 1, "viewmats": 16, "intrinsics": 9}
+    numbers |= {"means2d": 2, "depths": 1, "conics": 3, "opacities2d": 1, "cutoffs": 1}
+    numbers |= {"frequencies": 0, "coefficients": 0, "modulation2d": 0}
+    sizes = {"cameras": 1, "splats": 1, "waves": 0, "modulation_size": 0, "width": 8, "height": 8}
+    for dtype, far_plane in (
+        (torch.float32, torch.finfo(torch.float32).max),
+        (torch.float64, 1e300),
+    ):
+        arrays = {name: torch.zeros(count, dtype=dtype) for name, count in numbers.items()}
+        arguments = ProjectArguments(**sizes, raw=False, options=options, **arrays, **seen)
+        assert arguments["radius_clip"] == 2.0
+        assert arguments["far_plane"] == far_plane
+        assert arguments["antialiased"] == 1
+    with pytest.raises(TypeError, match="options is of another type"):
+        ProjectArguments(**sizes, raw=False, options=blend, **arrays, **seen)
+
+
+def test_fields_can_be_read_and_changed():
+    arguments = AdamArguments(**adam())
+    assert arguments["splats"] == 4
+    assert arguments["size"] == 3
+    other = torch.ones(4, 3)
+    copy = arguments.copy()
+    copy.set(gradients=other, step_size=0.25)
+    assert copy["gradients"] == other.data_ptr() != arguments["gradients"]
+    with pytest.raises(ValueError, match="gradients holds 3 numbers"):
+        copy.set(gradients=torch.ones(3))
+    with pytest.raises(KeyError, match="nothing"):
+        arguments["nothing"]
+    arrays = {array.name: array for array in arguments.arrays()}
+    assert arrays["gradients"].number == "float32"
+    assert arrays["gradients"].count == 12
+    assert arrays["values"].written and not arrays["gradients"].written
+
+
+def test_either_of_two_arrays_may_be_left_out():
+    keys = torch.zeros(3, dtype=torch.int16)
+    inputs = {
+        "cameras": 1,
+        "splats": 2,
+        "width": 16,
+        "height": 16,
+        "exact": True,
+        "visible": torch.ones(1, 2, dtype=torch.uint8),
+        "radii": torch.ones(1, 2, 2, dtype=torch.int32),
+        "means2d": torch.zeros(1, 2, 2),
+        "conics": torch.ones(1, 2, 3),
+        "cutoffs": torch.ones(1, 2),
+        "order": torch.zeros(1, 2, dtype=torch.int64),
+        "room": 3,
+        "tiles": 1,
+        "ends": torch.zeros(1, 2, dtype=torch.int64),
+        "splat_ids": torch.zeros(3, dtype=torch.int32),
+    }
+    arguments = ListTilesArguments(**inputs, narrow_keys=keys)
+    assert arguments["narrow_keys"] == keys.data_ptr()
+    assert arguments["wide_keys"] == 0
+
+
+class OlderTensor:
+    """A tensor as torch before 2.10 shows it to C++: by its Python attributes alone."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._tensor = tensor
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._tensor, name)
+
+
+def test_tensors_of_older_torch_are_read_by_their_attributes():
+    given = {
+        name: OlderTensor(value) if isinstance(value, Tensor) else value
+        for name, value in adam().items()
+    }
+    given["values"]._tensor.fill_(1.0)
+    given["gradients"]._tensor.fill_(1.0)
+    cpu.adam_step(AdamArguments(**given))
+    assert torch.allclose(given["exp_avg"]._tensor, torch.full((4, 3), 0.1))
+    given["exp_avg"] = OlderTensor(torch.zeros(3, 4).T)
+    with pytest.raises(TypeError, match="exp_avg must be a contiguous tensor"):
+        AdamArguments(**given)
+
+
+def test_arguments_of_another_pass_are_refused():
+    arguments = AdamArguments(**adam())
+    with pytest.raises(TypeError, match="kernel blend takes another struct"):
+        plan("blend", arguments)
+    with pytest.raises(KeyError, match="there is no kernel nothing"):
+        plan("nothing", arguments)
+    with pytest.raises(TypeError):
+        cpu.shade(arguments)
