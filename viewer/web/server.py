@@ -24,7 +24,7 @@ from ..settings import Beside
 from .address import check_free, is_loopback, port_in_use, url_of
 from .gate import gated
 from .link import page_with_script
-from .session import Session, Stage
+from .session import Session, ViewerContext
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Viewer:
         if not isinstance(render, Renderers):
             render = Renderers(render) if render is not None else Renderers()
         offer = _offer(source, cameras, options)
-        self._stage = Stage(source, options.beside, tuple(cameras), render, offer)
+        self._context = ViewerContext(source, options.beside, tuple(cameras), render, offer)
         self._sessions: dict[int, Session] = {}
         self._closed = False
         self._server = _start_server(host, port, stock_page=options.stock_page)
@@ -124,7 +124,7 @@ class Viewer:
 
     def _arrange(self) -> None:
         """What every browser shares: the look of the page, the up direction, the first view."""
-        server, offer = self._server, self._stage.offer
+        server, offer = self._server, self._context.offer
         # The share button would publish the scene through somebody else's server.
         server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
         server.scene.set_up_direction(offer.up)
@@ -142,7 +142,7 @@ class Viewer:
         self._sessions = {key: each for key, each in self._sessions.items() if each.running}
         if self._closed:
             return
-        session = Session(client, self._stage)
+        session = Session(client, self._context)
         session.start()
         self._sessions[client.client_id] = session
 

@@ -39,7 +39,7 @@ GLANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Stage:
+class ViewerContext:
     """What is shown and how, the same for every browser."""
 
     source: SceneSource
@@ -70,9 +70,9 @@ class Session:
     made.
     """
 
-    def __init__(self, client: viser.ClientHandle, stage: Stage) -> None:
+    def __init__(self, client: viser.ClientHandle, context: ViewerContext) -> None:
         self._client = client
-        self._stage = stage
+        self._context = context
         self._loop = RenderLoop()
         self._pose: Pose | None = None
         self._pose_told: Pose | None = None
@@ -120,7 +120,7 @@ class Session:
 
     @property
     def _sources(self) -> list[SceneSource]:
-        return [each for each in (self._stage.source, self._stage.other) if each is not None]
+        return [each for each in (self._context.source, self._context.other) if each is not None]
 
     def _take_camera(self, camera: viser.CameraHandle) -> None:
         pose = pose_of(camera)
@@ -139,12 +139,12 @@ class Session:
         panel: Panel | None = None
         self._encoder.start()
         try:
-            self._artist = self._stage.artist()
+            self._artist = self._context.artist()
             with self._client.atomic():
                 self._link = Link(self._client, self._on_shown)
                 panel = self._build_panel()
-            bounds = self._stage.offer.bounds
-            frustums = Frustums(self._client, self._stage.cameras, bounds, panel.up)
+            bounds = self._context.offer.bounds
+            frustums = Frustums(self._client, self._context.cameras, bounds, panel.up)
             while not self._stopped.is_set():
                 self._take_turn(panel, frustums)
         except Exception:
@@ -171,11 +171,11 @@ class Session:
             self._wake.set()
 
         def pause() -> None:
-            self._stage.source.paused = not self._stage.source.paused
-            self._stage.source.wake()
+            self._context.source.paused = not self._context.source.paused
+            self._context.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(self._client, self._stage.offer, Reactions(changed, pause, self._drawing))
+        panel = Panel(self._client, self._context.offer, Reactions(changed, pause, self._drawing))
         self._settings = panel.settings()
         return panel
 
@@ -203,7 +203,7 @@ class Session:
     def _next_job(self, now: float) -> Job | None:
         """Tell the loop the news, and hold the snapshot that its next job is about."""
         self._loop.on_settings(self._settings)
-        version, newest = self._stage.version, self._stage.source.current
+        version, newest = self._context.version, self._context.source.current
         self._loop.on_scene(version)
         job = self._loop.next_job(now)
         if job is not None and newest is not None and job.version == version:
@@ -242,7 +242,7 @@ class Session:
     def _scenes(self) -> tuple[Scene, Scene | None]:
         """What is drawn, and what may stand beside it."""
         assert self._snapshot is not None  # there is no job before the first scene
-        other = self._stage.other.current if self._stage.other is not None else None
+        other = self._context.other.current if self._context.other is not None else None
         scene = Scene(self._snapshot.splats, self._snapshot.settings)
         return scene, Scene(other.splats, other.settings) if other is not None else None
 
@@ -273,7 +273,7 @@ class Session:
     def _drawing(self) -> Draw:
         """What draws as in `Drawing`; it raises InputError before there is a scene."""
         scenes = self._scenes() if self._snapshot is not None else None
-        settings, artist = self._settings, cache(self._stage.artist)
+        settings, artist = self._settings, cache(self._context.artist)
 
         def draw(pose: Pose, size: tuple[int, int]) -> Picture:
             if scenes is None:
@@ -285,7 +285,7 @@ class Session:
 
     def _show_numbers(self, panel: Panel, now: float) -> None:
         """Tell how things stand now and then, and at once when something new begins."""
-        source = self._stage.source
+        source = self._context.source
         news = (self._rests, self._loop.error, source.paused, self._loop.version)
         if now < self._numbers_due and news == self._news_told:
             return
@@ -300,7 +300,7 @@ class Session:
     def _readout(self, now: float) -> Readout:
         job, seconds = self._last or (None, None)
         splats = self._snapshot.splats if self._snapshot is not None else None
-        loop, source = self._loop, self._stage.source
+        loop, source = self._loop, self._context.source
         return Readout(
             splats=len(splats) if splats is not None else None,
             waves=splats.waves if splats is not None else 0,
@@ -320,7 +320,7 @@ class Session:
 
     def _patience(self, now: float) -> float | None:
         """Seconds to wait for news."""
-        status = self._stage.source.status
+        status = self._context.source.status
         until_job = self._loop.wait(now)
         if self._rests and (status is None or status.finished):
             return until_job

@@ -204,7 +204,7 @@ def test_a_page_at_rest_connects_again_by_itself(
     viewer._server._websock_server.disconnect_all_clients()
     eventually(page, lambda: before not in viewer._server.get_clients())
     eventually(page, lambda: len(viewer._server.get_clients()) == 1)
-    viewer._stage.source.publish(splats.without_waves())
+    viewer._context.source.publish(splats.without_waves())
     eventually(page, shows(page, lambda: expected.picture(ViewSettings(waves=False))))
 
 
