@@ -52,7 +52,7 @@ BESIDE_LABELS: dict[Beside, str] = {
 
 
 @dataclass(frozen=True)
-class Offer:
+class PanelChoices:
     """What there is to choose from, the same for every browser."""
 
     bounds: Bounds
@@ -84,8 +84,10 @@ class Reactions:
 class Panel:
     """Controls and numbers in the sidebar."""
 
-    def __init__(self, client: viser.ClientHandle, offer: Offer, reactions: Reactions) -> None:
-        self._client, self._offer, self._react = client, offer, reactions
+    def __init__(
+        self, client: viser.ClientHandle, choices: PanelChoices, reactions: Reactions
+    ) -> None:
+        self._client, self._choices, self._react = client, choices, reactions
         self._errands = Errands(client)
         self._shown: Readout | None = None
         self._curves_due = 0.0
@@ -114,13 +116,13 @@ class Panel:
                 client,
                 self._errands,
                 reactions.drawing,
-                offer.origin,
+                choices.origin,
                 self.up,
                 reactions.changed,
             )
         with tabs.add_tab("Save"):
             Screenshot(client, self._errands, reactions.drawing)
-            add_actions(client, offer.actions, self._errands)
+            add_actions(client, choices.actions, self._errands)
         self._listen()
 
     def close(self) -> None:
@@ -181,7 +183,7 @@ class Panel:
     def _add_view(self, gui: viser.GuiApi) -> None:
         defaults = ViewSettings()
         self._mode = gui.add_dropdown("Show", MODES, initial_value=defaults.mode)
-        self._background = gui.add_rgb("Background", self._offer.background)
+        self._background = gui.add_rgb("Background", self._choices.background)
         self._max_side = gui.add_slider(
             "Max size",
             min=SIDES[0],
@@ -202,7 +204,7 @@ class Panel:
             visible=False,
             hint="Highest degree of the spherical harmonics: 0 shows one colour from all sides",
         )
-        radius = self._offer.bounds.radius
+        radius = self._choices.bounds.radius
         self._near = gui.add_slider(
             "Near plane",
             min=0.0,
@@ -211,12 +213,12 @@ class Panel:
             initial_value=defaults.near,
             hint="Splats nearer than this are left out, in the capture's units",
         )
-        self._crop = CropControl(self._client, self._offer.bounds, self._react.changed)
-        offered = [BESIDE_LABELS[each] for each in self._offer.beside]
+        self._crop = CropControl(self._client, self._choices.bounds, self._react.changed)
+        labels = [BESIDE_LABELS[each] for each in self._choices.beside]
         self._beside = gui.add_dropdown(
             "Beside",
-            offered,
-            visible=len(offered) > 1,
+            labels,
+            visible=len(labels) > 1,
             hint="What the right part of the picture shows",
         )
         self._split = gui.add_slider(
@@ -227,8 +229,8 @@ class Panel:
         self._cameras = gui.add_checkbox(
             "Cameras",
             False,
-            visible=self._offer.cameras > 0,
-            hint=f"Show the {self._offer.cameras} training cameras; click one to look through it",
+            visible=self._choices.cameras > 0,
+            hint=f"Show the {self._choices.cameras} training cameras; click one to look through it",
         )
         self._fov = gui.add_slider(
             "Field of view",
@@ -278,7 +280,7 @@ class Panel:
 
         async def reset_pressed(_: Any) -> None:
             self._up.value = "capture"
-            go_to(self._client, self._offer.outlook)
+            go_to(self._client, self._choices.outlook)
 
         for control in picture:
             control.on_update(changed)
@@ -293,14 +295,14 @@ class Panel:
         return red, green, blue
 
     def _chosen_beside(self) -> Beside:
-        for each in self._offer.beside:
+        for each in self._choices.beside:
             if BESIDE_LABELS[each] == self._beside.value:
                 return each
         return "nothing"
 
     def up(self) -> Vector:
         """The axis that the camera turns around, as chosen."""
-        return np.array(UPS.get(self._up.value, self._offer.up), np.float64)
+        return np.array(UPS.get(self._up.value, self._choices.up), np.float64)
 
 
 def _finite(value: float, low: float, high: float) -> float:

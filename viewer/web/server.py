@@ -17,7 +17,7 @@ import viser
 from ..camera import bounds_of_cameras, bounds_of_splats, outlook_of, overview_of, up_direction
 from ..frustums import NamedCamera
 from ..panel.actions import Action
-from ..panel.panel import Offer
+from ..panel.panel import PanelChoices
 from ..picture.draw import Renderers, RenderFunction
 from ..scene import SceneSource
 from ..settings import Beside
@@ -75,8 +75,8 @@ class Viewer:
         """
         if not isinstance(render, Renderers):
             render = Renderers(render) if render is not None else Renderers()
-        offer = _offer(source, cameras, options)
-        self._context = ViewerContext(source, options.beside, tuple(cameras), render, offer)
+        choices = _panel_choices(source, cameras, options)
+        self._context = ViewerContext(source, options.beside, tuple(cameras), render, choices)
         self._sessions: dict[int, Session] = {}
         self._closed = False
         self._server = _start_server(host, port, stock_page=options.stock_page)
@@ -124,17 +124,17 @@ class Viewer:
 
     def _arrange(self) -> None:
         """What every browser shares: the look of the page, the up direction, the first view."""
-        server, offer = self._server, self._context.offer
+        server, choices = self._server, self._context.choices
         # The share button would publish the scene through somebody else's server.
         server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
-        server.scene.set_up_direction(offer.up)
+        server.scene.set_up_direction(choices.up)
         initial = server.initial_camera
-        initial.position = offer.outlook.position
-        initial.look_at = offer.outlook.look_at
-        initial.up = offer.outlook.up
-        initial.fov = offer.outlook.fov
-        initial.near = 0.001 * offer.bounds.radius
-        initial.far = 1000 * offer.bounds.radius
+        initial.position = choices.outlook.position
+        initial.look_at = choices.outlook.look_at
+        initial.up = choices.outlook.up
+        initial.fov = choices.outlook.fov
+        initial.near = 0.001 * choices.bounds.radius
+        initial.far = 1000 * choices.bounds.radius
 
     # Both run on the server's event loop, hence one after the other.
 
@@ -152,7 +152,9 @@ class Viewer:
             session.stop()
 
 
-def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions) -> Offer:
+def _panel_choices(
+    source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions
+) -> PanelChoices:
     views = [each.camera for each in cameras]
     if source.current is not None:
         bounds = bounds_of_splats(source.current.splats)
@@ -165,7 +167,7 @@ def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerO
         beside.append("photo")
     up = up_direction(views)
     red, green, blue = (round(255 * level) for level in source.settings.background)
-    return Offer(
+    return PanelChoices(
         bounds=bounds,
         up=up,
         outlook=outlook_of(views[0], up, bounds) if views else overview_of(bounds, up),

@@ -17,7 +17,7 @@ from ...scenes import InputError, one_line
 from ..camera import camera_at, pose_of
 from ..frustums import Frustums, NamedCamera
 from ..pacing.loop import Job, RenderLoop
-from ..panel.panel import Offer, Panel, Reactions
+from ..panel.panel import PanelChoices, Panel, Reactions
 from ..panel.readout import FrameRate, Readout, Speed
 from ..picture.draw import Artist, Drawn, Renderers, Scene
 from ..picture.paint import Draw, Picture
@@ -47,7 +47,7 @@ class ViewerContext:
     """What may stand beside it."""
     cameras: Sequence[NamedCamera]
     renderers: Renderers
-    offer: Offer
+    choices: PanelChoices
 
     def artist(self) -> Artist:
         """One that draws on one thread."""
@@ -143,7 +143,7 @@ class Session:
             with self._client.atomic():
                 self._link = Link(self._client, self._on_shown)
                 panel = self._build_panel()
-            bounds = self._context.offer.bounds
+            bounds = self._context.choices.bounds
             frustums = Frustums(self._client, self._context.cameras, bounds, panel.up)
             while not self._stopped.is_set():
                 self._take_turn(panel, frustums)
@@ -175,7 +175,7 @@ class Session:
             self._context.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(self._client, self._context.offer, Reactions(changed, pause, self._drawing))
+        panel = Panel(self._client, self._context.choices, Reactions(changed, pause, self._drawing))
         self._settings = panel.settings()
         return panel
 
