@@ -71,7 +71,7 @@ class PanelChoices:
 
 
 @dataclass(frozen=True)
-class Reactions:
+class PanelCallbacks:
     """What follows when something is used, on the server's event loop: all return at once."""
 
     changed: Callable[[], None]
@@ -85,9 +85,9 @@ class Panel:
     """Controls and numbers in the sidebar."""
 
     def __init__(
-        self, client: viser.ClientHandle, choices: PanelChoices, reactions: Reactions
+        self, client: viser.ClientHandle, choices: PanelChoices, callbacks: PanelCallbacks
     ) -> None:
-        self._client, self._choices, self._react = client, choices, reactions
+        self._client, self._choices, self._callbacks = client, choices, callbacks
         self._errands = Errands(client)
         self._shown: Readout | None = None
         self._curves_due = 0.0
@@ -115,13 +115,13 @@ class Panel:
             self._path = PathPanel(
                 client,
                 self._errands,
-                reactions.drawing,
+                callbacks.drawing,
                 choices.origin,
                 self.up,
-                reactions.changed,
+                callbacks.changed,
             )
         with tabs.add_tab("Save"):
-            Screenshot(client, self._errands, reactions.drawing)
+            Screenshot(client, self._errands, callbacks.drawing)
             add_actions(client, choices.actions, self._errands)
         self._listen()
 
@@ -213,7 +213,7 @@ class Panel:
             initial_value=defaults.near,
             hint="Splats nearer than this are left out, in the capture's units",
         )
-        self._crop = CropControl(self._client, self._choices.bounds, self._react.changed)
+        self._crop = CropControl(self._client, self._choices.bounds, self._callbacks.changed)
         labels = [BESIDE_LABELS[each] for each in self._choices.beside]
         self._beside = gui.add_dropdown(
             "Beside",
@@ -265,10 +265,10 @@ class Panel:
 
         async def changed(_: Any) -> None:
             self._split.visible = self._beside.value != BESIDE_LABELS["nothing"]
-            self._react.changed()
+            self._callbacks.changed()
 
         async def pause_pressed(_: Any) -> None:
-            self._react.pause()
+            self._callbacks.pause()
 
         async def fov_changed(event: Any) -> None:
             if event.client is not None:  # a person, not `show_pose`

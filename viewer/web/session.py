@@ -17,7 +17,7 @@ from ...scenes import InputError, one_line
 from ..camera import camera_at, pose_of
 from ..frustums import Frustums, NamedCamera
 from ..pacing.loop import Job, RenderLoop
-from ..panel.panel import PanelChoices, Panel, Reactions
+from ..panel.panel import Panel, PanelCallbacks, PanelChoices
 from ..panel.readout import FrameRate, Readout, Speed
 from ..picture.draw import Artist, Drawn, Renderers, Scene
 from ..picture.paint import Draw, Picture
@@ -133,7 +133,7 @@ class Session:
         self._news.append(news)
         self._wake.set()
 
-    # What follows runs on the session's thread, but for the panel's reactions.
+    # What follows runs on the session's thread, but for the panel's callbacks.
 
     def _run(self) -> None:
         panel: Panel | None = None
@@ -175,7 +175,9 @@ class Session:
             self._context.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(self._client, self._context.choices, Reactions(changed, pause, self._drawing))
+        panel = Panel(
+            self._client, self._context.choices, PanelCallbacks(changed, pause, self._drawing)
+        )
         self._settings = panel.settings()
         return panel
 
