@@ -65,7 +65,7 @@ class Drawn:
     """[H, W], see `occlusion_depth`; None when it was not asked for."""
 
 
-class Artist:
+class PictureRenderer:
     """Draws for one browser, on one thread.
 
     Photos to compare with come from `photos`. The line between the two parts of a picture is left

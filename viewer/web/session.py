@@ -19,7 +19,7 @@ from ..frustums import Frustums, NamedCamera
 from ..pacing.loop import Job, RenderLoop
 from ..panel.panel import Panel, PanelCallbacks, PanelChoices
 from ..panel.readout import FrameRate, Readout, Speed
-from ..picture.draw import Artist, Drawn, Renderers, Scene
+from ..picture.draw import Drawn, PictureRenderer, Renderers, Scene
 from ..picture.paint import Draw, Picture
 from ..picture.photos import NearestPhoto
 from ..scene import SceneSource, Snapshot
@@ -49,9 +49,9 @@ class ViewerContext:
     renderers: Renderers
     choices: PanelChoices
 
-    def artist(self) -> Artist:
+    def picture_renderer(self) -> PictureRenderer:
         """One that draws on one thread."""
-        return Artist(self.renderers, NearestPhoto(self.cameras))
+        return PictureRenderer(self.renderers, NearestPhoto(self.cameras))
 
     @property
     def version(self) -> int:
@@ -139,7 +139,7 @@ class Session:
         panel: Panel | None = None
         self._encoder.start()
         try:
-            self._artist = self._context.artist()
+            self._renderer = self._context.picture_renderer()
             with self._client.atomic():
                 self._link = Link(self._client, self._on_shown)
                 panel = self._build_panel()
@@ -217,7 +217,7 @@ class Session:
         started = time.monotonic()
         try:
             scene, other = self._scenes()
-            drawn = self._artist.draw(
+            drawn = self._renderer.draw(
                 scene,
                 camera_at(job.pose, job.size),
                 job.settings,
@@ -275,13 +275,13 @@ class Session:
     def _drawing(self) -> Draw:
         """What draws as in `Drawing`; it raises InputError before there is a scene."""
         scenes = self._scenes() if self._snapshot is not None else None
-        settings, artist = self._settings, cache(self._context.artist)
+        settings, renderer = self._settings, cache(self._context.picture_renderer)
 
         def draw(pose: Pose, size: tuple[int, int]) -> Picture:
             if scenes is None:
                 raise InputError("there is no picture before the first step of training")
             scene, other = scenes
-            return artist().draw(scene, camera_at(pose, size), settings, other=other).picture
+            return renderer().draw(scene, camera_at(pose, size), settings, other=other).picture
 
         return draw
 

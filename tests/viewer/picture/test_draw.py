@@ -17,7 +17,7 @@ from gaborsplat.renderer.raster.frequency import render_frequencies
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.viewer.picture.draw import DIVIDER, Artist, Renderers, Scene
+from gaborsplat.viewer.picture.draw import DIVIDER, PictureRenderer, Renderers, Scene
 from gaborsplat.viewer.picture.paint import normal_colors, occlusion_depth, paint
 from gaborsplat.viewer.settings import MODES, CropBox, Mode, ViewSettings
 
@@ -31,7 +31,8 @@ Image = np.ndarray[Any, Any]
 
 def drawn(splats: Splats, settings: ViewSettings, **options: Any) -> Image:
     """The picture as numbers that can be subtracted."""
-    return Artist(Renderers()).draw(Scene(splats), CAMERA, settings, **options).picture.astype(int)
+    renderer = PictureRenderer(Renderers())
+    return renderer.draw(Scene(splats), CAMERA, settings, **options).picture.astype(int)
 
 
 def rendered(splats: Splats, settings: RenderSettings | None = None) -> Image:
@@ -41,7 +42,7 @@ def rendered(splats: Splats, settings: RenderSettings | None = None) -> Image:
 def selected(splats: Splats, box: CropBox) -> Splats:
     """What of `splats` reaches the renderer."""
     painter = Painter()
-    Artist(Renderers(painter)).draw(Scene(splats), CAMERA, ViewSettings(crop=box))
+    PictureRenderer(Renderers(painter)).draw(Scene(splats), CAMERA, ViewSettings(crop=box))
     return painter.calls[-1][0]
 
 
@@ -56,8 +57,8 @@ def same(one: Image, other: Image) -> bool:
 
 def test_a_picture_without_depth_is_the_same_as_with_depth() -> None:
     settings = ViewSettings(background=(50, 100, 250))
-    quick = Artist(Renderers()).draw(Scene(CLOUD), CAMERA, settings)
-    slow = Artist(Renderers()).draw(Scene(CLOUD), CAMERA, settings, depth=True)
+    quick = PictureRenderer(Renderers()).draw(Scene(CLOUD), CAMERA, settings)
+    slow = PictureRenderer(Renderers()).draw(Scene(CLOUD), CAMERA, settings, depth=True)
     assert quick.depth is None
     assert slow.depth is not None
     assert quick.picture.astype(int).std() > 20
@@ -72,7 +73,8 @@ def test_the_camera_takes_the_type_of_the_splats() -> None:
 
 def test_a_scene_is_drawn_the_way_it_was_trained() -> None:
     trained = RenderSettings(antialiased=True, near_plane=3.0, sh_degree=1)
-    picture = Artist(Renderers()).draw(Scene(CLOUD, trained), CAMERA, ViewSettings()).picture
+    renderer = PictureRenderer(Renderers())
+    picture = renderer.draw(Scene(CLOUD, trained), CAMERA, ViewSettings()).picture
     assert same(picture.astype(int), rendered(CLOUD, trained))
     assert not same(picture.astype(int), rendered(CLOUD))
 
@@ -123,11 +125,11 @@ def test_a_box_around_nothing_shows_nothing(mode: Mode) -> None:
 
 def test_the_selection_is_made_once_for_a_scene_and_a_box() -> None:
     painter = Painter()
-    artist = Artist(Renderers(painter))
+    renderer = PictureRenderer(Renderers(painter))
     settings = ViewSettings(waves=False, crop=CropBox((0.0, 0.0, 0.0), (9.0, 9.0, 9.0)))
 
     def given(splats: Splats, settings: ViewSettings) -> Splats:
-        artist.draw(Scene(splats), CAMERA, settings)
+        renderer.draw(Scene(splats), CAMERA, settings)
         return painter.calls[-1][0]
 
     first = given(CLOUD, settings)
@@ -139,10 +141,10 @@ def test_the_selection_is_made_once_for_a_scene_and_a_box() -> None:
 
 
 def test_a_scene_that_is_shown_whole_is_not_held() -> None:
-    artist, splats = Artist(Renderers()), synthetic.cloud(3)
+    renderer, splats = PictureRenderer(Renderers()), synthetic.cloud(3)
     held = weakref.ref(splats)
     for settings in (ViewSettings(mode="centres"), ViewSettings()):
-        artist.draw(Scene(splats), CAMERA, settings)
+        renderer.draw(Scene(splats), CAMERA, settings)
     del splats
     assert held() is None
 
@@ -153,8 +155,8 @@ def test_centres_are_dots_whatever_the_size_of_the_splats() -> None:
         synthetic.join(large, faint), torch.ones(2, 1, 3), torch.ones(2, 1, 2)
     )
     trained = RenderSettings(antialiased=True)
-    artist = Artist(Renderers())
-    picture = artist.draw(Scene(waving, trained), CAMERA, ViewSettings(mode="centres")).picture
+    renderer = PictureRenderer(Renderers())
+    picture = renderer.draw(Scene(waving, trained), CAMERA, ViewSettings(mode="centres")).picture
     middle = picture[HEIGHT // 2, WIDTH // 2]
     np.testing.assert_allclose(middle, np.array([0.9, 0.5, 0.2]) * 255, atol=4)
     assert 4 <= (picture > 20).any(axis=-1).sum() <= 25
@@ -237,7 +239,7 @@ def test_false_colours_mean_the_same_on_both_sides() -> None:
 def test_the_depth_is_that_of_what_is_seen() -> None:
     settings = ViewSettings(beside="other")
     near, far = Scene(synthetic.wall(3.0)), Scene(synthetic.wall(6.0))
-    depth = Artist(Renderers()).draw(near, CAMERA, settings, other=far, depth=True).depth
+    depth = PictureRenderer(Renderers()).draw(near, CAMERA, settings, other=far, depth=True).depth
     assert depth is not None
     np.testing.assert_allclose(depth[:, :20], 3.0, atol=0.2)
     np.testing.assert_allclose(depth[:, 20:], 6.0, atol=0.2)
@@ -245,8 +247,8 @@ def test_the_depth_is_that_of_what_is_seen() -> None:
 
 def test_the_line_between_the_parts_can_be_left_out() -> None:
     scene, other = Scene(CLOUD), Scene(synthetic.cloud(30))
-    artist, settings = Artist(Renderers(), divider=False), ViewSettings(beside="other")
-    picture = artist.draw(scene, CAMERA, settings, other=other).picture.astype(int)
+    renderer, settings = PictureRenderer(Renderers(), divider=False), ViewSettings(beside="other")
+    picture = renderer.draw(scene, CAMERA, settings, other=other).picture.astype(int)
     assert same(picture[:, :20], rendered(scene.splats)[:, :20])
     assert same(picture[:, 20:], rendered(other.splats)[:, 20:])
 

@@ -15,7 +15,7 @@ from viser.transforms import SO3
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.viewer.frustums import NamedCamera
-from gaborsplat.viewer.picture.draw import DIVIDER, Artist, Renderers, Scene
+from gaborsplat.viewer.picture.draw import DIVIDER, PictureRenderer, Renderers, Scene
 from gaborsplat.viewer.picture.paint import paint
 from gaborsplat.viewer.picture.photos import MAX_DECODED, NearestPhoto
 from gaborsplat.viewer.settings import ViewSettings
@@ -136,17 +136,17 @@ def test_a_photo_that_cannot_be_read_says_so() -> None:
     def broken() -> torch.Tensor:
         raise OSError("photo.jpg is gone")
 
-    artist = Artist(Renderers(), NearestPhoto([taken(CAMERA, broken)]))
+    renderer = PictureRenderer(Renderers(), NearestPhoto([taken(CAMERA, broken)]))
     for _ in range(2):
         with pytest.raises(OSError, match="is gone"):
-            artist.draw(Scene(synthetic.dot()), CAMERA, ViewSettings(beside="photo"))
+            renderer.draw(Scene(synthetic.dot()), CAMERA, ViewSettings(beside="photo"))
 
 
 @pytest.mark.parametrize("depth", [False, True])
 def test_the_nearest_photo_may_stand_on_the_right_and_hides_nothing(depth: bool) -> None:
-    artist = Artist(Renderers(), NearestPhoto([taken(CAMERA)]))
+    renderer = PictureRenderer(Renderers(), NearestPhoto([taken(CAMERA)]))
     settings = ViewSettings(beside="photo", split=0.3)
-    result = artist.draw(Scene(synthetic.wall(4.0)), CAMERA, settings, depth=depth)
+    result = renderer.draw(Scene(synthetic.wall(4.0)), CAMERA, settings, depth=depth)
     expected = paint(render(synthetic.wall(4.0), CAMERA), "rgb")
     np.testing.assert_allclose(result.picture[:, :11], expected[:, :11], rtol=0, atol=1)
     np.testing.assert_allclose(result.picture[:, 13:], sky(CAMERA)[:, 13:], rtol=0, atol=1)
