@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from ..renderer.splats import Splats
-from .errand import Stopped
+from .background import Stopped
 from .scene import SceneSource, TrainingPoint, TrainingStatus
 
 MAX_POINTS = 1000

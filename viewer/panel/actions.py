@@ -8,8 +8,8 @@ from typing import Any
 
 import viser
 
+from ..background import BackgroundTasks
 from ..download import send_file
-from ..errand import Errands
 
 READING_TIME = 8.0
 """Seconds that the result of an action is shown."""
@@ -37,22 +37,24 @@ class Action:
     long. What it raises is told in the browser that asked."""
 
 
-def add_actions(client: viser.ClientHandle, actions: Sequence[Action], errands: Errands) -> None:
+def add_actions(
+    client: viser.ClientHandle, actions: Sequence[Action], tasks: BackgroundTasks
+) -> None:
     """A button for each of `actions`, where the panel of `client` is being built."""
     for action in actions:
-        _add(client, action, errands)
+        _add(client, action, tasks)
 
 
-def _add(client: viser.ClientHandle, action: Action, errands: Errands) -> None:
+def _add(client: viser.ClientHandle, action: Action, tasks: BackgroundTasks) -> None:
     button = client.gui.add_button(action.label, hint=action.hint)
 
-    # On the event loop: `Errands.run` returns at once.
+    # On the event loop: `BackgroundTasks.run` returns at once.
     async def pressed(_: Any) -> None:
-        errands.run(action.label, act)
+        tasks.run(action.label, act)
 
     def act() -> None:
         result = action.run()
-        errands.check()  # the browser may have left
+        tasks.check()  # the browser may have left
         if isinstance(result, Download):
             send_file(client, result.name, result.content)
         else:

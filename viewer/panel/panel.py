@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import viser
 
+from ..background import BackgroundTasks
 from ..camera import Bounds, Outlook, Vector
-from ..errand import Errands
 from ..frustums import go_to
 from ..path.panel import PathPanel
 from ..picture.paint import Drawing
@@ -88,7 +88,7 @@ class Panel:
         self, client: viser.ClientHandle, choices: PanelChoices, callbacks: PanelCallbacks
     ) -> None:
         self._client, self._choices, self._callbacks = client, choices, callbacks
-        self._errands = Errands(client)
+        self._tasks = BackgroundTasks(client)
         self._shown: Readout | None = None
         self._curves_due = 0.0
         self._fov_moved_at = -FOV_PAUSE
@@ -114,20 +114,20 @@ class Panel:
         with tabs.add_tab("Path"):
             self._path = PathPanel(
                 client,
-                self._errands,
+                self._tasks,
                 callbacks.drawing,
                 choices.origin,
                 self.up,
                 callbacks.changed,
             )
         with tabs.add_tab("Save"):
-            Screenshot(client, self._errands, callbacks.drawing)
-            add_actions(client, choices.actions, self._errands)
+            Screenshot(client, self._tasks, callbacks.drawing)
+            add_actions(client, choices.actions, self._tasks)
         self._listen()
 
     def close(self) -> None:
         """End what still runs."""
-        self._errands.close()
+        self._tasks.close()
 
     def settings(self) -> ViewSettings:
         """What is chosen, cut to what is allowed: a page may send anything."""

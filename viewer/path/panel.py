@@ -15,9 +15,9 @@ import numpy as np
 import viser
 
 from ...scenes import InputError
+from ..background import BackgroundTasks
 from ..camera import Bounds, Vector, camera_at, outlook_of, pose_of
 from ..download import send_file
-from ..errand import Errands
 from ..frustums import go_to
 from ..picture.paint import Drawing
 from ..settings import Pose
@@ -59,22 +59,22 @@ class PathPanel:
     def __init__(
         self,
         client: viser.ClientHandle,
-        errands: Errands,
+        tasks: BackgroundTasks,
         drawing: Drawing,
         origin: Origin,
         up: Callable[[], Vector],
         changed: Callable[[], None],
     ) -> None:
-        self._client, self._errands, self._origin = client, errands, origin
+        self._client, self._tasks, self._origin = client, tasks, origin
         self._up, self._changed = up, changed
         self._objects = PathObjects(client, self._go_to)
-        # These belong to the event loop; an errand gets the path as it is when it begins.
+        # These belong to the event loop; a background task gets the path as it is when it begins.
         self._path = CameraPath()
         self._selected = 0
         self._playing = False
         self._add_keyframe_controls(client.gui)
         self._add_path_controls(client.gui)
-        self._video = PathVideo(client, self._errands, drawing, lambda: self._path)
+        self._video = PathVideo(client, self._tasks, drawing, lambda: self._path)
         self._show_controls()
         self._listen()
 
@@ -168,19 +168,19 @@ class PathPanel:
     async def _preview_clicked(self, _: Any) -> None:
         stand = _Stand.of(self._client.camera, self._up())
         if self._playing:
-            self._errands.stop()
+            self._tasks.stop()
         elif self._path.duration > 0 and stand is not None:
             play = partial(self._play, self._path, stand, asyncio.get_running_loop())
-            self._set_playing(self._errands.run("Preview", play))
+            self._set_playing(self._tasks.run("Preview", play))
 
     async def _save_clicked(self, _: Any) -> None:
         if self._path.keyframes:
             save = partial(self._save_path, self._path, self._video.size)
-            self._errands.run("Save path", save)
+            self._tasks.run("Save path", save)
 
     async def _uploaded(self, event: viser.GuiEvent[viser.GuiUploadButtonHandle]) -> None:
         load = partial(self._load_path, event.target.value, asyncio.get_running_loop())
-        self._errands.run("Load path", load)
+        self._tasks.run("Load path", load)
 
     def _go_to(self, number: int) -> None:
         """Choose a keyframe and look from there."""
@@ -199,7 +199,7 @@ class PathPanel:
         self._show_objects()
 
     def _set_playing(self, playing: bool) -> None:
-        if self._errands.closed:
+        if self._tasks.closed:
             return
         self._playing = playing
         self._preview.label = "Stop preview" if playing else "Preview"
@@ -250,22 +250,22 @@ class PathPanel:
         except ValueError:
             return None
 
-    # The thread of an errand runs these.
+    # The thread of a background task runs these.
 
     def _play(self, path: CameraPath, stand: _Stand, loop: asyncio.AbstractEventLoop) -> None:
         try:
             begin, now = time.monotonic(), 0.0
             while path.loop or now < path.duration:
-                self._errands.check()
+                self._tasks.check()
                 now = time.monotonic() - begin
                 stand.look(self._client, path.pose_at(now, stand.canvas))
-                self._errands.stopping.wait(PREVIEW_INTERVAL)
+                self._tasks.stopping.wait(PREVIEW_INTERVAL)
         finally:
             _on_loop(loop, self._set_playing, False)
 
     def _save_path(self, path: CameraPath, size: tuple[int, int]) -> None:
         content = path_to_json(path, size, self._origin).encode()
-        self._errands.check()
+        self._tasks.check()
         send_file(self._client, "camera_path.json", content)
 
     def _load_path(self, file: viser.UploadedFile, loop: asyncio.AbstractEventLoop) -> None:
@@ -275,7 +275,7 @@ class PathPanel:
             path = path_from_json(file.content, self._origin)
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from error
-        self._errands.check()
+        self._tasks.check()
         _on_loop(loop, self._set, path, 0)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import viser
 
+from ..background import BackgroundTasks
 from ..download import send_file
-from ..errand import Errands
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing, Picture
 from ..picture.video import write_video
 from ..settings import Pose
@@ -37,11 +37,11 @@ class PathVideo:
     def __init__(
         self,
         client: viser.ClientHandle,
-        errands: Errands,
+        tasks: BackgroundTasks,
         drawing: Drawing,
         path: Callable[[], CameraPath],
     ) -> None:
-        self._client, self._errands = client, errands
+        self._client, self._tasks = client, tasks
         self._drawing, self._path = drawing, path
         (width, height), (widest, highest) = DEFAULT_SIZE, MAX_SIZE
         gui = client.gui
@@ -65,22 +65,20 @@ class PathVideo:
     async def _clicked(self, _: Any) -> None:
         path = self._path()
         if path.keyframes:
-            self._errands.run(
-                "Render video", partial(self._render, path, self.size, self._drawing())
-            )
+            self._tasks.run("Render video", partial(self._render, path, self.size, self._drawing()))
 
     async def _cancelled(self, _: Any) -> None:
         if self._cancel.visible:  # not the work of another part of the panel
-            self._errands.stop()
+            self._tasks.stop()
 
-    # The thread of an errand runs these.
+    # The thread of a background task runs these.
 
     def _render(self, path: CameraPath, size: tuple[int, int], draw: Draw) -> None:
         poses = path.poses(size)
         with self._progress_bar(), tempfile.TemporaryDirectory(prefix="gaborsplat-") as folder:
             film = Path(folder) / "camera_path.mp4"
             write_video(film, self._frames(poses, size, draw), size, path.fps)
-            self._errands.check()
+            self._tasks.check()
             send_file(self._client, film.name, film.read_bytes())
 
     def _frames(
@@ -89,7 +87,7 @@ class PathVideo:
         """[H, W, 3] BGR at each pose."""
         due = 0.0
         for number, pose in enumerate(poses):
-            self._errands.check()
+            self._tasks.check()
             if time.monotonic() > due:
                 self._progress.value = 100 * number / len(poses)
                 due = time.monotonic() + PROGRESS_INTERVAL
@@ -101,5 +99,5 @@ class PathVideo:
         try:
             yield
         finally:
-            if not self._errands.closed:
+            if not self._tasks.closed:
                 self._progress.visible = self._cancel.visible = False

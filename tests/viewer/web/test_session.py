@@ -147,7 +147,7 @@ def test_closing_during_a_screenshot_leaves_no_thread(painter: Painter) -> None:
         page.picture(0)
         painter.gate = threading.Event()
         page.click("Save screenshot")
-        eventually(lambda: any("errand" in each.name for each in sessions()))
+        eventually(lambda: any(each.name.endswith("-task") for each in sessions()))
         threading.Timer(0.3, painter.gate.set).start()
         viewer.close()
     eventually(lambda: not sessions())

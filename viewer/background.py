@@ -23,7 +23,7 @@ class Stopped(Exception):
     """Raised by work that was asked to stop; nobody is told."""
 
 
-class Errands:
+class BackgroundTasks:
     """Runs one piece of work at a time for one browser, each on a thread of its own.
 
     What goes wrong in it is told in that browser and in the log, and ends nothing else.
@@ -61,7 +61,7 @@ class Errands:
             if free:
                 self.stopping.clear()
                 self._label = label
-                name = f"viewer-client-{self._client.client_id}-errand"
+                name = f"viewer-client-{self._client.client_id}-task"
                 self._thread = threading.Thread(
                     target=self._do, args=(label, work), name=name, daemon=True
                 )
