@@ -23,7 +23,7 @@ class Browser:
     it has shown, `delay` seconds after it was sent."""
 
     cost: Callable[[Job], float] = lambda _: 0.001
-    tells: bool = True
+    acknowledges: bool = True
     delay: float = 0.0
     loop: RenderLoop = field(default_factory=RenderLoop)
     now: float = 100.0
@@ -55,7 +55,7 @@ class Browser:
             self.wait(seconds)
             self.loop.on_rendered(job, seconds, self.now)
             self.loop.on_sent(job, 0.0, self.now)
-            if self.tells:
+            if self.acknowledges:
                 self.coming.append((self.now + self.delay, job.number))
             self.wait(0.0)
             self.done.append(job)

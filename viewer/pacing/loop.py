@@ -40,10 +40,10 @@ class Pacing:
     """...but never more than this."""
     usual_transit: float = 0.05
     """A picture that travels for this many seconds is not slowed by its bytes."""
-    patience: float = 1.0
+    ack_timeout: float = 1.0
     """A page that has shown nothing for this many seconds is sent one picture more; after that, for
     twice as long, and so on..."""
-    longest_patience: float = 30.0
+    max_ack_timeout: float = 30.0
     """...up to this."""
     fastest_interval: float = 1 / 75
     """Fewest seconds between pictures, however often the page draws."""
@@ -53,7 +53,7 @@ class Pacing:
     """Fewest seconds between two new scenes, whatever they cost."""
     scene_share: float = 0.01
     """Largest share of the time that following a scene in training may take..."""
-    scene_patience: float = 10.0
+    max_scene_delay: float = 10.0
     """...unless it would take longer than this many seconds to see the next one."""
 
 
@@ -106,9 +106,9 @@ class RenderLoop:
         self._in_hand = False
         self._number = 0
         self._on_way: dict[int, _OnItsWay] = {}
-        self._patience = self._pacing.patience
+        self._ack_timeout = self._pacing.ack_timeout
         self._latencies: deque[float] = deque(maxlen=RECENT)
-        self.tells = False
+        self.acknowledges = False
         """Whether the page tells what it has shown."""
         self.shown = 0
         """Pictures that the page has shown; those sent to it, if it does not tell."""
@@ -168,8 +168,8 @@ class RenderLoop:
         state = (self._pose, self._settings, self._version)
         if state == self._rendered and self._sharp >= sharp:
             return None
-        if len(self._on_way) >= self.window:  # room was made by losing patience
-            self._patience = min(2 * self._patience, self._pacing.longest_patience)
+        if len(self._on_way) >= self.window:  # room was made by a timeout
+            self._ack_timeout = min(2 * self._ack_timeout, self._pacing.max_ack_timeout)
         level = 0 if sharp else self._resolution.level
         self._number += 1
         job = Job(
@@ -218,7 +218,7 @@ class RenderLoop:
             return
         picture.stages.append(seconds)
         picture.sent = now
-        if not self.tells:
+        if not self.acknowledges:
             del self._on_way[job.number]
             self.shown += 1
             self._measured(picture)
@@ -230,9 +230,9 @@ class RenderLoop:
         """
         if number > self._number:
             return  # nonsense: there is no such picture
-        if not self.tells:
-            self.tells, self.shown = True, 0
-        self._patience = self._pacing.patience
+        if not self.acknowledges:
+            self.acknowledges, self.shown = True, 0
+        self._ack_timeout = self._pacing.ack_timeout
         self.shown += 1
         self.dropped += sum(key < number for key in self._on_way)
         picture = self._on_way.get(number)
@@ -262,15 +262,17 @@ class RenderLoop:
     @property
     def _room_at(self) -> float:
         """When another picture may be rendered, if nothing is shown before."""
-        if not self.tells:
+        if not self.acknowledges:
             return self._started + self._pacing.silent_interval
         if len(self._on_way) < self.window:
             return self._started + self._pacing.fastest_interval
-        return self._started + self._patience
+        return self._started + self._ack_timeout
 
     def _predicted(self, now: float) -> Pose:
         # The latency includes the way back to us, and a pose has come the same way.
-        pose = self._motion.at(now + (self.latency or 0.0), now) if self.tells else self._pose
+        pose = (
+            self._motion.at(now + (self.latency or 0.0), now) if self.acknowledges else self._pose
+        )
         assert pose is not None
         return pose
 
@@ -288,6 +290,6 @@ class RenderLoop:
         if self._adopt_after == math.inf:
             # Pictures of a moving camera are rendered anyhow, whatever scene they show.
             idle = seconds * (1 / self._pacing.scene_share - 1) if job.sharp else 0.0
-            idle = min(idle, self._pacing.scene_patience)
+            idle = min(idle, self._pacing.max_scene_delay)
             self._adopt_after = now + max(self._pacing.scene_interval, idle)
         self._in_hand = False

@@ -98,7 +98,7 @@
   function showByViser(picture) {
     const wait = () => {
       if (picture.link !== link || picture.number < stats.last) return;
-      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) tellShown(picture);
+      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) acknowledge(picture);
       else setTimeout(wait, POLL);
     };
     wait();
@@ -126,7 +126,7 @@
       .catch((error) => {
         console.warn("gaborsplat: a picture could not be decoded:", error);
         stats.dropped += 1;
-        if (picture.link === link) tellShown(picture); // or the server would wait for it
+        if (picture.link === link) acknowledge(picture); // or the server would wait for it
       })
       .finally(() => {
         decoding -= 1;
@@ -173,7 +173,7 @@
     onScreen = picture;
     if (picture.number < stats.last) stats.outOfOrder += 1;
     stats.shown += 1;
-    tellShown(picture);
+    acknowledge(picture);
     return true;
   }
 
@@ -189,7 +189,7 @@
     }
   }
 
-  function tellShown(picture) {
+  function acknowledge(picture) {
     stats.last = picture.number;
     const seconds = (performance.now() - picture.arrivedAt) / 1000;
     const value = [picture.number, seconds, (picture.decodeTime ?? 0) / 1000];

@@ -195,7 +195,7 @@ class Session:
             self._make_picture(job)
         self._show_numbers(panel, time.monotonic())
         if job is None and not (self._rests and frustums.show_next_photo()):
-            self._wake.wait(self._patience(time.monotonic()))
+            self._wake.wait(self._wait_timeout(time.monotonic()))
 
     @property
     def _rests(self) -> bool:
@@ -320,7 +320,7 @@ class Session:
             error=loop.error,
         )
 
-    def _patience(self, now: float) -> float | None:
+    def _wait_timeout(self, now: float) -> float | None:
         """Seconds to wait for news."""
         status = self._context.source.status
         until_job = self._loop.wait(now)
