@@ -7,7 +7,7 @@ z forward), so nothing is flipped on the way.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,16 @@ class Bounds:
 
     centre: Vector
     radius: float
+
+
+@dataclass(frozen=True)
+class NamedCamera:
+    """A training camera that the viewer can draw and go to."""
+
+    name: str
+    camera: Camera
+    photo: Callable[[], torch.Tensor] | None = None
+    """Gives the photo, [H, W, 3] uint8 RGB; it is called from the viewer's threads."""
 
 
 def pose_of(camera: viser.CameraHandle) -> Pose | None:
@@ -162,6 +172,16 @@ def overview_of(bounds: Bounds, up: Vector) -> Outlook:
     distance = 1.4 * bounds.radius / math.sin(DEFAULT_FOV / 2)
     position = bounds.centre - distance * direction / np.linalg.norm(direction)
     return Outlook(position, bounds.centre, up, DEFAULT_FOV)
+
+
+def go_to(client: viser.ClientHandle, outlook: Outlook) -> None:
+    """Move the browser's camera."""
+    camera = client.camera
+    with client.atomic():
+        camera.position = outlook.position
+        camera.look_at = outlook.look_at
+        camera.up_direction = outlook.up
+        camera.fov = outlook.fov
 
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:

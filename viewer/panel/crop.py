@@ -14,8 +14,8 @@ import numpy.typing as npt
 import viser
 
 from ..camera import Bounds
-from ..frustums import COLOR
 from ..settings import CropBox
+from .frustums import COLOR
 
 ARROWS = 90.0
 """Length of the arrows that move the box [px]."""

@@ -12,8 +12,7 @@ import numpy as np
 import viser
 
 from ..background import BackgroundTasks
-from ..camera import Bounds, Outlook, Vector
-from ..frustums import go_to
+from ..camera import Bounds, Outlook, Vector, go_to
 from ..path.panel import PathPanel
 from ..picture.paint import Drawing
 from ..scene import TrainingPoint

@@ -16,9 +16,8 @@ import viser
 
 from ...scenes import InputError
 from ..background import BackgroundTasks
-from ..camera import Bounds, Vector, camera_at, outlook_of, pose_of
+from ..camera import Bounds, Vector, camera_at, go_to, outlook_of, pose_of
 from ..download import send_file
-from ..frustums import go_to
 from ..picture.paint import Drawing
 from ..settings import Pose
 from .file import MAX_KEYFRAMES, Origin, path_from_json, path_to_json

@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ...renderer.cameras import Camera
-from ..camera import Matrix, camera_to_world
-from ..frustums import NamedCamera
+from ..camera import Matrix, NamedCamera, camera_to_world
 from .paint import Picture
 
 MAX_DECODED = 4

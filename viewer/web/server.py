@@ -14,8 +14,14 @@ from types import TracebackType
 import rich
 import viser
 
-from ..camera import bounds_of_cameras, bounds_of_splats, outlook_of, overview_of, up_direction
-from ..frustums import NamedCamera
+from ..camera import (
+    NamedCamera,
+    bounds_of_cameras,
+    bounds_of_splats,
+    outlook_of,
+    overview_of,
+    up_direction,
+)
 from ..panel.actions import Action
 from ..panel.panel import PanelChoices
 from ..picture.draw import Renderers, RenderFunction

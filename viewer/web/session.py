@@ -14,9 +14,9 @@ from functools import cache, partial
 import viser
 
 from ...scenes import InputError, one_line
-from ..camera import camera_at, pose_of
-from ..frustums import Frustums, NamedCamera
+from ..camera import NamedCamera, camera_at, pose_of
 from ..pacing.loop import Job, RenderLoop
+from ..panel.frustums import Frustums
 from ..panel.panel import Panel, PanelCallbacks, PanelChoices
 from ..panel.readout import FrameRate, Readout, Speed
 from ..picture.draw import Drawn, PictureRenderer, Renderers, Scene

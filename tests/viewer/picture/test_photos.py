@@ -14,7 +14,7 @@ from viser.transforms import SO3
 
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
-from gaborsplat.viewer.frustums import NamedCamera
+from gaborsplat.viewer.camera import NamedCamera
 from gaborsplat.viewer.picture.draw import DIVIDER, PictureRenderer, Renderers, Scene
 from gaborsplat.viewer.picture.paint import paint
 from gaborsplat.viewer.picture.photos import MAX_DECODED, NearestPhoto

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -14,8 +13,15 @@ import viser
 from torch import Tensor
 from viser import transforms
 
-from ..renderer.cameras import Camera
-from .camera import Bounds, Outlook, Vector, camera_to_world, outlook_of, vertical_fov
+from ..camera import (
+    Bounds,
+    NamedCamera,
+    Vector,
+    camera_to_world,
+    go_to,
+    outlook_of,
+    vertical_fov,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,26 +32,6 @@ PHOTO_SIDE = 192
 """Longest side of the photo inside a frustum [px]."""
 
 COLOR = (255, 150, 40)
-
-
-@dataclass(frozen=True)
-class NamedCamera:
-    """A training camera that the viewer can draw and go to."""
-
-    name: str
-    camera: Camera
-    photo: Callable[[], Tensor] | None = None
-    """Gives the photo, [H, W, 3] uint8 RGB; it is called from the viewer's threads."""
-
-
-def go_to(client: viser.ClientHandle, outlook: Outlook) -> None:
-    """Move the browser's camera."""
-    camera = client.camera
-    with client.atomic():
-        camera.position = outlook.position
-        camera.look_at = outlook.look_at
-        camera.up_direction = outlook.up
-        camera.fov = outlook.fov
 
 
 class Frustums:
