@@ -44,7 +44,7 @@ def test_a_distant_page_is_sent_more_ahead_so_that_it_still_gets_sixty() -> None
 
 
 def silent() -> Browser:
-    """A page that has told of its first picture and tells nothing more."""
+    """A page that has acknowledged its first picture, and no other."""
     browser = Browser(delay=math.inf).ready()
     browser.loop.on_shown(1, 0.0, 0.0, browser.now)
     return browser
