@@ -1,4 +1,4 @@
-"""The training cameras, drawn among the splats of one browser."""
+"""Frustums of the training cameras in one browser's scene."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ from ..camera import (
 log = logging.getLogger(__name__)
 
 MAX_DRAWN = 250
-"""More frustums than this slow the page down; an even selection is drawn."""
+"""Largest number of frustums, an even selection of the cameras: more slow the page down."""
 
 PHOTO_SIDE = 192
-"""Longest side of the photo inside a frustum [px]."""
+"""Longest side of the photo in a frustum [px]."""
 
 COLOR = (255, 150, 40)
+"""Colour of frustums and crop box, RGB in [0, 255]."""
 
 
 class Frustums:
-    """Builds the frustums when they are first shown, and their photos one at a time after that.
+    """Camera frustums: built when first shown, their photos one at a time after that.
 
     A frustum that the browser's camera stands in is hidden, or its photo would cover the view.
     """
@@ -47,7 +48,7 @@ class Frustums:
         bounds: Bounds,
         up: Callable[[], Vector],
     ) -> None:
-        """`up` tells around which axis to go on orbiting from a camera that was gone to."""
+        """`up` gives the axis to orbit around from the camera of a clicked frustum."""
         self._client = client
         self._up = up
         self._cameras = _evenly(cameras, MAX_DRAWN)
@@ -59,7 +60,7 @@ class Frustums:
         self._photos_shown = 0
 
     def show(self, visible: bool, eye: tuple[float, float, float]) -> None:
-        """Show all, but those around `eye`, or none."""
+        """Show all frustums but those around `eye`, or none."""
         distances = np.linalg.norm(self._centres - np.array(eye), axis=1)
         shown = (distances > 1.5 * self._scale) & visible
         if np.array_equal(shown, self._shown):
@@ -72,7 +73,7 @@ class Frustums:
                 handle.visible = bool(is_shown)
 
     def show_next_photo(self) -> bool:
-        """Put one more photo into its frustum; False when none is left to do."""
+        """Add one more photo to its frustum; False when none is left."""
         index = self._photos_shown
         if index >= len(self._handles):
             return False
@@ -111,7 +112,7 @@ class Frustums:
 
 
 def thumbnail(photo: Tensor) -> npt.NDArray[np.uint8]:
-    """`photo` ([H, W, 3] uint8) shrunk so that its longest side is at most PHOTO_SIDE."""
+    """The photo ([H, W, 3] uint8), shrunk to a longest side of at most PHOTO_SIDE."""
     image = photo.detach().cpu().numpy()
     height, width = image.shape[:2]
     factor = min(1.0, PHOTO_SIDE / max(height, width))
@@ -132,7 +133,7 @@ def _centres(cameras: Sequence[NamedCamera]) -> npt.NDArray[np.float64]:
 
 
 def _spacing_scale(centres: npt.NDArray[np.float64], bounds: Bounds) -> float:
-    """Size at which neighbouring frustums do not overlap, nor vanish in a large scene."""
+    """Size of frustums: neighbours do not overlap, nor vanish in a large scene."""
     distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     spacing = float(np.median(distances.min(axis=1))) if len(centres) > 1 else np.inf

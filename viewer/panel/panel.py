@@ -1,4 +1,4 @@
-"""The control panel of one browser: what can be chosen in it, and what it tells."""
+"""The control panel of one browser: its controls and its readings."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .readout import Curves, Readout, SpeedCurves, error_box, numbers
 from .screenshot import Screenshot
 
 SIDES = (256, 2048)
-"""Smallest and largest choice of the longest side of a picture [px]."""
+"""Range of the longest side of a picture [px]."""
 
 FOVS = (5.0, 120.0)
-"""Smallest and largest choice of the vertical field of view [degrees]."""
+"""Range of the vertical field of view [degrees]."""
 
 UPS: dict[str, tuple[float, float, float]] = {
     "+x": (1, 0, 0),
@@ -38,7 +38,7 @@ UPS: dict[str, tuple[float, float, float]] = {
 }
 
 FOV_PAUSE = 2.0
-"""Seconds after a person has moved the slider of the field of view before it follows the camera."""
+"""Seconds that the slider of the field of view does not follow the camera after being moved."""
 
 CURVES_INTERVAL = 2.0
 """Seconds between updates of the curves: drawing them takes the page's time."""
@@ -52,36 +52,46 @@ BESIDE_LABELS: dict[Beside, str] = {
 
 @dataclass(frozen=True)
 class PanelChoices:
-    """What there is to choose from, the same for every browser."""
+    """Choices and initial values of the panel, the same for every browser.
+
+    Attributes:
+        bounds: bounding sphere of the scene.
+        up: [3] up direction of the scene, a unit vector.
+        outlook: initial viewpoint.
+        background: initial background, that of the training, RGB in [0, 255].
+        cameras: number of training cameras.
+        beside: what the right part of the picture may show, the initial choice first.
+        actions: actions with a button.
+        origin: what was subtracted from all coordinates of the capture.
+    """
 
     bounds: Bounds
     up: Vector
     outlook: Outlook
-    """Where a browser begins."""
     background: tuple[int, int, int]
-    """That the scene was trained on, RGB in [0, 255]."""
     cameras: int
-    """Number of training cameras."""
     beside: Sequence[Beside]
-    """What may stand beside the scene."""
     actions: Sequence[Action]
     origin: tuple[float, float, float]
-    """What was subtracted from all coordinates of the capture."""
 
 
 @dataclass(frozen=True)
 class PanelCallbacks:
-    """What follows when something is used, on the server's event loop: all return at once."""
+    """Callbacks of the panel, called on the server's event loop: all return at once.
+
+    Attributes:
+        changed: called when the settings may have changed.
+        pause: called when the pause button is pressed.
+        drawing: called for what draws a screenshot or video.
+    """
 
     changed: Callable[[], None]
-    """The picture may differ now."""
     pause: Callable[[], None]
-    """The pause button was pressed."""
     drawing: Drawing
 
 
 class Panel:
-    """Controls and numbers in the sidebar."""
+    """Controls and readings in the sidebar of one browser."""
 
     def __init__(
         self, client: viser.ClientHandle, choices: PanelChoices, callbacks: PanelCallbacks
@@ -125,11 +135,11 @@ class Panel:
         self._listen()
 
     def close(self) -> None:
-        """End what still runs."""
+        """Stop the background tasks."""
         self._tasks.close()
 
     def settings(self) -> ViewSettings:
-        """What is chosen, cut to what is allowed: a page may send anything."""
+        """The chosen view settings, cut to what is allowed: a page may send anything."""
         mode = self._mode.value
         return ViewSettings(
             mode=mode if mode in MODES else "rgb",
@@ -146,7 +156,7 @@ class Panel:
         )
 
     def show(self, readout: Readout) -> None:
-        """Update what differs from the last time."""
+        """Show the numbers and errors of `readout`."""
         before, self._shown = self._shown, readout
         if readout == before:
             return
@@ -159,7 +169,7 @@ class Panel:
         self._pause.label = "Resume training" if readout.paused else "Pause training"
 
     def show_curves(self, readout: Readout, history: Sequence[TrainingPoint]) -> None:
-        """Update the curves, if it is time."""
+        """Update the curves, at most once in CURVES_INTERVAL."""
         now = time.monotonic()
         if now < self._curves_due:
             return
@@ -171,9 +181,9 @@ class Panel:
             self._speed_curves.show(readout, now)
 
     def show_pose(self, pose: Pose) -> None:
-        """Update what tells of the camera."""
+        """Update the field of view and the link to the camera's pose."""
         degrees = round(math.degrees(pose.fov), 1)
-        # While a person moves the slider, the camera is behind it.
+        # While a person moves the slider, the camera lags behind it.
         moved = time.monotonic() - self._fov_moved_at < FOV_PAUSE
         if not moved and abs(degrees - float(self._fov.value)) > 0.1:
             self._fov.value = min(max(degrees, FOVS[0]), FOVS[1])
@@ -300,17 +310,17 @@ class Panel:
         return "nothing"
 
     def up(self) -> Vector:
-        """The axis that the camera turns around, as chosen."""
+        """The chosen axis that the camera orbits around, [3]."""
         return np.array(UPS.get(self._up.value, self._choices.up), np.float64)
 
 
 def _finite(value: float, low: float, high: float) -> float:
-    """`value` within bounds; the lower one if it is no number."""
+    """`value` cut to [low, high]; `low` if it is not finite."""
     return min(max(float(value), low), high) if math.isfinite(value) else low
 
 
 def _link(camera: viser.CameraHandle) -> str:
-    """HTML of a link to the pose, which viser's page understands."""
+    """HTML of a link to the camera's pose, in the query parameters of viser's page."""
     vectors = {
         "Position": camera.position,
         "LookAt": camera.look_at,

@@ -1,4 +1,4 @@
-"""Saving what one browser sees as a picture of any size."""
+"""Screenshots of one browser's view, of any size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SIDE = 8192
 
 
 class Screenshot:
-    """Adds its controls where the caller is building the panel of `client`.
+    """Screenshot controls, added where the caller is building the panel of `client`.
 
     The size that is offered is that of the page's canvas, until a person chooses another.
     """
@@ -71,7 +71,7 @@ class Screenshot:
 
 
 def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
-    """The size of the page's canvas, cut to what is allowed; None while it has none."""
+    """Size of the page's canvas, cut to what is allowed; None without a canvas."""
     pose = pose_of(camera)
     return pose and (_allowed(pose.canvas[0]), _allowed(pose.canvas[1]))
 
