@@ -1,4 +1,4 @@
-"""The part of the panel that renders a camera path to a video, for one browser."""
+"""Rendering a camera path to a video, from the panel of one browser."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PROGRESS_INTERVAL = 0.2
 
 
 class PathVideo:
-    """Adds its controls where the caller is building the panel of `client`.
+    """Video controls, added where the caller is building the panel of `client`.
 
-    `path` gives the path as it is, on the server's event loop.
+    `path` gives the present path, on the server's event loop.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class PathVideo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """What is chosen, cut to what is allowed: a page may send anything."""
+        """The chosen (width, height) [px], cut to what is allowed: a page may send anything."""
         width, height = (
             min(max(int(side), MIN_SIDE), most)
             for side, most in zip((self.width.value, self.height.value), MAX_SIZE, strict=True)
@@ -84,7 +84,7 @@ class PathVideo:
     def _frames(
         self, poses: list[Pose], size: tuple[int, int], draw: Draw
     ) -> Generator[Picture, None, None]:
-        """[H, W, 3] BGR at each pose."""
+        """Pictures [H, W, 3] BGR at the poses, one by one."""
         due = 0.0
         for number, pose in enumerate(poses):
             self._tasks.check()
