@@ -54,7 +54,7 @@ class Painter:
 class Page:
     """What a browser knows: the widgets, the pictures and the messages it was sent.
 
-    `acknowledges`: it says at once which pictures it has shown, as page.js does.
+    `acknowledges`: whether it acknowledges every picture at once, as page.js does.
     """
 
     def __init__(self, connection: ClientConnection, *, acknowledges: bool = False) -> None:
