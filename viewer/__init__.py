@@ -1,6 +1,6 @@
 """The browser application: shows splats, also while they are trained."""
 
-from .frustums import NamedCamera as NamedCamera
+from .camera import NamedCamera as NamedCamera
 from .live import LiveView as LiveView
 from .panel.actions import Action as Action
 from .panel.actions import Download as Download

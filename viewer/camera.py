@@ -1,13 +1,13 @@
-"""Between the browser's camera and the renderer's, and where a scene is first seen from.
+"""Conversion between viser's cameras and the renderer's, scene bounds and initial viewpoints.
 
-viser's `wxyz` turns camera axes into world axes, and its camera axes are ours (x right, y down,
-z forward), so nothing is flipped on the way.
+viser's `wxyz` rotates camera axes to world axes, and its camera axes are the renderer's (x right,
+y down, z forward), so no axis is flipped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,35 +24,62 @@ Vector = npt.NDArray[np.float64]  # [3]
 Matrix = npt.NDArray[np.float64]  # [M, 3]
 
 DEFAULT_UP: Vector = np.array([0.0, -1.0, 0.0])
-"""Up where no camera tells: y points down in captures."""
+"""Up direction of a scene without cameras: y points down in captures."""
 
 DEFAULT_FOV = math.radians(60)
-"""Vertical field of view where no camera tells [radians]."""
+"""Vertical field of view of a scene without cameras [radians]."""
 
 MAX_MEASURED = 200_000
-"""Percentiles over more splats than this use an even selection of them."""
+"""Largest number of splats in a percentile; of more, an even selection is taken."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """A place to look from and a point to look at."""
+    """A viewpoint, in the terms of viser's camera.
+
+    Attributes:
+        position: [3] camera centre in the world.
+        look_at: [3] point that the camera looks at and orbits around.
+        up: [3] direction that is up in the picture, of any length.
+        fov: vertical field of view [radians].
+    """
 
     position: Vector
     look_at: Vector
     up: Vector
-    fov: float  # vertical [radians]
+    fov: float
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where most of a scene is, whatever strays from it."""
+    """Bounding sphere of the bulk of a scene, outliers aside.
+
+    Attributes:
+        centre: [3] in the world.
+        radius: > 0, in the units of the world.
+    """
 
     centre: Vector
     radius: float
 
 
+@dataclass(frozen=True)
+class NamedCamera:
+    """A training camera with its photo.
+
+    Attributes:
+        name: name of the photo.
+        camera: pose and intrinsics.
+        photo: loads the photo, [H, W, 3] uint8 RGB, on any of the viewer's threads; None without.
+    """
+
+    name: str
+    camera: Camera
+    photo: Callable[[], torch.Tensor] | None = None
+
+
 def pose_of(camera: viser.CameraHandle) -> Pose | None:
-    """The pose a page reported; None when it makes no sense (a hidden page has an empty canvas)."""
+    """The pose that a page reported; None if invalid, such as a hidden page's, without a canvas."""
     numbers = [float(x) for x in (*camera.wxyz, *camera.position, camera.fov)]
     if len(numbers) != 8:
         return None
@@ -84,12 +111,12 @@ def camera_to_world(camera: Camera) -> tuple[Matrix, Vector]:
 
 
 def vertical_fov(camera: Camera) -> float:
-    """Vertical field of view [radians]."""
+    """Vertical field of view of a camera [radians]."""
     return 2 * math.atan(0.5 * camera.size[1] / float(camera.intrinsics[1, 1]))
 
 
 def up_direction(cameras: Sequence[Camera]) -> Vector:
-    """Unit vector that is up on average in the pictures of `cameras`."""
+    """Mean up direction of `cameras`, a unit vector; DEFAULT_UP if they share none."""
     ups = [-camera_to_world(camera)[0][:, 1] for camera in cameras]
     mean = np.mean(ups, axis=0) if ups else DEFAULT_UP
     length = float(np.linalg.norm(mean))
@@ -98,9 +125,9 @@ def up_direction(cameras: Sequence[Camera]) -> Vector:
 
 
 def bounds_of(points: Matrix) -> Bounds:
-    """Median and radius around it that holds four fifths of `points` [P, 3]; a unit ball if none.
+    """Median of `points` [P, 3], and the radius around it that holds four fifths of them.
 
-    Non-finite points do not count.
+    Non-finite points do not count. A unit ball without points.
     """
     points = points[np.isfinite(points).all(axis=1)]
     points = points[:: max(1, len(points) // MAX_MEASURED)]
@@ -112,16 +139,16 @@ def bounds_of(points: Matrix) -> Bounds:
 
 
 def bounds_of_splats(splats: Splats) -> Bounds:
-    """`bounds_of` the centres."""
+    """Bounds of the splats' centres, as `bounds_of` computes them."""
     step = max(1, len(splats) // MAX_MEASURED)
     return bounds_of(_numpy(splats.means[::step]))
 
 
 def bounds_of_cameras(cameras: Sequence[Camera]) -> Bounds:
-    """Where `cameras` look: the point nearest to their optical axes, and their distance from it.
+    """Point nearest to the optical axes of `cameras`, and their median distance from it.
 
-    Cameras side by side have axes that meet nowhere; a weak pull towards a point ahead of them
-    decides then. A unit ball without cameras.
+    Parallel axes meet nowhere: a weak pull towards a point ahead of the cameras decides then. A
+    unit ball without cameras.
     """
     if not cameras:
         return Bounds(np.zeros(3), 1.0)
@@ -139,7 +166,7 @@ def bounds_of_cameras(cameras: Sequence[Camera]) -> Bounds:
 
 
 def outlook_of(camera: Camera, up: Vector, bounds: Bounds) -> Outlook:
-    """The view of `camera`, turning around the depth of the scene's centre.
+    """The viewpoint of `camera`, which orbits around a point at the depth of the scene's centre.
 
     The up vector is the one nearest to `up` that leaves the picture unrolled, so that orbiting
     goes on around the scene's own axis.
@@ -155,13 +182,23 @@ def outlook_of(camera: Camera, up: Vector, bounds: Bounds) -> Outlook:
 
 
 def overview_of(bounds: Bounds, up: Vector) -> Outlook:
-    """A view that frames `bounds`, a little from above."""
+    """A viewpoint that frames `bounds`, from slightly above; `up` is a unit vector."""
     ahead = np.array([0.0, 0.0, 1.0]) if abs(up[2]) < 0.9 else np.array([1.0, 0.0, 0.0])
     level = ahead - float(ahead @ up) * up
     direction = level / np.linalg.norm(level) - 0.35 * up
     distance = 1.4 * bounds.radius / math.sin(DEFAULT_FOV / 2)
     position = bounds.centre - distance * direction / np.linalg.norm(direction)
     return Outlook(position, bounds.centre, up, DEFAULT_FOV)
+
+
+def go_to(client: viser.ClientHandle, outlook: Outlook) -> None:
+    """Move a browser's camera to `outlook`."""
+    camera = client.camera
+    with client.atomic():
+        camera.position = outlook.position
+        camera.look_at = outlook.look_at
+        camera.up_direction = outlook.up
+        camera.fov = outlook.fov
 
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -1,14 +1,14 @@
-"""Files that a browser is sent."""
+"""File downloads to a browser."""
 
 from __future__ import annotations
 
 import viser
 
 PART = 64 * 2**10
-"""Bytes of a file that go in one message. viser packs up to 128 messages at once, on the event
-loop that all browsers share: parts of its usual size, a mebibyte, would halt them for seconds."""
+"""Bytes of a file in one message. viser packs up to 128 messages at once, on the event loop that
+all browsers share: its default, a mebibyte, would block them for seconds."""
 
 
 def send_file(client: viser.ClientHandle, name: str, content: bytes) -> None:
-    """Let the browser save `content` as `name`, whose ending says its type."""
+    """Download `content` in the browser as a file called `name`, whose suffix gives its type."""
     client.send_file_download(name, content, chunk_size=PART, save_immediately=True)

@@ -1,4 +1,4 @@
-"""The viewer's hold on a running training."""
+"""The live view of a running training, between its thread and the viewer's."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from ..renderer.splats import Splats
-from .errand import Stopped
+from .background import Stopped
 from .scene import SceneSource, TrainingPoint, TrainingStatus
 
 MAX_POINTS = 1000
-"""Points of a training's history; when there are more, every other one is left out."""
+"""Longest history of a training; beyond it, every other point is dropped."""
 
 POINT_INTERVAL = 0.25
-"""Seconds between two points of a history that never was thinned."""
+"""Seconds between two points of a history from which none was dropped."""
 
 
 class LiveView:
-    """Shows a training in progress; the training thread calls it after every step.
+    """Live view of a training, updated by the training thread after every step.
 
-    With no browser connected a call costs next to nothing. With one, the splats are copied only
-    after the last copy has been shown.
+    Without a connected browser an update costs next to nothing. With one, the splats are copied
+    only after the last copy has been shown.
     """
 
     def __init__(self, source: SceneSource) -> None:
@@ -33,15 +33,19 @@ class LiveView:
         self._interval = POINT_INTERVAL
         self._asked: deque[tuple[Callable[[], str], Future[str]]] = deque()
         self._closed = False
-        self._door = threading.Lock()  # so that nothing is asked while `close` turns all away
+        self._door = threading.Lock()  # so that nothing is queued while `close` refuses all
 
     @property
     def paused(self) -> bool:
-        """Whether somebody pressed Pause in a browser; training should wait until they resume."""
+        """Whether training should wait, because Pause was pressed in a browser."""
         return self._source.paused
 
     def update(self, status: TrainingStatus, make_splats: Callable[[], Splats]) -> None:
-        """Tell how training stands; `make_splats` gives a copy that training will not write to."""
+        """Show how training stands.
+
+        `make_splats` copies the splats, so that training does not write to what is shown; it is
+        called only if a browser waits for them.
+        """
         self._source.status = status
         now = time.monotonic()
         if now >= self._next_point:
@@ -50,16 +54,20 @@ class LiveView:
             self._source.publish(make_splats())
 
     def finish(self, status: TrainingStatus, splats: Splats) -> None:
-        """Show the result; the pause button goes away."""
+        """Show the result of training and remove the pause button."""
         self._remember(status, time.monotonic())
         self._source.status = status
         self._source.paused = False
         self._source.publish(splats)
 
     def ask(self, work: Callable[[], str]) -> str:
-        """What `work` returns or raises, run on the training thread between two steps.
+        """Run `work` on the training thread between two steps, wait for it and return its result.
 
-        For any thread but that one, which it blocks until then. Raises Stopped after `close`.
+        Must not be called on the training thread itself.
+
+        Raises:
+            Stopped: `close` was called.
+            Exception: what `work` raises.
         """
         answer = Future[str]()
         with self._door:
@@ -69,20 +77,22 @@ class LiveView:
         return answer.result()
 
     def serve(self) -> None:
-        """Run what was asked for; for the training thread, between two steps, in pauses and after
-        the end."""
+        """Run the work that `ask` has queued.
+
+        The training thread calls this between two steps, in pauses and after the end.
+        """
         while self._asked:
             work, answer = self._asked.popleft()
             try:
                 answer.set_result(work())
             except Exception as error:
                 answer.set_exception(error)
-            except BaseException:  # Ctrl-C: nobody must be left waiting
+            except BaseException:  # Ctrl-C: no caller of `ask` may be left waiting
                 answer.set_exception(Stopped())
                 raise
 
     def close(self) -> None:
-        """Turn away whoever waits for `serve` or comes later: it is not called any more."""
+        """Refuse queued and later work, since `serve` is not called any more."""
         with self._door:
             self._closed = True
         while self._asked:
@@ -93,7 +103,7 @@ class LiveView:
         point = TrainingPoint(status.step, status.loss, status.psnr, now - self._began)
         history = [*self._source.history, point]
         if len(history) > MAX_POINTS:
-            # Those that follow come half as often, so that all stay equally far apart.
+            # Later points come half as often, so that all stay equally far apart.
             history = history[::2]
             self._interval *= 2
         self._source.history = history

@@ -1,5 +1,7 @@
-"""The scene that is shown and the training that makes it, shared between threads without locks
-on the way of a picture or of a training step."""
+"""The scene that is shown and the state of its training, shared between threads.
+
+Neither a picture nor a training step waits for a lock.
+"""
 
 from __future__ import annotations
 
@@ -11,69 +13,90 @@ from ..renderer.settings import RenderSettings
 from ..renderer.splats import Splats
 
 Wake = Callable[[], None]
+"""Notifies a watcher of a change; returns at once."""
 
 _DEFAULTS = RenderSettings()
 
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """How training stands, for the panel."""
+    """Status of a training, for the panel.
+
+    Attributes:
+        step: steps done.
+        steps: steps in all.
+        splats: number of splats.
+        loss: loss of the last step.
+        psnr: PSNR of the last test [dB]; None before the first one.
+        steps_per_second: speed of late [1/s].
+        finished: whether training is over, so that it cannot be paused.
+    """
 
     step: int
-    """Steps done."""
     steps: int
-    """Steps to do."""
     splats: int
-    """Number of splats."""
     loss: float
-    """Of the last step."""
     psnr: float | None = None
-    """Of the last test [dB]; None before it."""
     steps_per_second: float = 0.0
     finished: bool = False
-    """Whether training is over, so that nothing can be paused."""
 
 
 @dataclass(frozen=True)
 class TrainingPoint:
-    """How training stood once, for curves over its steps or its time."""
+    """A point of a training's curves.
+
+    Attributes:
+        step: steps done.
+        loss: loss of that step, which may be NaN or infinite.
+        psnr: PSNR of the last test until then [dB]; None before the first one.
+        seconds: time since training is shown, pauses included [s].
+    """
 
     step: int
-    """Steps done."""
     loss: float
-    """Of that step; NaN or infinite where it was."""
     psnr: float | None
-    """Of the last test by then [dB]; None before it."""
     seconds: float
-    """Since training is shown, pauses included."""
 
 
 @dataclass
 class Snapshot:
-    """One published scene. The splats are never written to again."""
+    """A published scene.
+
+    Attributes:
+        splats: the splats, which are never written to again.
+        settings: how the splats are to be rendered.
+        version: number of the snapshot, from 1.
+        seen: whether a browser's picture has used it.
+    """
 
     splats: Splats
-    settings: RenderSettings  # how the splats are to be shown
-    version: int  # counts from 1
-    seen: bool = False  # whether a browser's picture has used it
+    settings: RenderSettings
+    version: int
+    seen: bool = False
 
 
 class SceneSource:
-    """Holds the newest snapshot for any number of readers.
+    """Newest snapshot of a scene, for any number of readers.
 
     `publish` swaps one reference, so it waits for no reader; a reader keeps the snapshot it
     took for as long as it needs it.
+
+    Attributes:
+        current: newest snapshot; None before the first one.
+        status: status of the training; None without one.
+        history: curves of the training, oldest point first; replaced by a new list, never written
+            to.
+        paused: whether training should wait.
+        settings: how the newest scene is to be rendered.
     """
 
     def __init__(self, splats: Splats | None = None, settings: RenderSettings = _DEFAULTS) -> None:
-        """`settings` say how the splats are to be shown, those of later scenes included."""
+        """`settings` say how `splats` and those of later scenes are to be rendered."""
         self.current: Snapshot | None = None
         self.status: TrainingStatus | None = None
         self.history: list[TrainingPoint] = []
-        """How training stood, oldest first: replaced by a new list, never written to."""
         self.paused = False
         self.settings = settings
-        """How the newest scene is to be shown."""
         self._version = 0
         self._watchers: tuple[Wake, ...] = ()
         self._watchers_lock = threading.Lock()
@@ -87,13 +110,13 @@ class SceneSource:
 
     @property
     def wanted(self) -> bool:
-        """Whether a new snapshot would be looked at: somebody watches and has seen the last."""
+        """Whether a new snapshot would be looked at: a browser has seen the last one."""
         return self.watched and (self.current is None or self.current.seen)
 
     def publish(self, splats: Splats, settings: RenderSettings | None = None) -> None:
-        """Show `splats` from now on; nothing may write to their tensors afterwards.
+        """Replace the scene by `splats`, whose tensors nothing may write to afterwards.
 
-        Without `settings` they are shown as those before. To be called from one thread at a time.
+        Without `settings` those of the scene before remain. One thread at a time may call this.
         """
         self.settings = settings or self.settings
         self._version += 1
@@ -101,16 +124,16 @@ class SceneSource:
         self.wake()
 
     def wake(self) -> None:
-        """Let every watcher look again."""
+        """Notify every watcher."""
         for wake in self._watchers:
             wake()
 
     def watch(self, wake: Wake) -> None:
-        """Call `wake`, which must return at once, after every change."""
+        """Call `wake` after every change, until `unwatch`."""
         with self._watchers_lock:
             self._watchers = (*self._watchers, wake)
 
     def unwatch(self, wake: Wake) -> None:
-        """Undo `watch`; unknown ones are ignored."""
+        """Undo `watch`; an unknown `wake` is ignored."""
         with self._watchers_lock:
             self._watchers = tuple(each for each in self._watchers if each != wake)

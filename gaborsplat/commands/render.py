@@ -23,7 +23,7 @@ from ..scenes import InputError
 from ..viewer.camera import bounds_of_splats
 from ..viewer.path.file import Film
 from ..viewer.path.path import DEFAULT_FPS, MAX_FPS
-from ..viewer.picture.draw import Artist, Renderers, Scene
+from ..viewer.picture.draw import PictureRenderer, Renderers, Scene
 from ..viewer.picture.paint import Picture
 from ..viewer.picture.video import write_video
 from ..viewer.settings import Mode, ViewSettings
@@ -104,9 +104,9 @@ class Render:
             waves=self.waves,
             beside="other",
         )
-        artist = Artist(Renderers(), divider=False)
+        renderer = PictureRenderer(Renderers(), divider=False)
         for camera in cameras:
-            picture = artist.draw(scene, camera, settings, other=beside).picture
+            picture = renderer.draw(scene, camera, settings, other=beside).picture
             yield np.ascontiguousarray(picture[..., ::-1])
 
     def _film(self) -> Film | None:

@@ -19,11 +19,11 @@ def moved(x: float) -> Pose:
 
 @dataclass
 class Browser:
-    """A loop with its clock, and a renderer that takes as long as `cost` says. Its page tells what
-    it has shown, `delay` seconds after it was sent."""
+    """A loop with its clock, and a renderer that takes as long as `cost` says. Its page
+    acknowledges pictures, `delay` seconds after they were sent."""
 
     cost: Callable[[Job], float] = lambda _: 0.001
-    tells: bool = True
+    acknowledges: bool = True
     delay: float = 0.0
     loop: RenderLoop = field(default_factory=RenderLoop)
     now: float = 100.0
@@ -39,7 +39,7 @@ class Browser:
         return self
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, and the page tell what it has shown by then."""
+        """Let time pass, and the page acknowledge what it has shown by then."""
         until = self.now + seconds
         while self.coming and self.coming[0][0] <= until:
             self.now, number = self.coming.pop(0)
@@ -55,7 +55,7 @@ class Browser:
             self.wait(seconds)
             self.loop.on_rendered(job, seconds, self.now)
             self.loop.on_sent(job, 0.0, self.now)
-            if self.tells:
+            if self.acknowledges:
                 self.coming.append((self.now + self.delay, job.number))
             self.wait(0.0)
             self.done.append(job)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import viser
 from viewer_page import Page, opened
 
-from gaborsplat.viewer.errand import Errands
+from gaborsplat.viewer.background import BackgroundTasks
 from gaborsplat.viewer.panel.screenshot import Screenshot
 from gaborsplat.viewer.path.panel import PathPanel
 from gaborsplat.viewer.settings import Pose
@@ -30,7 +30,7 @@ class Studio:
         self.server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         self.url = f"http://127.0.0.1:{self.server.get_port()}"
         self.panels: list[PathPanel] = []
-        self.errands: list[Errands] = []  # of each browser
+        self.tasks: list[BackgroundTasks] = []  # of each browser
         self.seen: list[bool] = []  # `visible`, whenever it may have changed
         self.drawn: list[tuple[Pose, tuple[int, int]]] = []
         self.gate: threading.Event | None = None  # pictures wait for it
@@ -46,24 +46,24 @@ class Studio:
         return np.full((size[1], size[0], 3), COLOR, np.uint8)
 
     async def _connected(self, client: viser.ClientHandle) -> None:
-        errands = Errands(client)
+        tasks = BackgroundTasks(client)
         with client.gui.add_folder("Path"):
             panel = PathPanel(
                 client,
-                errands,
+                tasks,
                 lambda: self.draw,
                 ORIGIN,
                 lambda: UP,
                 lambda: self.seen.append(panel.visible),
             )
-        Screenshot(client, errands, lambda: self.draw)
+        Screenshot(client, tasks, lambda: self.draw)
         self.panels.append(panel)
-        self.errands.append(errands)
+        self.tasks.append(tasks)
 
         @self.server.on_client_disconnect
         async def _(gone: viser.ClientHandle) -> None:
             if gone is client:
-                errands.close(0)
+                tasks.close(0)
 
 
 @contextmanager
@@ -74,8 +74,8 @@ def running() -> Iterator[Studio]:
     finally:
         if studio.gate is not None:
             studio.gate.set()
-        for errands in studio.errands:
-            errands.close()
+        for tasks in studio.tasks:
+            tasks.close()
         studio.server.stop()
 
 

@@ -54,12 +54,12 @@ class Painter:
 class Page:
     """What a browser knows: the widgets, the pictures and the messages it was sent.
 
-    `tells`: it says at once which pictures it has shown, as page.js does.
+    `acknowledges`: whether it acknowledges every picture at once, as page.js does.
     """
 
-    def __init__(self, connection: ClientConnection, *, tells: bool = False) -> None:
+    def __init__(self, connection: ClientConnection, *, acknowledges: bool = False) -> None:
         self._connection = connection
-        self.tells = tells
+        self.acknowledges = acknowledges
         self.messages: list[dict[str, Any]] = []
         self.pictures: list[dict[str, Any]] = []
         self.widgets: dict[str, dict[str, Any]] = {}
@@ -136,7 +136,7 @@ class Page:
         data = np.frombuffer(self.pictures[number]["rgb_data"], np.uint8)
         return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
-    def tell(self, link: str, number: int, page: float = 0.0) -> None:
+    def acknowledge(self, link: str, number: int, page: float = 0.0) -> None:
         """Say that a picture was shown, `page` seconds after it had come."""
         self.send("GuiUpdateMessage", uuid=link, updates={"value": (number, page, 0.0)})
 
@@ -155,8 +155,8 @@ class Page:
             kind = message["type"]
             if kind == "BackgroundImageMessage" and message["rgb_data"] is not None:
                 self.pictures.append(message)
-                if self.tells:
-                    self.tell(*mark_of(message["rgb_data"]))
+                if self.acknowledges:
+                    self.acknowledge(*mark_of(message["rgb_data"]))
             elif kind == "GuiUpdateMessage":
                 self.widgets[message["uuid"]]["props"].update(message["updates"])
             elif kind.startswith("Gui") and "props" in message:
@@ -173,11 +173,11 @@ def mark_of(jpeg: bytes) -> tuple[str, int]:
 
 
 @contextmanager
-def opened(viewer: Viewer, *, tells: bool = False) -> Iterator[Page]:
+def opened(viewer: Viewer, *, acknowledges: bool = False) -> Iterator[Page]:
     address = viewer.url.replace("http:", "ws:")
     protocol: Any = f"viser-v{viser.__version__}"
     with connect(address, subprotocols=[protocol], max_size=None) as connection:
-        yield Page(connection, tells=tells)
+        yield Page(connection, acknowledges=acknowledges)
 
 
 def notes(page: Page) -> list[tuple[str, str]]:

@@ -1,1 +1,1 @@
-"""What is rendered when, and how large: pure logic."""
+"""Frame pacing: what is rendered when, and how large, as pure logic."""

@@ -1,7 +1,7 @@
-"""What to render next for one browser: pure logic, without threads, clocks or a browser.
+"""Frame pacing for one browser: pure logic, without threads, clocks or a browser.
 
-The owner of a loop tells it what happens (the camera moved, training published a new scene, a
-picture is rendered, sent, shown) and asks it for the next job. Times are seconds of any monotonic
+The owner of a loop reports what happens (the camera moved, training published a new scene, a
+picture is rendered, sent, shown) and asks for the next job. Times are seconds of any monotonic
 clock.
 """
 
@@ -17,77 +17,100 @@ from .motion import Motion
 from .resolution import LADDER, SHARP_QUALITY, Measured, Resolution, picture_size
 
 RECENT = 100
-"""Pictures whose latencies are remembered."""
+"""Number of latencies that are remembered."""
 
 VERY_RECENT = 9
-"""Pictures whose median latency is the present one: stray ones do not count."""
+"""Number of latencies whose median is the present one: outliers do not count."""
 
 MOST_AWAITED = 64
-"""Pictures that are waited for; a page that never tells is sent ever more rarely."""
+"""Largest number of pictures in flight that are remembered."""
 
 
 @dataclass(frozen=True)
 class Pacing:
-    """How time is shared between smooth motion, sharp pictures and training."""
+    """Timing parameters: how time is shared between smooth motion, sharp pictures and training.
+
+    Attributes:
+        rest_after: time without motion after which the camera rests [s].
+        window: pictures that may always be in flight to a page that acknowledges them.
+        rate: pictures per second that a wider window makes possible at the lowest latency of late.
+        widest_window: pictures that may be in flight at most.
+        usual_transit: transit time of a picture that its bytes do not slow down [s].
+        ack_timeout: time without an acknowledgement after which one more picture is sent to a page
+            with a full window [s]; doubles each time until the next acknowledgement.
+        max_ack_timeout: longest such time [s].
+        fastest_interval: shortest time between pictures, however often the page draws [s].
+        silent_interval: time between pictures for a page that does not acknowledge them [s], about
+            that of viser's own page.
+        scene_interval: shortest time between two new scenes [s].
+        scene_share: largest share of the time for following a scene in training, while the camera
+            rests.
+        max_scene_delay: longest wait for a new scene that `scene_share` may cause [s].
+    """
 
     rest_after: float = 0.08
-    """The camera rests when it has not moved for this many seconds."""
     window: int = 3
-    """Pictures that may be on their way to a page that tells what it has shown..."""
     rate: float = 60.0
-    """...or as many as make this many a second if they travel as fast as the fastest of late..."""
     widest_window: int = 12
-    """...but never more than this."""
     usual_transit: float = 0.05
-    """A picture that travels for this many seconds is not slowed by its bytes."""
-    patience: float = 1.0
-    """A page that has shown nothing for this many seconds is sent one picture more; after that, for
-    twice as long, and so on..."""
-    longest_patience: float = 30.0
-    """...up to this."""
+    ack_timeout: float = 1.0
+    max_ack_timeout: float = 30.0
     fastest_interval: float = 1 / 75
-    """Fewest seconds between pictures, however often the page draws."""
     silent_interval: float = 1 / 30
-    """Seconds between pictures for a page that does not tell: viser's own shows no more."""
     scene_interval: float = 0.25
-    """Fewest seconds between two new scenes, whatever they cost."""
     scene_share: float = 0.01
-    """Largest share of the time that following a scene in training may take..."""
-    scene_patience: float = 10.0
-    """...unless it would take longer than this many seconds to see the next one."""
+    max_scene_delay: float = 10.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to render."""
+    """A picture to render.
 
-    number: int  # counts from 1
-    pose: Pose  # where the camera is expected when the picture is shown
+    Attributes:
+        number: number of the picture, from 1.
+        pose: pose that is expected when the picture is shown.
+        settings: view settings.
+        version: version of the scene.
+        level: resolution level, an index into LADDER.
+        size: (width, height) [px].
+        quality: JPEG quality.
+        sharp: whether the camera rests, for full size and best quality.
+    """
+
+    number: int
+    pose: Pose
     settings: ViewSettings
-    version: int  # of the scene
-    level: int  # on LADDER
-    size: tuple[int, int]  # (width, height) [px]
-    quality: int  # of the JPEG
-    sharp: bool  # full size and best quality: the camera rests
+    version: int
+    level: int
+    size: tuple[int, int]
+    quality: int
+    sharp: bool
 
 
 @dataclass
 class _OnItsWay:
+    """A picture in flight: begun, but not acknowledged."""
+
     job: Job
     started: float
-    stages: list[float]
-    """Seconds that rendering, and what follows it, took."""
+    stages: list[float]  # seconds that rendering and each step after it took
     sent: float = math.inf
 
 
 class RenderLoop:
-    """Decides what one browser's next picture is.
+    """Scheduler of one browser's pictures.
 
-    The newest request wins and one picture is rendered at a time. A page that tells what it has
-    shown is sent no more than a few pictures ahead of that, so that it sets the pace; any other
-    gets 30 a second. While the camera moves, the resolution follows the measured times of a
-    picture; when it rests, one sharp picture follows. Nothing is rendered twice: not the same
-    scene from the same pose with the same settings, and not what has just failed.
+    The newest request wins and one picture is rendered at a time. A page that acknowledges
+    pictures is sent no more than a few ahead, so that it sets the pace; any other gets 30 a second.
+    While the camera moves, the resolution follows the measured times of a picture; when it rests,
+    one sharp picture follows. Nothing is rendered twice: neither the same scene from the same pose
+    with the same settings, nor what has just failed.
+
+    Attributes:
+        acknowledges: whether the page acknowledges pictures.
+        shown: number of pictures shown; of those sent, to a page that does not acknowledge.
+        dropped: number of pictures that were sent but never shown.
+        error: message of the last job's failure; None if it did not fail.
     """
 
     def __init__(self) -> None:
@@ -106,42 +129,37 @@ class RenderLoop:
         self._in_hand = False
         self._number = 0
         self._on_way: dict[int, _OnItsWay] = {}
-        self._patience = self._pacing.patience
+        self._ack_timeout = self._pacing.ack_timeout
         self._latencies: deque[float] = deque(maxlen=RECENT)
-        self.tells = False
-        """Whether the page tells what it has shown."""
+        self.acknowledges = False
         self.shown = 0
-        """Pictures that the page has shown; those sent to it, if it does not tell."""
         self.dropped = 0
-        """Pictures that were sent but never shown."""
         self.error: str | None = None
-        """Why the last job failed; None when it did not."""
 
     @property
     def level(self) -> int:
-        """Level of the ladder for pictures of a moving camera."""
+        """Resolution level of a moving camera, an index into LADDER."""
         return self._resolution.level
 
     @property
     def version(self) -> int:
-        """Of the scene that is shown."""
+        """Version of the scene that is shown."""
         return self._version
 
     @property
     def latency(self) -> float | None:
-        """Median seconds from the start of a picture of a moving camera until it is known to be
-        shown."""
+        """Median seconds from beginning a moving camera's picture to its acknowledgement."""
         return median(list(self._latencies)[-VERY_RECENT:]) if self._latencies else None
 
     @property
     def window(self) -> int:
-        """Pictures that may be on their way to a page that tells what it has shown."""
+        """Largest number of pictures in flight to a page that acknowledges them."""
         fastest = min(self._latencies, default=0.0)
         wanted = math.ceil(fastest * self._pacing.rate) + 1
         return min(max(wanted, self._pacing.window), self._pacing.widest_window)
 
     def on_camera(self, pose: Pose, now: float) -> None:
-        """The browser's camera is at `pose`."""
+        """Report the pose of the browser's camera."""
         if pose == self._pose:
             return
         if self._pose is not None:
@@ -150,15 +168,15 @@ class RenderLoop:
         self._motion.add(pose, now)
 
     def on_settings(self, settings: ViewSettings) -> None:
-        """The panel is set to `settings`."""
+        """Report the settings of the panel."""
         self._settings = settings
 
     def on_scene(self, version: int) -> None:
-        """The newest scene is `version`; versions count from 1, 0 is no scene yet."""
+        """Report the version of the newest scene, from 1; 0 without a scene."""
         self._newest_version = version
 
     def next_job(self, now: float) -> Job | None:
-        """The picture to render now; None when there is none, or one is in hand."""
+        """The picture to render now; None if there is none, or one is being rendered."""
         if not self._can_render or now < self._room_at:
             return None
         assert self._pose is not None
@@ -168,8 +186,8 @@ class RenderLoop:
         state = (self._pose, self._settings, self._version)
         if state == self._rendered and self._sharp >= sharp:
             return None
-        if len(self._on_way) >= self.window:  # room was made by losing patience
-            self._patience = min(2 * self._patience, self._pacing.longest_patience)
+        if len(self._on_way) >= self.window:  # the timeout has made room
+            self._ack_timeout = min(2 * self._ack_timeout, self._pacing.max_ack_timeout)
         level = 0 if sharp else self._resolution.level
         self._number += 1
         job = Job(
@@ -192,7 +210,7 @@ class RenderLoop:
         return job
 
     def wait(self, now: float) -> float | None:
-        """Seconds until `next_job` can answer otherwise with no news; None for never."""
+        """Seconds until `next_job` may answer otherwise without any report; None for never."""
         if not self._can_render:
             return None
         times: list[float] = []
@@ -205,34 +223,34 @@ class RenderLoop:
         return max(0.0, max(min(times), self._room_at) - now) if times else None
 
     def on_rendered(self, job: Job, seconds: float, now: float) -> None:
-        """`job`'s picture took `seconds` to render; it is not sent yet."""
+        """Report that rendering `job` took `seconds`; its picture is not sent yet."""
         self._finish(job, seconds, now)
         if job.number in self._on_way:
             self._on_way[job.number].stages.append(seconds)
 
     def on_sent(self, job: Job, seconds: float, now: float) -> None:
-        """`job`'s picture took `seconds` to encode and is handed to the network."""
+        """Report that encoding the picture of `job` took `seconds`, and that the network has it."""
         self.error = None
         picture = self._on_way.get(job.number)
         if picture is None:
             return
         picture.stages.append(seconds)
         picture.sent = now
-        if not self.tells:
+        if not self.acknowledges:
             del self._on_way[job.number]
             self.shown += 1
             self._measured(picture)
 
     def on_shown(self, number: int, page: float, decoding: float, now: float) -> None:
-        """The page has shown a picture, and shows none before it any more.
+        """Report an acknowledgement: the page has shown a picture, and will show no earlier one.
 
-        `page` is the seconds from its arrival until it was shown, `decoding` those of decoding it.
+        `page` is the time from its arrival until it was shown, `decoding` that of decoding it [s].
         """
         if number > self._number:
-            return  # nonsense: there is no such picture
-        if not self.tells:
-            self.tells, self.shown = True, 0
-        self._patience = self._pacing.patience
+            return  # there is no such picture
+        if not self.acknowledges:
+            self.acknowledges, self.shown = True, 0
+        self._ack_timeout = self._pacing.ack_timeout
         self.shown += 1
         self.dropped += sum(key < number for key in self._on_way)
         picture = self._on_way.get(number)
@@ -246,7 +264,7 @@ class RenderLoop:
         self._measured(picture)
 
     def on_error(self, job: Job, message: str, now: float) -> None:
-        """`job` failed. It is not tried again before something changes."""
+        """Report that `job` failed; it is not tried again before something changes."""
         self._finish(job, 0.0, now)
         self._on_way.pop(job.number, None)
         self.error = message
@@ -261,22 +279,24 @@ class RenderLoop:
 
     @property
     def _room_at(self) -> float:
-        """When another picture may be rendered, if nothing is shown before."""
-        if not self.tells:
+        """Time at which another picture may be rendered, if none is acknowledged before."""
+        if not self.acknowledges:
             return self._started + self._pacing.silent_interval
         if len(self._on_way) < self.window:
             return self._started + self._pacing.fastest_interval
-        return self._started + self._patience
+        return self._started + self._ack_timeout
 
     def _predicted(self, now: float) -> Pose:
-        # The latency includes the way back to us, and a pose has come the same way.
-        pose = self._motion.at(now + (self.latency or 0.0), now) if self.tells else self._pose
+        # The latency includes the way of the acknowledgement, by which a pose has come, too.
+        pose = (
+            self._motion.at(now + (self.latency or 0.0), now) if self.acknowledges else self._pose
+        )
         assert pose is not None
         return pose
 
     def _measured(self, picture: _OnItsWay) -> None:
         job = picture.job
-        # A sharp picture is compressed less; only its rendering tells of a moving one.
+        # A sharp picture is compressed less: only its rendering is like that of a moving one.
         seconds = picture.stages[0] if job.sharp else max(picture.stages)
         measured = Measured(job.pose.canvas, job.settings.max_side, job.level, seconds)
         if job.sharp:
@@ -288,6 +308,6 @@ class RenderLoop:
         if self._adopt_after == math.inf:
             # Pictures of a moving camera are rendered anyhow, whatever scene they show.
             idle = seconds * (1 / self._pacing.scene_share - 1) if job.sharp else 0.0
-            idle = min(idle, self._pacing.scene_patience)
+            idle = min(idle, self._pacing.max_scene_delay)
             self._adopt_after = now + max(self._pacing.scene_interval, idle)
         self._in_hand = False

@@ -1,4 +1,4 @@
-"""Where a moving camera will be when a picture of it is shown: pure logic."""
+"""Prediction of a moving camera: where it will be when a picture of it is shown."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from viser import transforms
 from ..settings import Pose
 
 REMEMBERED = 0.08
-"""Velocity is that of the poses of the last this many seconds."""
+"""Seconds of poses from which the velocity is taken."""
 
 SHORTEST = 0.025
-"""No velocity is told from poses closer together than this [s]: messages arrive in bunches."""
+"""Shortest time between two poses that gives a velocity [s]: messages arrive in bunches."""
 
 FARTHEST = 0.1
-"""Nothing is predicted farther ahead than this [s]."""
+"""Longest time that is predicted ahead [s]."""
 
 SILENCE = 0.05
-"""A camera that has sent nothing for this long [s] has stopped."""
+"""Time without a new pose after which the camera has stopped [s]."""
 
 
 class Motion:
-    """Predicts a camera from the poses it has sent, at constant velocity and rate of turning.
+    """Predictor of a camera's pose, at constant velocity and angular velocity.
 
     A page sends a pose whenever its camera has moved, so silence means that it stands.
     """
@@ -33,7 +33,7 @@ class Motion:
         self._poses: deque[tuple[float, Pose]] = deque(maxlen=16)
 
     def add(self, pose: Pose, now: float) -> None:
-        """The camera was at `pose`."""
+        """Record the pose of the camera."""
         if self._poses:
             before, last = self._poses[-1]
             if now - before > SILENCE or (last.fov, last.canvas) != (pose.fov, pose.canvas):
@@ -41,7 +41,7 @@ class Motion:
         self._poses.append((now, pose))
 
     def at(self, time: float, now: float) -> Pose | None:
-        """The pose expected at `time`; the last one where nothing can be told; None without any."""
+        """The pose expected at `time`; the last one without a velocity; None without any pose."""
         if not self._poses:
             return None
         last_at, last = self._poses[-1]

@@ -1,4 +1,4 @@
-"""How large, and how much compressed, the pictures of a moving camera are: pure logic."""
+"""Adaptive resolution and compression of the pictures of a moving camera."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Level:
-    """One step of the ladder."""
+    """A resolution level.
+
+    Attributes:
+        scale: side of a picture, relative to full size.
+        quality: JPEG quality.
+        budget: longest time that any stage of a picture may take [s].
+    """
 
     scale: float
-    """Picture size relative to the full one."""
     quality: int
-    """JPEG quality."""
     budget: float
-    """Seconds that no stage of a picture may take longer than."""
 
 
 LADDER: tuple[Level, ...] = (
@@ -32,19 +35,19 @@ SHARP_QUALITY = 92
 """JPEG quality while the camera rests."""
 
 MIN_LONGEST_SIDE = 256
-"""A coarser picture than this [px] of a moving camera helps nobody, however slow rendering is."""
+"""Longest side that a moving camera's picture has at least [px], however slow rendering is."""
 
 MIN_SIDE = 16
-"""Pictures are never narrower or lower than this [px], however thin the canvas."""
+"""Smallest width and height of a picture [px], however thin the canvas."""
 
 Size = tuple[int, int]
 """(width, height) [px]."""
 
 
 def picture_size(canvas: Size, max_side: int, level: int) -> Size:
-    """Size of a picture with the shape of `canvas` at a level of LADDER.
+    """Size of a picture with the aspect of `canvas` at a level of LADDER.
 
-    At level 0 its longest side is the canvas's, cut to `max_side` [px]; at the others it shrinks
+    At level 0 the longest side is the canvas's, cut to `max_side` [px]; at the others it shrinks
     from there down to MIN_LONGEST_SIDE.
     """
     full = min(max(canvas), max_side)
@@ -55,7 +58,14 @@ def picture_size(canvas: Size, max_side: int, level: int) -> Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a picture's slowest stage took."""
+    """Measured time of a picture's slowest stage.
+
+    Attributes:
+        canvas: size of the page's canvas.
+        max_side: longest side that the panel allows [px].
+        level: resolution level of the picture, an index into LADDER.
+        seconds: time of the stage [s].
+    """
 
     canvas: Size
     max_side: int
@@ -63,26 +73,35 @@ class Measured:
     seconds: float
 
     def at(self, level: int) -> float:
-        """Predicted seconds at another level, as if they grew with the pixels."""
+        """Predicted seconds at another level, in proportion to the pixels."""
         width, height = picture_size(self.canvas, self.max_side, level)
         own_width, own_height = picture_size(self.canvas, self.max_side, self.level)
         return self.seconds * (width * height) / (own_width * own_height)
 
 
 class Resolution:
-    """The level for a moving camera, from measured times.
+    """Controller of a moving camera's resolution level, from measured times.
 
     A picture's time has a fixed part and one that grows with its pixels, so scaling a measured
-    time by the number of pixels overestimates a larger picture. Going finer only when even this
-    is well inside the budget, the level never swings between two neighbours. Where a coarser
-    picture turns out to take as long, what is slow is not the pixels, and it goes back.
+    time by the number of pixels overestimates a larger picture. The level goes finer only when
+    even this estimate is well inside the budget, so it never swings between two neighbours. Where
+    a coarser picture turns out to take as long, the pixels are not what is slow, and the level
+    goes back.
+
+    Attributes:
+        SLACK: share of the budget that a finer level's predicted time must stay below.
+        GAIN: share of a finer picture's time that a coarser one must stay below to be worth it.
+        PICTURES: pictures at a level before it is judged; one if beyond three times the budget.
+        SETTLING: pictures ignored after a change, since they may have waited behind larger ones.
+        MEMORY: pictures at a level after which coarser ones are tried again.
+        level: the present level, an index into LADDER.
     """
 
-    SLACK = 0.7  # of the budget that a finer level's predicted time must stay below
-    GAIN = 0.8  # of a finer picture's time that a coarser one must stay below to be worth it
-    PICTURES = 4  # at a level before it is judged; one suffices beyond three times the budget
-    SETTLING = 3  # pictures after a change that may have waited behind larger ones
-    MEMORY = 300  # pictures after which coarser levels are tried again
+    SLACK = 0.7
+    GAIN = 0.8
+    PICTURES = 4
+    SETTLING = 3
+    MEMORY = 300
 
     def __init__(self) -> None:
         self.level = 0
@@ -93,7 +112,7 @@ class Resolution:
         self._usual_there: dict[int, float] = {}
 
     def moving(self, measured: Measured) -> None:
-        """Take in what a picture of a moving camera took."""
+        """Update the level by the time of a moving camera's picture."""
         if measured.level != self.level:
             return  # rendered before the level changed
         if self._settling > 0:
@@ -111,7 +130,7 @@ class Resolution:
             self._judge(replace(measured, seconds=self._usual))
 
     def resting(self, measured: Measured) -> None:
-        """Take in what rendering a sharp picture took: a moving one need not find out."""
+        """Update the level by the rendering time of a sharp picture, before the camera moves."""
         self._coarsen(measured)
 
     def _judge(self, usual: Measured) -> None:

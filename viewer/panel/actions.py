@@ -1,4 +1,4 @@
-"""Buttons for what the program around the viewer can do, such as saving or giving a file."""
+"""Panel buttons for actions of the program around the viewer, such as saving a file."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import viser
 
+from ..background import BackgroundTasks
 from ..download import send_file
-from ..errand import Errands
 
 READING_TIME = 8.0
 """Seconds that the result of an action is shown."""
@@ -17,42 +17,51 @@ READING_TIME = 8.0
 
 @dataclass(frozen=True)
 class Download:
-    """A file for the browser."""
+    """A file to download in the browser.
+
+    Attributes:
+        name: name of the file, whose suffix gives its type.
+        content: content of the file.
+    """
 
     name: str
-    """What it is called there; its ending says its type."""
     content: bytes
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something that a button in the panel does."""
+    """An action behind a button of the panel.
+
+    Attributes:
+        label: text of the button.
+        hint: tooltip of the button.
+        run: performs the action and returns a message to show, or a file; on a thread of its own,
+            so it may take long. The browser that asked shows what it raises.
+    """
 
     label: str
-    """What the button says."""
     hint: str
-    """What is said of it while the mouse rests on it."""
     run: Callable[[], str | Download]
-    """Does it and returns what to say then, or a file; on a thread of its own, so it may take
-    long. What it raises is told in the browser that asked."""
 
 
-def add_actions(client: viser.ClientHandle, actions: Sequence[Action], errands: Errands) -> None:
-    """A button for each of `actions`, where the panel of `client` is being built."""
+def add_actions(
+    client: viser.ClientHandle, actions: Sequence[Action], tasks: BackgroundTasks
+) -> None:
+    """Add a button for each of `actions` where the caller is building the panel of `client`."""
     for action in actions:
-        _add(client, action, errands)
+        _add(client, action, tasks)
 
 
-def _add(client: viser.ClientHandle, action: Action, errands: Errands) -> None:
+def _add(client: viser.ClientHandle, action: Action, tasks: BackgroundTasks) -> None:
     button = client.gui.add_button(action.label, hint=action.hint)
 
-    # On the event loop: `Errands.run` returns at once.
+    # On the event loop: `BackgroundTasks.run` returns at once.
     async def pressed(_: Any) -> None:
-        errands.run(action.label, act)
+        tasks.run(action.label, act)
 
     def act() -> None:
         result = action.run()
-        errands.check()  # the browser may have left
+        tasks.check()  # the browser may have left
         if isinstance(result, Download):
             send_file(client, result.name, result.content)
         else:

@@ -1,5 +1,4 @@
-"""The box that a person crops the scene to: its controls in the panel and its handles among the
-splats."""
+"""The crop box: its controls in the panel and its handles in the scene."""
 
 from __future__ import annotations
 
@@ -14,8 +13,8 @@ import numpy.typing as npt
 import viser
 
 from ..camera import Bounds
-from ..frustums import COLOR
 from ..settings import CropBox
+from .frustums import COLOR
 
 ARROWS = 90.0
 """Length of the arrows that move the box [px]."""
@@ -31,7 +30,7 @@ _EDGES = np.array(
 
 
 class CropControl:
-    """Adds its controls where the caller is building the panel of `client`.
+    """Controls of the crop box, added where the caller is building the panel of `client`.
 
     The box begins around `bounds`. `changed` is called after every change, on the server's event
     loop, so it must return at once.
@@ -64,10 +63,10 @@ class CropControl:
 
     @property
     def box(self) -> CropBox | None:
-        """The box; None while cropping is off."""
+        """The crop box; None while cropping is off."""
         return self._box if self._on.value else None
 
-    # A page may send anything: what makes no sense leaves the box as it was.
+    # A page may send anything: invalid values leave the box as it was.
 
     async def _switched(self, _: Any) -> None:
         self._show()
@@ -101,7 +100,7 @@ class CropControl:
         self._changed()
 
     def _show(self) -> None:
-        """Show the box as it is; nothing while cropping is off."""
+        """Update the controls and handles in the page; they are hidden while cropping is off."""
         on = bool(self._on.value)
         self._size.visible = self._reset.visible = on
         if self._arrows is not None and self._outline is not None:
@@ -133,7 +132,7 @@ class CropControl:
 
 
 def _box_around(bounds: Bounds) -> tuple[CropBox, float]:
-    """The box with edges of two radii, to three digits, and one of the last digit."""
+    """A box with edges of two radii, rounded to three digits, and a step of the last digit."""
     x, y, z = (float(c) for c in bounds.centre)
     digits = 2 - math.floor(math.log10(2 * bounds.radius))
     edge = round(2 * bounds.radius, digits)
@@ -141,10 +140,10 @@ def _box_around(bounds: Bounds) -> tuple[CropBox, float]:
 
 
 def _outline(box: CropBox) -> npt.NDArray[np.float32]:
-    """[12, 2, 3] edges in the box's own axes."""
+    """[12, 2, 3] edges of `box` in its own axes."""
     return (_EDGES * np.array(box.size)).astype(np.float32)
 
 
 def _is_vector(values: Any, length: int) -> bool:
-    """Whether `values` are so many finite numbers."""
+    """Whether `values` are `length` finite numbers."""
     return np.shape(values) == (length,) and bool(np.isfinite(values).all())

@@ -1,4 +1,4 @@
-"""The control panel of one browser: what can be chosen in it, and what it tells."""
+"""The control panel of one browser: its controls and its readings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import viser
 
-from ..camera import Bounds, Outlook, Vector
-from ..errand import Errands
-from ..frustums import go_to
+from ..background import BackgroundTasks
+from ..camera import Bounds, Outlook, Vector, go_to
 from ..path.panel import PathPanel
 from ..picture.paint import Drawing
 from ..scene import TrainingPoint
@@ -24,10 +23,10 @@ from .readout import Curves, Readout, SpeedCurves, error_box, numbers
 from .screenshot import Screenshot
 
 SIDES = (256, 2048)
-"""Smallest and largest choice of the longest side of a picture [px]."""
+"""Range of the longest side of a picture [px]."""
 
 FOVS = (5.0, 120.0)
-"""Smallest and largest choice of the vertical field of view [degrees]."""
+"""Range of the vertical field of view [degrees]."""
 
 UPS: dict[str, tuple[float, float, float]] = {
     "+x": (1, 0, 0),
@@ -39,7 +38,7 @@ UPS: dict[str, tuple[float, float, float]] = {
 }
 
 FOV_PAUSE = 2.0
-"""Seconds after a person has moved the slider of the field of view before it follows the camera."""
+"""Seconds that the slider of the field of view does not follow the camera after being moved."""
 
 CURVES_INTERVAL = 2.0
 """Seconds between updates of the curves: drawing them takes the page's time."""
@@ -52,41 +51,53 @@ BESIDE_LABELS: dict[Beside, str] = {
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What there is to choose from, the same for every browser."""
+class PanelChoices:
+    """Choices and initial values of the panel, the same for every browser.
+
+    Attributes:
+        bounds: bounding sphere of the scene.
+        up: [3] up direction of the scene, a unit vector.
+        outlook: initial viewpoint.
+        background: initial background, that of the training, RGB in [0, 255].
+        cameras: number of training cameras.
+        beside: what the right part of the picture may show, the initial choice first.
+        actions: actions with a button.
+        origin: what was subtracted from all coordinates of the capture.
+    """
 
     bounds: Bounds
     up: Vector
     outlook: Outlook
-    """Where a browser begins."""
     background: tuple[int, int, int]
-    """That the scene was trained on, RGB in [0, 255]."""
     cameras: int
-    """Number of training cameras."""
     beside: Sequence[Beside]
-    """What may stand beside the scene."""
     actions: Sequence[Action]
     origin: tuple[float, float, float]
-    """What was subtracted from all coordinates of the capture."""
 
 
 @dataclass(frozen=True)
-class Reactions:
-    """What follows when something is used, on the server's event loop: all return at once."""
+class PanelCallbacks:
+    """Callbacks of the panel, called on the server's event loop: all return at once.
+
+    Attributes:
+        changed: called when the settings may have changed.
+        pause: called when the pause button is pressed.
+        drawing: called for what draws a screenshot or video.
+    """
 
     changed: Callable[[], None]
-    """The picture may differ now."""
     pause: Callable[[], None]
-    """The pause button was pressed."""
     drawing: Drawing
 
 
 class Panel:
-    """Controls and numbers in the sidebar."""
+    """Controls and readings in the sidebar of one browser."""
 
-    def __init__(self, client: viser.ClientHandle, offer: Offer, reactions: Reactions) -> None:
-        self._client, self._offer, self._react = client, offer, reactions
-        self._errands = Errands(client)
+    def __init__(
+        self, client: viser.ClientHandle, choices: PanelChoices, callbacks: PanelCallbacks
+    ) -> None:
+        self._client, self._choices, self._callbacks = client, choices, callbacks
+        self._tasks = BackgroundTasks(client)
         self._shown: Readout | None = None
         self._curves_due = 0.0
         self._fov_moved_at = -FOV_PAUSE
@@ -112,23 +123,23 @@ class Panel:
         with tabs.add_tab("Path"):
             self._path = PathPanel(
                 client,
-                self._errands,
-                reactions.drawing,
-                offer.origin,
+                self._tasks,
+                callbacks.drawing,
+                choices.origin,
                 self.up,
-                reactions.changed,
+                callbacks.changed,
             )
         with tabs.add_tab("Save"):
-            Screenshot(client, self._errands, reactions.drawing)
-            add_actions(client, offer.actions, self._errands)
+            Screenshot(client, self._tasks, callbacks.drawing)
+            add_actions(client, choices.actions, self._tasks)
         self._listen()
 
     def close(self) -> None:
-        """End what still runs."""
-        self._errands.close()
+        """Stop the background tasks."""
+        self._tasks.close()
 
     def settings(self) -> ViewSettings:
-        """What is chosen, cut to what is allowed: a page may send anything."""
+        """The chosen view settings, cut to what is allowed: a page may send anything."""
         mode = self._mode.value
         return ViewSettings(
             mode=mode if mode in MODES else "rgb",
@@ -145,7 +156,7 @@ class Panel:
         )
 
     def show(self, readout: Readout) -> None:
-        """Update what differs from the last time."""
+        """Show the numbers and errors of `readout`."""
         before, self._shown = self._shown, readout
         if readout == before:
             return
@@ -158,7 +169,7 @@ class Panel:
         self._pause.label = "Resume training" if readout.paused else "Pause training"
 
     def show_curves(self, readout: Readout, history: Sequence[TrainingPoint]) -> None:
-        """Update the curves, if it is time."""
+        """Update the curves, at most once in CURVES_INTERVAL."""
         now = time.monotonic()
         if now < self._curves_due:
             return
@@ -170,9 +181,9 @@ class Panel:
             self._speed_curves.show(readout, now)
 
     def show_pose(self, pose: Pose) -> None:
-        """Update what tells of the camera."""
+        """Update the field of view and the link to the camera's pose."""
         degrees = round(math.degrees(pose.fov), 1)
-        # While a person moves the slider, the camera is behind it.
+        # While a person moves the slider, the camera lags behind it.
         moved = time.monotonic() - self._fov_moved_at < FOV_PAUSE
         if not moved and abs(degrees - float(self._fov.value)) > 0.1:
             self._fov.value = min(max(degrees, FOVS[0]), FOVS[1])
@@ -181,7 +192,7 @@ class Panel:
     def _add_view(self, gui: viser.GuiApi) -> None:
         defaults = ViewSettings()
         self._mode = gui.add_dropdown("Show", MODES, initial_value=defaults.mode)
-        self._background = gui.add_rgb("Background", self._offer.background)
+        self._background = gui.add_rgb("Background", self._choices.background)
         self._max_side = gui.add_slider(
             "Max size",
             min=SIDES[0],
@@ -202,7 +213,7 @@ class Panel:
             visible=False,
             hint="Highest degree of the spherical harmonics: 0 shows one colour from all sides",
         )
-        radius = self._offer.bounds.radius
+        radius = self._choices.bounds.radius
         self._near = gui.add_slider(
             "Near plane",
             min=0.0,
@@ -211,12 +222,12 @@ class Panel:
             initial_value=defaults.near,
             hint="Splats nearer than this are left out, in the capture's units",
         )
-        self._crop = CropControl(self._client, self._offer.bounds, self._react.changed)
-        offered = [BESIDE_LABELS[each] for each in self._offer.beside]
+        self._crop = CropControl(self._client, self._choices.bounds, self._callbacks.changed)
+        labels = [BESIDE_LABELS[each] for each in self._choices.beside]
         self._beside = gui.add_dropdown(
             "Beside",
-            offered,
-            visible=len(offered) > 1,
+            labels,
+            visible=len(labels) > 1,
             hint="What the right part of the picture shows",
         )
         self._split = gui.add_slider(
@@ -227,8 +238,8 @@ class Panel:
         self._cameras = gui.add_checkbox(
             "Cameras",
             False,
-            visible=self._offer.cameras > 0,
-            hint=f"Show the {self._offer.cameras} training cameras; click one to look through it",
+            visible=self._choices.cameras > 0,
+            hint=f"Show the {self._choices.cameras} training cameras; click one to look through it",
         )
         self._fov = gui.add_slider(
             "Field of view",
@@ -263,10 +274,10 @@ class Panel:
 
         async def changed(_: Any) -> None:
             self._split.visible = self._beside.value != BESIDE_LABELS["nothing"]
-            self._react.changed()
+            self._callbacks.changed()
 
         async def pause_pressed(_: Any) -> None:
-            self._react.pause()
+            self._callbacks.pause()
 
         async def fov_changed(event: Any) -> None:
             if event.client is not None:  # a person, not `show_pose`
@@ -278,7 +289,7 @@ class Panel:
 
         async def reset_pressed(_: Any) -> None:
             self._up.value = "capture"
-            go_to(self._client, self._offer.outlook)
+            go_to(self._client, self._choices.outlook)
 
         for control in picture:
             control.on_update(changed)
@@ -293,23 +304,23 @@ class Panel:
         return red, green, blue
 
     def _chosen_beside(self) -> Beside:
-        for each in self._offer.beside:
+        for each in self._choices.beside:
             if BESIDE_LABELS[each] == self._beside.value:
                 return each
         return "nothing"
 
     def up(self) -> Vector:
-        """The axis that the camera turns around, as chosen."""
-        return np.array(UPS.get(self._up.value, self._offer.up), np.float64)
+        """The chosen axis that the camera orbits around, [3]."""
+        return np.array(UPS.get(self._up.value, self._choices.up), np.float64)
 
 
 def _finite(value: float, low: float, high: float) -> float:
-    """`value` within bounds; the lower one if it is no number."""
+    """`value` cut to [low, high]; `low` if it is not finite."""
     return min(max(float(value), low), high) if math.isfinite(value) else low
 
 
 def _link(camera: viser.CameraHandle) -> str:
-    """HTML of a link to the pose, which viser's page understands."""
+    """HTML of a link to the camera's pose, in the query parameters of viser's page."""
     vectors = {
         "Position": camera.position,
         "LookAt": camera.look_at,

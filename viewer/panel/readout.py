@@ -1,4 +1,4 @@
-"""What the panel tells: numbers, errors and curves."""
+"""Readings of the panel: numbers, errors and curves."""
 
 from __future__ import annotations
 
@@ -18,60 +18,72 @@ MAX_ERROR = 400
 """Characters of an error message that are shown."""
 
 REMEMBERED = 240
-"""Points of the curves of speed."""
+"""Number of points of the speed curves."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """How pictures come along."""
+    """Speed of rendering and display; None where it is unknown.
+
+    Attributes:
+        rendering: rendering time of the last picture [s].
+        size: (width, height) of the last picture [px].
+        latency: time from beginning a picture until it is shown [s], if the page acknowledges it.
+        shown: number of pictures shown; of those sent, to a page that does not acknowledge.
+        dropped: number of pictures rendered but never shown.
+    """
 
     rendering: float | None = None
-    """Seconds of the last picture."""
     size: tuple[int, int] | None = None
-    """Of the last picture [px]."""
     latency: float | None = None
-    """Seconds from asking for a picture until it is shown; None if the page does not tell."""
     shown: int = 0
-    """Pictures that the page has shown, or that were sent if it does not tell."""
     dropped: int = 0
-    """Pictures that were rendered but never shown."""
 
 
 @dataclass(frozen=True)
 class Readout:
-    """What the panel's numbers say."""
+    """Values of the panel's readings.
+
+    Attributes:
+        splats: number of splats; None before the first scene.
+        waves: Gabor waves per splat.
+        sh_degree: degree of the splats' spherical harmonics.
+        speed: speed of rendering and display.
+        fps: frame rate of late [1/s]; None while the camera rests.
+        status: status of the training; None without one.
+        paused: whether the training is paused.
+        error: message of the last picture's failure; None if it did not fail.
+    """
 
     splats: int | None = None
-    """Number of splats; None before the first scene."""
     waves: int = 0
-    """Gabor waves per splat."""
     sh_degree: int = 0
-    """Of the splats' spherical harmonics."""
     speed: Speed = Speed()
     fps: float | None = None
-    """Pictures shown a second of late; None when the camera rests."""
     status: TrainingStatus | None = None
-    """None when nothing is in training."""
     paused: bool = False
     error: str | None = None
 
     @property
     def training(self) -> bool:
-        """Whether something is in training."""
+        """Whether a training is running or paused."""
         return self.status is not None and not self.status.finished
 
 
 class FrameRate:
-    """Pictures a second, from how many were shown by when."""
+    """Frame rate over a sliding window.
+
+    Attributes:
+        WINDOW: length of the window [s].
+    """
 
     WINDOW = 1.5
-    """Seconds that are looked back on."""
 
     def __init__(self) -> None:
         self._counts: deque[tuple[float, int]] = deque()
 
     def at(self, shown: int, now: float) -> float | None:
-        """The rate now, `shown` having been shown in all; None when nothing is."""
+        """Pictures per second at `now`, given the total number `shown`; None for too few."""
         self._counts.append((now, shown))
         while self._counts[0][0] < now - self.WINDOW:
             self._counts.popleft()
@@ -82,14 +94,14 @@ class FrameRate:
 
 
 class Curves:
-    """Curves over the steps of a training, in the panel that is being built."""
+    """Curves of loss and PSNR over the training steps, added to the panel being built."""
 
     def __init__(self, gui: viser.GuiApi) -> None:
         self._loss = _plot(gui, "step", ("loss", "#4dabf7"))
         self._psnr = _plot(gui, "step", ("PSNR [dB]", "#69db7c"))
 
     def show(self, history: Sequence[TrainingPoint]) -> None:
-        """Draw what is finite of a training."""
+        """Plot the finite values of `history`."""
         _fill(self._loss, [(each.step, each.loss) for each in history])
         _fill(
             self._psnr,
@@ -98,7 +110,7 @@ class Curves:
 
 
 class SpeedCurves:
-    """Frame rate and latency of late, in the panel that is being built."""
+    """Curves of frame rate and latency of late, added to the panel being built."""
 
     def __init__(self, gui: viser.GuiApi) -> None:
         self._rate = _plot(gui, "seconds", ("pictures/s", "#ffa94d"))
@@ -106,7 +118,7 @@ class SpeedCurves:
         self._points: deque[tuple[float, float, float]] = deque(maxlen=REMEMBERED)
 
     def show(self, readout: Readout, now: float) -> None:
-        """Add what `readout` says of a moving camera."""
+        """Add and plot the speed of a moving camera; a resting one has none."""
         if readout.fps is None:
             return
         latency = readout.speed.latency
@@ -116,12 +128,12 @@ class SpeedCurves:
 
 
 def numbers(readout: Readout) -> str:
-    """HTML of the numbers."""
+    """HTML of the numbers in `readout`."""
     return _table(_rows(readout))
 
 
 def error_box(message: str) -> str:
-    """HTML of an error."""
+    """HTML of an error message."""
     if len(message) > MAX_ERROR:
         message = message[:MAX_ERROR] + " …"
     return (
@@ -185,7 +197,7 @@ def _plot(gui: viser.GuiApi, along: str, curve: tuple[str, str]) -> viser.GuiUpl
 
 
 def _fill(plot: viser.GuiUplotHandle, points: Sequence[tuple[float, float]]) -> None:
-    """Draw the finite ones of `points`; nothing can be seen of fewer than two."""
+    """Plot the finite ones of `points`; fewer than two are hidden."""
     finite = [point for point in points if math.isfinite(point[1])]
     plot.visible = len(finite) > 1
     if len(finite) > 1:

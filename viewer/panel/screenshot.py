@@ -1,4 +1,4 @@
-"""Saving what one browser sees as a picture of any size."""
+"""Screenshots of one browser's view, of any size."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import viser
 
+from ..background import BackgroundTasks
 from ..camera import pose_of
 from ..download import send_file
-from ..errand import Errands
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing
 from ..settings import Pose
 
@@ -20,7 +20,7 @@ MAX_SIDE = 8192
 
 
 class Screenshot:
-    """Adds its controls where the caller is building the panel of `client`.
+    """Screenshot controls, added where the caller is building the panel of `client`.
 
     The size that is offered is that of the page's canvas, until a person chooses another.
     """
@@ -28,10 +28,10 @@ class Screenshot:
     def __init__(
         self,
         client: viser.ClientHandle,
-        errands: Errands,
+        tasks: BackgroundTasks,
         drawing: Drawing,
     ) -> None:
-        self._client, self._errands, self._drawing = client, errands, drawing
+        self._client, self._tasks, self._drawing = client, tasks, drawing
         self._saved = 0
         self._offered = _canvas(client.camera) or DEFAULT_SIZE
         width, height = self._offered
@@ -54,14 +54,14 @@ class Screenshot:
         pose, size = pose_of(self._client.camera), self._size()
         if pose is not None:
             save = partial(self._save, pose, size, self._drawing())
-            self._errands.run("Save screenshot", save)
+            self._tasks.run("Save screenshot", save)
 
     def _size(self) -> tuple[int, int]:
         return _allowed(self._width.value), _allowed(self._height.value)
 
     def _save(self, pose: Pose, size: tuple[int, int], draw: Draw) -> None:
         picture = draw(pose, size)
-        self._errands.check()
+        self._tasks.check()
         done, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
         if not done:
             raise OSError("OpenCV cannot write this PNG")
@@ -71,7 +71,7 @@ class Screenshot:
 
 
 def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
-    """The size of the page's canvas, cut to what is allowed; None while it has none."""
+    """Size of the page's canvas, cut to what is allowed; None without a canvas."""
     pose = pose_of(camera)
     return pose and (_allowed(pose.canvas[0]), _allowed(pose.canvas[1]))
 

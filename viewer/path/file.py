@@ -1,4 +1,4 @@
-"""The file of a camera path, in the form of nerfstudio's JSON.
+"""Camera path files, in the format of nerfstudio's JSON.
 
 "keyframes" are what a person edits, each with a "matrix" (camera to world, 16 numbers by rows,
 OpenGL axes: y up, looking along -z) and a "fov" (vertical, in degrees); "camera_path" has one entry
@@ -30,7 +30,7 @@ MAX_SIDE = 16_384
 """Largest width and height that a file may ask for [px]."""
 
 KEPT_FRAMES = 50
-"""Keyframes made of a file that has none, but a pose for every picture."""
+"""Largest number of keyframes made of the pictures of a file without keyframes."""
 
 OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 
@@ -43,25 +43,30 @@ MALFORMED = (
     OverflowError,
     RecursionError,
 )
-"""What reading a file of another form, or of nonsense, ends in."""
+"""Exceptions that reading a file of another format, or of nonsense, raises."""
 
 
 @dataclass(frozen=True)
 class Film:
-    """The pictures of a file, and the video they make as far as the file says it."""
+    """Cameras of a path's pictures, with the format of their video as far as the file says it.
+
+    Attributes:
+        views: camera of each picture, at least one.
+        fps: pictures per second of the video; None where the file does not say.
+        size: (width, height) of the video [px]; None where the file does not say.
+    """
 
     views: Sequence[Keyframe]
-    """The camera of each picture, at least one."""
     fps: int | None
-    size: tuple[int, int] | None  # width, height
+    size: tuple[int, int] | None
 
     def poses(self, canvas: tuple[int, int]) -> list[Pose]:
-        """The camera of each picture, for pictures of the size `canvas`."""
+        """The pose of each picture, for pictures of the size `canvas`, (width, height) [px]."""
         return [Pose(each.wxyz, each.position, each.fov, canvas) for each in self.views]
 
 
 def path_to_json(path: CameraPath, size: tuple[int, int], origin: Origin) -> str:
-    """The file of `path`, for pictures of `size` (width, height).
+    """The JSON of `path`, for pictures of `size` (width, height) [px].
 
     Raises:
         InputError: the path has too many frames.
@@ -98,7 +103,7 @@ def path_to_json(path: CameraPath, size: tuple[int, int], origin: Origin) -> str
 
 
 def path_from_json(text: str | bytes, origin: Origin) -> CameraPath:
-    """The path of a file, to edit.
+    """The editable path of a file.
 
     A file without keyframes gets them from its pictures: all, or KEPT_FRAMES of them evenly
     chosen, at the times of the pictures.
@@ -116,7 +121,7 @@ def path_from_json(text: str | bytes, origin: Origin) -> CameraPath:
 
 
 def film_from_json(text: str | bytes, origin: Origin) -> Film:
-    """The pictures of a file, to render.
+    """The pictures of a file, for rendering.
 
     Raises:
         InputError: it is not such a file or has no pictures; the message does not name it.
@@ -166,7 +171,7 @@ def _size(content: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _frames(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries of the pictures, which nothing has looked at yet."""
+    """Entries of the pictures, whose contents are not checked yet."""
     frames = content["camera_path"]
     if not isinstance(frames, list):
         raise ValueError("camera_path is no list")
@@ -189,8 +194,7 @@ def _cameras(
     origin: Origin,
     chosen: Sequence[int] | None = None,
 ) -> list[Keyframe]:
-    """The cameras of a list in a file, each with its matrix under the name `pose`: the `chosen`
-    ones, or all."""
+    """Cameras of the `chosen` entries, or of all; the key `pose` holds the matrix of each."""
     cameras: list[Keyframe] = []
     for number in range(len(entries)) if chosen is None else chosen:
         entry = entries[number]
@@ -213,7 +217,7 @@ def _camera(numbers: Any, fov: Any, origin: Origin) -> Keyframe:
 
 
 def _keyframes(content: dict[str, Any], origin: Origin) -> list[Keyframe]:
-    """What a person edits; nothing where the file has only pictures."""
+    """Keyframes of a file; none where it has only pictures."""
     entries: list[dict[str, Any]] = content.get("keyframes") or []
     if len(entries) > MAX_KEYFRAMES:
         raise ValueError(f"it has {len(entries)} keyframes, not 1 to {MAX_KEYFRAMES}")
@@ -228,7 +232,7 @@ def _keyframes(content: dict[str, Any], origin: Origin) -> list[Keyframe]:
 
 
 def _kept(content: dict[str, Any], origin: Origin, fps: int) -> list[Keyframe]:
-    """Some of the pictures, each with the time to the next of them, at least one picture."""
+    """Keyframes at some of the pictures, each with the time to the next of them."""
     frames = _frames(content)
     count = min(len(frames), KEPT_FRAMES)
     chosen = [round(k * (len(frames) - 1) / max(count - 1, 1)) for k in range(count)]

@@ -1,4 +1,4 @@
-"""A camera path, drawn among the splats of one browser."""
+"""Frustums and line of a camera path in one browser's scene."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ COLOR = (90, 200, 250)
 SELECTED_COLOR = (255, 90, 130)
 
 LINE_POINTS = 16
-"""Straight pieces of the line from one keyframe to the next."""
+"""Straight segments of the line from one keyframe to the next."""
 
 SCALE = 0.15
 """Size of a frustum, relative to the distance of neighbouring keyframes."""
 
 
 class PathObjects:
-    """A frustum for each keyframe, and a line; `clicked` gets the number of a frustum, from 0, on
-    the server's event loop."""
+    """Scene objects of a camera path: a frustum for each keyframe, and a line.
+
+    `clicked` gets the index of a clicked frustum, on the server's event loop.
+    """
 
     def __init__(self, client: viser.ClientHandle, clicked: Callable[[int], None]) -> None:
         self._client = client
@@ -31,13 +33,13 @@ class PathObjects:
         self._shown: object = None
 
     def show(self, path: CameraPath, selected: int, aspect: float, lonely: float) -> None:
-        """Draw `path` instead of what was drawn before; without keyframes, nothing.
+        """Draw `path` instead of the one before; without keyframes, nothing.
 
-        The frustums have this `aspect` (width over height), and where no two of them tell how
-        large they should be, the size `lonely`.
+        `selected` is the index of the highlighted keyframe. The frustums have this `aspect` (width
+        over height); their size follows their distances, or is `lonely` without two of them apart.
         """
         wanted = (path.keyframes, path.loop, selected, aspect)
-        if wanted == self._shown:  # hundreds of messages, for a change of the frame rate
+        if wanted == self._shown:  # a new frame rate alone must not cost hundreds of messages
             return
         self._shown = wanted
         with self._client.atomic():

@@ -1,4 +1,4 @@
-"""The editor of a camera path in the panel of one browser: keyframes, preview, file and video."""
+"""The camera path editor of one browser's panel: keyframes, preview, file and video."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ import numpy as np
 import viser
 
 from ...scenes import InputError
-from ..camera import Bounds, Vector, camera_at, outlook_of, pose_of
+from ..background import BackgroundTasks
+from ..camera import Bounds, Vector, camera_at, go_to, outlook_of, pose_of
 from ..download import send_file
-from ..errand import Errands
-from ..frustums import go_to
 from ..picture.paint import Drawing
 from ..settings import Pose
 from .file import MAX_KEYFRAMES, Origin, path_from_json, path_to_json
@@ -36,45 +35,45 @@ from .path import (
 from .video import PathVideo
 
 MAX_FILE = 20 * 2**20
-"""Largest file that is loaded [bytes]; that of the longest path is half as large."""
+"""Largest file that is loaded [bytes], twice that of the longest path."""
 
 PREVIEW_INTERVAL = 1 / 30
 """Seconds between two poses of a preview."""
 
 LONELY = 0.1
-"""Size of a frustum without another beside it, relative to the distance that is looked at."""
+"""Size of a frustum without neighbours, relative to the distance of what the camera looks at."""
 
 NO_KEYFRAME = "none"
 GO_TO, REPLACE, DELETE = "Go to", "Replace", "Delete"
 
 
 class PathPanel:
-    """Adds its controls where the caller is building the panel of `client`.
+    """Controls of a camera path, added where the caller is building the panel of `client`.
 
-    Poses in files are those of the path plus `origin`. Wherever the camera is sent, it turns around
-    `up` there. `changed` is called when `visible` may have changed. All are called on the server's
-    event loop, so they must return at once.
+    Positions in files are those of the path plus `origin`. Wherever the camera is sent, it orbits
+    around the axis `up` there. `changed` is called when `visible` may have changed. All callbacks
+    run on the server's event loop, so they must return at once.
     """
 
     def __init__(
         self,
         client: viser.ClientHandle,
-        errands: Errands,
+        tasks: BackgroundTasks,
         drawing: Drawing,
         origin: Origin,
         up: Callable[[], Vector],
         changed: Callable[[], None],
     ) -> None:
-        self._client, self._errands, self._origin = client, errands, origin
+        self._client, self._tasks, self._origin = client, tasks, origin
         self._up, self._changed = up, changed
         self._objects = PathObjects(client, self._go_to)
-        # These belong to the event loop; an errand gets the path as it is when it begins.
+        # Only the event loop uses these; a background task gets the path as it is at its start.
         self._path = CameraPath()
         self._selected = 0
         self._playing = False
         self._add_keyframe_controls(client.gui)
         self._add_path_controls(client.gui)
-        self._video = PathVideo(client, self._errands, drawing, lambda: self._path)
+        self._video = PathVideo(client, self._tasks, drawing, lambda: self._path)
         self._show_controls()
         self._listen()
 
@@ -168,22 +167,22 @@ class PathPanel:
     async def _preview_clicked(self, _: Any) -> None:
         stand = _Stand.of(self._client.camera, self._up())
         if self._playing:
-            self._errands.stop()
+            self._tasks.stop()
         elif self._path.duration > 0 and stand is not None:
             play = partial(self._play, self._path, stand, asyncio.get_running_loop())
-            self._set_playing(self._errands.run("Preview", play))
+            self._set_playing(self._tasks.run("Preview", play))
 
     async def _save_clicked(self, _: Any) -> None:
         if self._path.keyframes:
             save = partial(self._save_path, self._path, self._video.size)
-            self._errands.run("Save path", save)
+            self._tasks.run("Save path", save)
 
     async def _uploaded(self, event: viser.GuiEvent[viser.GuiUploadButtonHandle]) -> None:
         load = partial(self._load_path, event.target.value, asyncio.get_running_loop())
-        self._errands.run("Load path", load)
+        self._tasks.run("Load path", load)
 
     def _go_to(self, number: int) -> None:
-        """Choose a keyframe and look from there."""
+        """Select a keyframe and move the camera there."""
         stand = _Stand.of(self._client.camera, self._up())
         if number < len(self._path.keyframes) and stand is not None:
             self._set(self._path, number)
@@ -199,15 +198,17 @@ class PathPanel:
         self._show_objects()
 
     def _set_playing(self, playing: bool) -> None:
-        if self._errands.closed:
+        if self._tasks.closed:
             return
         self._playing = playing
         self._preview.label = "Stop preview" if playing else "Preview"
         self._show_objects()
 
     def _show_controls(self) -> None:
-        """Make the controls say what the path is; one that means it already is left as it is,
-        since a person may be typing in it."""
+        """Update the controls to the path.
+
+        A control that agrees with it already is left as it is: a person may be typing in it.
+        """
         path, names = self._path, _names(self._path)
         if self._chosen.options != names:
             self._chosen.options = names
@@ -234,7 +235,7 @@ class PathPanel:
         self._objects.show(shown, self._selected, width / height, lonely)
         self._changed()
 
-    # What the controls say, cut to what is allowed.
+    # Values of the controls, cut to what is allowed.
 
     def _chosen_seconds(self) -> float:
         return _within(self._seconds.value, MIN_SECONDS, MAX_SECONDS, DEFAULT_SECONDS)
@@ -243,29 +244,29 @@ class PathPanel:
         return int(_within(self._fps.value, 1, MAX_FPS, DEFAULT_FPS))
 
     def _keyframe_here(self) -> Keyframe | None:
-        """Where the browser's camera stands; None if it tells nonsense."""
+        """A keyframe at the browser's camera; None if its pose is invalid."""
         pose = pose_of(self._client.camera)
         try:
             return pose and Keyframe(pose.wxyz, pose.position, pose.fov, self._chosen_seconds())
         except ValueError:
             return None
 
-    # The thread of an errand runs these.
+    # The thread of a background task runs these.
 
     def _play(self, path: CameraPath, stand: _Stand, loop: asyncio.AbstractEventLoop) -> None:
         try:
             begin, now = time.monotonic(), 0.0
             while path.loop or now < path.duration:
-                self._errands.check()
+                self._tasks.check()
                 now = time.monotonic() - begin
                 stand.look(self._client, path.pose_at(now, stand.canvas))
-                self._errands.stopping.wait(PREVIEW_INTERVAL)
+                self._tasks.stopping.wait(PREVIEW_INTERVAL)
         finally:
             _on_loop(loop, self._set_playing, False)
 
     def _save_path(self, path: CameraPath, size: tuple[int, int]) -> None:
         content = path_to_json(path, size, self._origin).encode()
-        self._errands.check()
+        self._tasks.check()
         send_file(self._client, "camera_path.json", content)
 
     def _load_path(self, file: viser.UploadedFile, loop: asyncio.AbstractEventLoop) -> None:
@@ -275,23 +276,21 @@ class PathPanel:
             path = path_from_json(file.content, self._origin)
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from error
-        self._errands.check()
+        self._tasks.check()
         _on_loop(loop, self._set, path, 0)
 
 
 @dataclass(frozen=True)
 class _Stand:
-    """How a browser's camera stands, to turn it so that orbiting goes on as before."""
+    """State of a browser's camera, for moving it such that orbiting goes on as before."""
 
     canvas: tuple[int, int]
-    around: Bounds
-    """What it looks at, and its distance from there."""
-    up: Vector
-    """Not the page's own, which a look straight down has turned away from the scene's."""
+    around: Bounds  # the point looked at, and its distance
+    up: Vector  # not the page's own, which a look straight down turns away from the scene's
 
     @classmethod
     def of(cls, camera: viser.CameraHandle, up: Vector) -> _Stand | None:
-        """None while the page tells nonsense, with which viser would not work either."""
+        """State of `camera`; None while it is invalid, with which viser would not work either."""
         pose = pose_of(camera)
         told = (*camera.look_at, *camera.up_direction)
         if pose is None or len(told) != 6 or not any(camera.up_direction):
@@ -303,19 +302,19 @@ class _Stand:
         return cls(pose.canvas, Bounds(look_at, distance or 1.0), up)
 
     def look(self, client: viser.ClientHandle, pose: Pose) -> None:
-        """Let the browser look from `pose`."""
+        """Move the browser's camera to `pose`."""
         outlook = outlook_of(camera_at(pose, pose.canvas), self.up, self.around)
-        with suppress(ValueError):  # the page may tell nonsense by now
+        with suppress(ValueError):  # the page may have sent invalid values by now
             go_to(client, outlook)
 
 
 def _names(path: CameraPath) -> tuple[str, ...]:
-    """What the keyframes are called in the panel."""
+    """Labels of the keyframes in the panel."""
     return tuple(str(number) for number in range(1, len(path.keyframes) + 1)) or (NO_KEYFRAME,)
 
 
 def _within(value: float, low: float, high: float, otherwise: float) -> float:
-    """`value`, cut to bounds; `otherwise` if it is no number."""
+    """`value` cut to [low, high]; `otherwise` if it is NaN."""
     cut = min(max(value, low), high)  # first: an integer may be too large for a float
     return float(cut) if math.isfinite(cut) else otherwise
 
@@ -323,6 +322,6 @@ def _within(value: float, low: float, high: float, otherwise: float) -> float:
 def _on_loop(
     loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any
 ) -> None:
-    """Call it on the server's event loop, unless the server has stopped."""
+    """Call `function` on the server's event loop, unless the server has stopped."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *arguments)

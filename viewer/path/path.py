@@ -24,33 +24,39 @@ MIN_SECONDS, MAX_SECONDS = 0.001, 3600.0
 """Shortest and longest time between two keyframes."""
 
 MAX_COORDINATE = 1e9
-"""Farthest position along an axis; what is farther is nonsense, and would overflow."""
+"""Largest coordinate of a position; a larger one is nonsense, and would overflow."""
 
 MAX_FPS = 240
 MAX_FRAMES = 20_000
-"""Pictures of a path: eleven minutes at 30 per second."""
+"""Largest number of pictures of a path: eleven minutes at 30 per second."""
 
 DEFAULT_FPS = 30
 DEFAULT_SECONDS = 2.0
 
 MAX_SPEED = 1.5
-"""Speed at a keyframe, relative to the slower of the mean speeds before and after it. Up to here
-the control points of a curve do not pass each other: on a straight way it never goes back, and a
-pause stays a pause."""
+"""Largest speed at a keyframe, relative to the slower of the mean speeds before and after it. Up
+to here the control points of a curve do not pass each other: on a straight way the curve never goes
+back, and a pause stays a pause."""
 
 
 @dataclass(frozen=True)
 class Keyframe:
-    """A camera that a path passes. Axes: x right, y down, z forward.
+    """A keyframe of a camera path. Axes: x right, y down, z forward.
 
-    Raises ValueError for what is no camera.
+    Attributes:
+        wxyz: quaternion of the rotation from camera to world axes, of length 0.5 to 2.
+        position: camera centre in the world.
+        fov: vertical field of view [radians].
+        seconds: time to the next keyframe [s]; from the last one to the first in a loop.
+
+    Raises:
+        ValueError: a value is not finite or out of its range.
     """
 
-    wxyz: tuple[float, float, float, float]  # rotation from camera to world
-    position: tuple[float, float, float]  # camera centre in the world
-    fov: float  # vertical field of view [radians]
+    wxyz: tuple[float, float, float, float]
+    position: tuple[float, float, float]
+    fov: float
     seconds: float = DEFAULT_SECONDS
-    """Time to the next keyframe; of the last one, to the first in a loop."""
 
     def __post_init__(self) -> None:
         numbers = (*self.wxyz, *self.position, self.fov, self.seconds)
@@ -70,9 +76,15 @@ class Keyframe:
 
 @dataclass(frozen=True)
 class CameraPath:
-    """Passes the keyframes in order, with continuous velocities, at the times they say.
+    """A camera path: passes its keyframes in order, at their times, with continuous velocities.
 
-    Raises ValueError for a number of pictures per second out of 1 to MAX_FPS.
+    Attributes:
+        keyframes: keyframes in the order of their times.
+        fps: pictures per second, 1 to MAX_FPS.
+        loop: whether the path goes on from the last keyframe to the first.
+
+    Raises:
+        ValueError: `fps` is out of its range.
     """
 
     keyframes: tuple[Keyframe, ...] = ()
@@ -90,19 +102,22 @@ class CameraPath:
 
     @property
     def frames(self) -> int:
-        """Number of pictures: none without keyframes. A loop does not repeat its first one."""
+        """Number of pictures: 0 without keyframes. A loop does not repeat its first one."""
         if not self.keyframes:
             return 0
         return max(round(self.duration * self.fps) + (not self.loop), 1)
 
     def pose_at(self, seconds: float, canvas: tuple[int, int]) -> Pose:
-        """The camera at a time; before the first and after the last keyframe it rests there, unless
-        the path is a loop. The path must have a keyframe."""
+        """The pose at a time, in pictures of the size `canvas` (width, height) [px].
+
+        Unless the path is a loop, the camera rests before the first and after the last keyframe.
+        The path must have a keyframe.
+        """
         (pose,) = self._poses(np.array([seconds]), canvas)
         return pose
 
     def poses(self, canvas: tuple[int, int]) -> list[Pose]:
-        """One for each of the `frames`, evenly in time.
+        """The poses of all `frames`, evenly spaced in time.
 
         Raises:
             InputError: there are more than MAX_FRAMES.
@@ -118,14 +133,16 @@ class CameraPath:
         return self._poses(np.linspace(0, self.duration, self.frames, endpoint=end), canvas)
 
     def line(self, points: int) -> Array:
-        """[P, 3] places on the way: `points` from each keyframe to the next, and the end. The path
-        must have a keyframe."""
+        """[P, 3] positions along the path: `points` from each keyframe to the next, and the end.
+
+        The path must have a keyframe.
+        """
         times = self._times()
         steps = np.linspace(times[:-1], times[1:], points, endpoint=False, axis=1)
         return self._views(np.append(steps, times[-1]))[1]
 
     def _times(self) -> Array:
-        """[S + 1] when each of the S segments between keyframes begins, and the last ends [s]."""
+        """[S + 1] start times of the S segments between keyframes, and the end of the last [s]."""
         count = len(self.keyframes)
         segments = (count if self.loop else count - 1) if count > 1 else 0
         return np.cumsum([0.0, *(each.seconds for each in self.keyframes[:segments])])
@@ -142,7 +159,7 @@ class CameraPath:
         rotations = np.array([each.wxyz for each in self.keyframes], float)
         rotations /= np.linalg.norm(rotations, axis=1, keepdims=True)
         positions = np.array([each.position for each in self.keyframes], float)
-        # Zooming at a constant speed is what the eye sees as such, and no curve leaves 0 to pi.
+        # In this logarithm a steady zoom looks steady, and no curve of angles leaves 0 to pi.
         zooms = np.log(np.tan([[0.5 * each.fov] for each in self.keyframes]))
         times = self._times()
         if len(times) == 1:
@@ -155,7 +172,7 @@ class CameraPath:
 
 @dataclass(frozen=True)
 class _Way:
-    """Curves through K keyframes, seen at T times."""
+    """Curves through K keyframes, evaluated at T times."""
 
     lengths: Array  # [S] seconds from each keyframe to the next
     loop: bool  # S is K, or else K - 1
@@ -163,7 +180,7 @@ class _Way:
     weights: tuple[Array, Array, Array]  # [T, 1] each: how much of its three legs is behind
 
     def moved(self, values: Array) -> Array:
-        """[T, D] between `values` [K, D]."""
+        """[T, D] interpolation of the vectors `values` [K, D]."""
         start, end = self._ends(values)
         first, last = self._legs(end - start)
         result = start[self.index]
@@ -174,7 +191,7 @@ class _Way:
         return result
 
     def turned(self, wxyz: Array) -> Array:
-        """[T, 4] between the unit quaternions `wxyz` [K, 4]."""
+        """[T, 4] interpolation of the unit quaternions `wxyz` [K, 4]."""
         start, end = (transforms.SO3(each) for each in self._ends(wxyz))
         whole = start.inverse() @ end
         # A step is a rotation vector of at most half a turn, the same for a quaternion and its
@@ -218,7 +235,7 @@ def _places(
 def _speeds(means: Array, lengths: Array, loop: bool) -> Array:
     """Velocities [K, D] at keyframes, given the mean ones [S, D] and times [S] between them.
 
-    Within the path it is that of the parabola through a keyframe and its two neighbours; at the
+    An inner velocity is that of the parabola through a keyframe and its two neighbours; at the
     ends the acceleration is zero. All are cut to MAX_SPEED.
     """
     before, after = np.roll(means, 1, axis=0), means

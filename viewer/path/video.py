@@ -1,4 +1,4 @@
-"""The part of the panel that renders a camera path to a video, for one browser."""
+"""Rendering a camera path to a video, from the panel of one browser."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import viser
 
+from ..background import BackgroundTasks
 from ..download import send_file
-from ..errand import Errands
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing, Picture
 from ..picture.video import write_video
 from ..settings import Pose
@@ -29,19 +29,19 @@ PROGRESS_INTERVAL = 0.2
 
 
 class PathVideo:
-    """Adds its controls where the caller is building the panel of `client`.
+    """Video controls, added where the caller is building the panel of `client`.
 
-    `path` gives the path as it is, on the server's event loop.
+    `path` gives the present path, on the server's event loop.
     """
 
     def __init__(
         self,
         client: viser.ClientHandle,
-        errands: Errands,
+        tasks: BackgroundTasks,
         drawing: Drawing,
         path: Callable[[], CameraPath],
     ) -> None:
-        self._client, self._errands = client, errands
+        self._client, self._tasks = client, tasks
         self._drawing, self._path = drawing, path
         (width, height), (widest, highest) = DEFAULT_SIZE, MAX_SIZE
         gui = client.gui
@@ -55,7 +55,7 @@ class PathVideo:
 
     @property
     def size(self) -> tuple[int, int]:
-        """What is chosen, cut to what is allowed: a page may send anything."""
+        """The chosen (width, height) [px], cut to what is allowed: a page may send anything."""
         width, height = (
             min(max(int(side), MIN_SIDE), most)
             for side, most in zip((self.width.value, self.height.value), MAX_SIZE, strict=True)
@@ -65,31 +65,29 @@ class PathVideo:
     async def _clicked(self, _: Any) -> None:
         path = self._path()
         if path.keyframes:
-            self._errands.run(
-                "Render video", partial(self._render, path, self.size, self._drawing())
-            )
+            self._tasks.run("Render video", partial(self._render, path, self.size, self._drawing()))
 
     async def _cancelled(self, _: Any) -> None:
         if self._cancel.visible:  # not the work of another part of the panel
-            self._errands.stop()
+            self._tasks.stop()
 
-    # The thread of an errand runs these.
+    # The thread of a background task runs these.
 
     def _render(self, path: CameraPath, size: tuple[int, int], draw: Draw) -> None:
         poses = path.poses(size)
         with self._progress_bar(), tempfile.TemporaryDirectory(prefix="gaborsplat-") as folder:
             film = Path(folder) / "camera_path.mp4"
             write_video(film, self._frames(poses, size, draw), size, path.fps)
-            self._errands.check()
+            self._tasks.check()
             send_file(self._client, film.name, film.read_bytes())
 
     def _frames(
         self, poses: list[Pose], size: tuple[int, int], draw: Draw
     ) -> Generator[Picture, None, None]:
-        """[H, W, 3] BGR at each pose."""
+        """Pictures [H, W, 3] BGR at the poses, one by one."""
         due = 0.0
         for number, pose in enumerate(poses):
-            self._errands.check()
+            self._tasks.check()
             if time.monotonic() > due:
                 self._progress.value = 100 * number / len(poses)
                 due = time.monotonic() + PROGRESS_INTERVAL
@@ -101,5 +99,5 @@ class PathVideo:
         try:
             yield
         finally:
-            if not self._errands.closed:
+            if not self._tasks.closed:
                 self._progress.visible = self._cancel.visible = False

@@ -1,1 +1,1 @@
-"""What a browser or a file is shown."""
+"""Pictures of a scene, for a browser or a file."""

@@ -1,5 +1,4 @@
-"""The picture of a scene that a browser, or a file, gets: what is drawn of it, how, and beside
-what."""
+"""Drawing a picture of a scene: selection of splats, view modes, side-by-side comparison."""
 
 from __future__ import annotations
 
@@ -25,56 +24,67 @@ from .photos import NearestPhoto
 RenderFunction = Callable[[Splats, Camera, RenderSettings], Frame]
 
 DIVIDER: tuple[int, int, int] = (230, 230, 230)
-"""Colour of the line between the two parts of a picture."""
+"""Colour of the line between the two parts of a picture, RGB in [0, 255]."""
 
 DOT_VARIANCE = 0.5
 """Variance of the dot that stands for a splat in the mode `centres` [px^2]."""
 
 FAINT = 1 / 255
-"""Splats of no more opacity than this get no dot."""
+"""Opacity up to which a splat gets no dot."""
 
-_AS_IT_COMES = RenderSettings()
+_DEFAULTS = RenderSettings()
 
 
 @dataclass(frozen=True)
 class Renderers:
-    """What draws the splats, and their waves in the mode `frequency`."""
+    """Render functions of the view modes.
+
+    Attributes:
+        picture: render function of all modes but `frequency`.
+        frequencies: render function of the mode `frequency`, which shows the waves.
+    """
 
     picture: RenderFunction = render
     frequencies: RenderFunction = render_frequencies
 
     def of(self, mode: Mode) -> RenderFunction:
-        """The one for a mode."""
+        """The render function of a mode."""
         return self.frequencies if mode == "frequency" else self.picture
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Splats, and how they were trained to be shown."""
+    """A scene to draw.
+
+    Attributes:
+        splats: the splats.
+        settings: render settings that the splats were trained with.
+    """
 
     splats: Splats
-    settings: RenderSettings = _AS_IT_COMES
+    settings: RenderSettings = _DEFAULTS
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture, and the depth that other objects may hide behind."""
+    """A picture, with the depth that occludes the page's own objects.
 
-    picture: Picture  # [H, W, 3] RGB
-    depth: npt.NDArray[np.float32] | None
-    """[H, W], see `occlusion_depth`; None when it was not asked for."""
-
-
-class Artist:
-    """Draws for one browser, on one thread.
-
-    Photos to compare with come from `photos`. The line between the two parts of a picture is left
-    out without `divider`.
+    Attributes:
+        picture: [H, W, 3] uint8 RGB.
+        depth: [H, W] float32 of `occlusion_depth`; None if it was not asked for.
     """
+
+    picture: Picture
+    depth: npt.NDArray[np.float32] | None
+
+
+class PictureRenderer:
+    """Renderer of the pictures of one browser or file, for use on one thread."""
 
     def __init__(
         self, renderers: Renderers, photos: NearestPhoto | None = None, *, divider: bool = True
     ) -> None:
+        """`photos` are compared with; `divider`: whether a line separates a picture's two parts."""
         self._renderers = renderers
         self._photos = photos
         self._divider = divider
@@ -90,11 +100,11 @@ class Artist:
         other: Scene | None = None,
         depth: bool = False,
     ) -> Drawn:
-        """The picture that `camera` takes of `scene`, with its depth if asked for.
+        """Draw `scene` as `camera` sees it, with the occlusion depth if `depth`.
 
-        What `settings` want beside it, and is there, fills the right part: the `other` scene,
-        always with its waves, or the nearest photo, which hides nothing. Raises what the renderer
-        or the photo's file raises.
+        The right part shows what `settings.beside` names, if there is one: the `other` scene,
+        always with its waves, or the nearest photo, which occludes nothing. Raises what the
+        render function or loading the photo raises.
         """
         views = [_View.of(scene, self._left, camera, settings)]
         if settings.beside == "other" and other is not None:
@@ -113,11 +123,11 @@ class Artist:
 
     def _drawn(self, views: list[_View], column: int, mode: Mode, depth: bool) -> Drawn:
         if mode == "rgb" and not depth and self._renderers.picture is render:
-            # Bytes at once, without the depth that nobody asked for.
+            # Bytes at once, without a depth that is not needed.
             pictures = [render_bytes(view.splats, view.camera, view.settings) for view in views]
             return Drawn(_side_by_side(pictures, column).cpu().numpy(), None)
         frames = [self._frame(view, mode) for view in views]
-        # Joined before they are painted: false colours mean the same on both sides.
+        # Joined before painting, so that false colours mean the same on both sides.
         frame = Frame(
             color=_side_by_side([each.color for each in frames], column),
             alpha=_side_by_side([each.alpha for each in frames], column),
@@ -126,7 +136,7 @@ class Artist:
         return Drawn(paint(frame, mode), occlusion_depth(frame) if depth else None)
 
     def _frame(self, view: _View, mode: Mode) -> Frame:
-        """The view with the colours of `mode`."""
+        """Frame of a view, with the colours of `mode`."""
         frame = self._renderers.of(mode)(view.splats, view.camera, view.settings)
         if mode != "normals":
             return frame
@@ -135,7 +145,7 @@ class Artist:
 
 @dataclass(frozen=True)
 class _View:
-    """All that a render function needs."""
+    """Arguments of a render function."""
 
     splats: Splats
     camera: Camera
@@ -143,7 +153,7 @@ class _View:
 
     @classmethod
     def of(cls, scene: Scene, selection: _Selection, camera: Camera, wanted: ViewSettings) -> _View:
-        """The view of what `wanted` leaves of `scene`."""
+        """Arguments for the part of `scene` that `wanted` selects."""
         means = scene.splats.means
         return cls(
             selection.of(scene.splats, wanted),
@@ -153,19 +163,18 @@ class _View:
 
 
 class _Selection:
-    """What is drawn of a scene. The last selection is kept, because a camera moves more often than
-    a scene or a box."""
+    """Selection of a scene's splats, cached: a camera moves more often than a scene or a box."""
 
     def __init__(self) -> None:
         self._last: tuple[Splats, object, Splats] | None = None
 
     def of(self, splats: Splats, wanted: ViewSettings) -> Splats:
-        """What `wanted` leaves of `splats`."""
+        """The part of `splats` that `wanted` selects."""
         choice = (wanted.crop, wanted.waves, wanted.mode == "centres")
         if choice == (None, True, False):
-            self._last = None  # nothing holds a scene that is replaced
+            self._last = None  # so that a replaced scene is freed
             return splats
-        # The splats asked about are held, so that no others can take their identity.
+        # The cache holds the whole splats, so that no others can take their identity.
         if self._last is None or self._last[0] is not splats or self._last[1] != choice:
             self._last = (splats, choice, _selected(splats, wanted))
         return self._last[2]
@@ -178,14 +187,14 @@ def _selected(splats: Splats, wanted: ViewSettings) -> Splats:
     if not wanted.waves or wanted.mode == "centres":
         splats = splats.without_waves()
     if wanted.mode == "centres":
-        # So small that nothing but the dilation on the screen can be seen of them.
+        # So small that only the screen-space dilation can be seen of them.
         solid = (splats.opacities > FAINT).to(splats.opacities)
         splats = replace(splats, scales=1e-6 * splats.scales, opacities=solid)
     return splats
 
 
 def _inside(points: Tensor, box: CropBox) -> Tensor:
-    """[N] whether each of `points` [N, 3] is in the box."""
+    """[N] whether each of `points` [N, 3] is in `box`."""
     to_world = transforms.SO3(np.array(box.wxyz)).normalize().as_matrix()
     axes = points.new_tensor(to_world.tolist())
     offsets = (points - points.new_tensor(box.centre)) @ axes
@@ -193,7 +202,7 @@ def _inside(points: Tensor, box: CropBox) -> Tensor:
 
 
 def _render_settings(trained: RenderSettings, wanted: ViewSettings) -> RenderSettings:
-    """As the splats were trained to be shown, but for what is `wanted`."""
+    """The settings of the training, changed as `wanted`."""
     red, green, blue = wanted.background
     degrees = [wanted.sh_degree, trained.sh_degree]
     settings = replace(
@@ -209,14 +218,14 @@ def _render_settings(trained: RenderSettings, wanted: ViewSettings) -> RenderSet
 
 
 def _side_by_side(images: list[Tensor], column: int) -> Tensor:
-    """[H, W, ...]: the first image, and from `column` on the last."""
+    """[H, W, ...] the first of one or two images, from `column` on the last of them."""
     if len(images) == 1:
         return images[0]
     return torch.cat([images[0][:, :column], images[1][:, column:]], dim=1)
 
 
 def _before_photo(drawn: Drawn, photo: Picture, column: int) -> Drawn:
-    """`drawn`, and from `column` on the photo [H, W, 3], which nothing hides behind."""
+    """`drawn` with `photo` [H, W, 3] from `column` on, which occludes nothing."""
     picture = np.concatenate([drawn.picture[:, :column], photo[:, column:]], axis=1)
     if drawn.depth is None:
         return Drawn(picture, None)

@@ -1,4 +1,4 @@
-"""A rendered frame as the picture that is sent to the browser."""
+"""Conversion of a rendered frame to a picture: colours, depth, opacity, normals."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from torch import Tensor
 from ...renderer.frame import Frame
 from ..settings import Mode, Pose
 
-Picture = npt.NDArray[np.uint8]  # [H, W, 3] RGB
+Picture = npt.NDArray[np.uint8]
+"""[H, W, 3] RGB."""
 
 Draw = Callable[[Pose, tuple[int, int]], Picture]
-"""Gives the picture of a size (width, height) at a pose, on any thread; may take its time, and
-raise what it likes."""
+"""Draws the picture of a size (width, height) [px] at a pose, on any thread; may take long, and
+raise any error."""
 
 Drawing = Callable[[], Draw]
-"""Gives what draws the scene as it is now and as the panel is set, on one thread; called on the
+"""Makes a `Draw` of the present scene and panel settings, for use on one thread; called on the
 server's event loop."""
 
 DEFAULT_SIZE = (1920, 1080)
-"""Width and height of the pictures that a person saves, until another is chosen [px]."""
+"""Default (width, height) of saved pictures [px]."""
 
 SAMPLES = 20_000
-"""Percentiles over a picture use about this many of its pixels."""
+"""Approximate number of pixels in a percentile of a picture."""
 
 
 def paint(frame: Frame, mode: Mode) -> Picture:
-    """[H, W, 3] uint8 RGB of `frame`: its depth in false colours, its opacity, or else its colours,
-    which are those of `mode` already."""
+    """Picture of `frame` in a view mode, [H, W, 3].
+
+    In all modes but `depth` and `alpha`, the frame's colours are those of the mode already.
+    """
     if mode == "depth":
         return paint_depth(frame.depth, frame.alpha)
     if mode == "alpha":
@@ -41,11 +44,11 @@ def paint(frame: Frame, mode: Mode) -> Picture:
 
 
 def paint_depth(depth: Tensor, alpha: Tensor) -> Picture:
-    """[H, W, 3] false colours (Turbo) of `depth` [H, W]: near is red, far is blue.
+    """Depth [H, W] in false colours (Turbo), [H, W, 3]: near is red, far is blue.
 
-    Disparity (1 / depth) is shown rather than depth, because the far part of a capture has no
-    bound, between its 2nd and 98th percentile, because stray splats do not matter. A pixel fades
-    to black with `alpha` [H, W].
+    The colours are linear in disparity (1 / depth), since the far part of a capture has no bound,
+    and end at its 2nd and 98th percentile, since outliers do not matter. A pixel fades to black
+    with `alpha` [H, W].
     """
     drawn = (alpha > 0) & (depth > 0)
     disparity = torch.where(drawn, 1 / depth, 0)
@@ -61,11 +64,11 @@ def paint_depth(depth: Tensor, alpha: Tensor) -> Picture:
 
 
 def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
-    """[H, W, 3] normals of the surface that `depth` [H, W] describes, as 0.5 + 0.5 n with x right,
-    y up and z towards the camera: what faces the camera is (0.5, 0.5, 1).
+    """Normals of the surface that `depth` [H, W] describes, as colours 0.5 + 0.5 n, [H, W, 3].
 
-    A pixel fades to black with `alpha` [H, W]. Its slopes come from the pixels around it that are
-    not empty; black where there are too few. `intrinsics` is K [3, 3].
+    Axes: x right, y up, z towards the camera, so what faces the camera is (0.5, 0.5, 1). The
+    slopes come from neighbouring pixels that are not empty; with too few the pixel is black. A
+    pixel fades to black with `alpha` [H, W]. `intrinsics` is K [3, 3].
     """
     height, width = depth.shape
     fx, fy, cx, cy = (intrinsics[i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
@@ -81,8 +84,10 @@ def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
 
 
 def _slope(values: Tensor, dim: int) -> Tensor:
-    """[H, W] mean of the steps from each of `values` to the next along `dim` and to it from the
-    one before. An empty one, NaN, has no steps; NaN between two of them."""
+    """[H, W] mean of the forward and backward differences of `values` along `dim`.
+
+    An empty pixel is NaN and has no differences; between two of them the mean is NaN.
+    """
     steps = values.diff(dim=dim)
     border = torch.full_like(values.narrow(dim, 0, 1), torch.nan)
     ahead, behind = torch.cat([steps, border], dim), torch.cat([border, steps], dim)
@@ -90,15 +95,15 @@ def _slope(values: Tensor, dim: int) -> Tensor:
 
 
 def occlusion_depth(frame: Frame) -> npt.NDArray[np.float32]:
-    """[H, W] depth behind which the browser's own objects are hidden; infinite in the open.
+    """Depth beyond which the page's own objects are occluded, [H, W]; infinite where none is.
 
-    A pixel hides what lies behind it once it is more opaque than not.
+    A pixel occludes what lies behind it if its opacity is above one half.
     """
     depth = torch.where(frame.alpha > 0.5, frame.depth, torch.inf)
     return np.asarray(depth.float().cpu(), dtype=np.float32)
 
 
 def _to_bytes(values: Tensor) -> npt.NDArray[np.uint8]:
-    # A NaN has no byte; it is shown as black.
+    # NaN is shown as black.
     levels = values.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5
     return np.asarray(levels.to(torch.uint8).cpu(), dtype=np.uint8)

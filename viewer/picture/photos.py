@@ -1,4 +1,4 @@
-"""The training photo that shows best what a camera sees, turned into that camera's view."""
+"""The training photo nearest to a camera, warped into the view of that camera."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ import numpy.typing as npt
 import torch
 
 from ...renderer.cameras import Camera
-from ..camera import Matrix, camera_to_world
-from ..frustums import NamedCamera
+from ..camera import Matrix, NamedCamera, camera_to_world
 from .paint import Picture
 
 MAX_DECODED = 4
-"""Decoded photos that are kept."""
+"""Number of decoded photos that are kept."""
 
 ROUNDING = 1e-5
-"""Equal centres may differ by this part of their coordinates, which poses in float32 leave."""
+"""Relative difference between equal centres, which poses in float32 leave."""
 
 SMALLEST = 64
-"""Photos of fewer pixels a side than this are not halved."""
+"""Shorter side below which a photo is not halved [px]."""
 
 
 class NearestPhoto:
-    """Finds and warps photos for one thread; cameras without a photo are no candidates.
+    """Nearest training photo of any view, for use on one thread.
 
     The nearest camera has the smallest |c - c'| / spread + angle, where |c - c'| is the distance of
     the centres, spread is the root mean square distance of all candidates from their mean, and
     angle is the one between the optical axes [radians]. Around an object, a step aside and the turn
-    that goes with it count about the same.
+    that goes with it count about the same. Cameras without a photo are no candidates.
     """
 
     def __init__(self, cameras: Sequence[NamedCamera]) -> None:
@@ -43,7 +42,7 @@ class NearestPhoto:
         self._decoded: OrderedDict[int, list[Picture]] = OrderedDict()  # the last used at the end
 
     def show(self, camera: Camera) -> Picture:
-        """[H, W, 3] of the nearest photo as `camera` would see it, were everything far away.
+        """The nearest photo in the view of `camera`, [H, W, 3], as if everything were far away.
 
         Black where the photo has no pixels, and everywhere without candidates. Raises what loading
         the photo raises.
@@ -56,7 +55,7 @@ class NearestPhoto:
         levels = [
             (each, taken_by.resized((each.shape[1], each.shape[0]))) for each in self._levels(index)
         ]
-        # The smallest that is no coarser than the view.
+        # The smallest level that is no coarser than the view.
         fine = [each for each in levels if each[1].intrinsics[0, 0] >= camera.intrinsics[0, 0]]
         photo, source = fine[-1] if fine else levels[0]
         return warped(photo, source, camera)
@@ -68,7 +67,7 @@ class NearestPhoto:
         return int(np.argmin(distances / self._spread + angles))
 
     def _levels(self, index: int) -> list[Picture]:
-        """As `_load`, kept for the next picture."""
+        """Mip levels of a photo, cached."""
         if index not in self._decoded:
             self._decoded[index] = self._load(index)
             if len(self._decoded) > MAX_DECODED:
@@ -77,8 +76,10 @@ class NearestPhoto:
         return self._decoded[index]
 
     def _load(self, index: int) -> list[Picture]:
-        """The photo, and halves of the one before: interpolation would skip pixels of a photo much
-        finer than the view."""
+        """Mip levels of a photo, each half as large as the one before.
+
+        In a photo much finer than the view, interpolation would skip pixels.
+        """
         photo = self._candidates[index].photo
         assert photo is not None
         levels = [photo().detach().to("cpu", torch.uint8).numpy()]
@@ -91,8 +92,10 @@ class NearestPhoto:
 
 
 def warped(photo: Picture, source: Camera, view: Camera) -> Picture:
-    """[H, W, 3] of `photo`, taken by `source`, as `view` sees it after a turn around the centre of
-    `source`; black where the photo has no pixels."""
+    """The photo of the camera `source`, rotated about its centre into `view`, [H, W, 3].
+
+    Black where the photo has no pixels.
+    """
     to_photo = _to_photo(source, view)
     picture = cv2.warpPerspective(
         photo, to_photo, view.size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -105,8 +108,10 @@ def warped(photo: Picture, source: Camera, view: Camera) -> Picture:
 
 
 def _to_photo(source: Camera, view: Camera) -> Matrix:
-    """[3, 3] from pixels of `view` to pixels of `source` at infinity, K' R' R^T K^-1, in OpenCV's
-    convention: pixel centres at whole numbers."""
+    """[3, 3] homography from pixels of `view` to those of `source` at infinity, K' R' R^T K^-1.
+
+    Pixel centres are at whole numbers, as in OpenCV.
+    """
     half = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
     to_view = np.linalg.inv(_intrinsics(view)) @ half
     from_photo = np.linalg.inv(half) @ _intrinsics(source)

@@ -1,4 +1,4 @@
-"""Writing pictures as an mp4 video."""
+"""Encoding pictures as an MP4 video."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .paint import Picture
 ENCODER = "libx264"
 
 QUALITY = 18
-"""Constant rate factor of H.264; at this one the eye hardly sees a loss."""
+"""Constant rate factor of H.264; at this one losses are hardly visible."""
 
 
 def write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fps: int) -> None:
-    """Write `frames` ([H, W, 3] BGR) of an even `size` (width, height), whole or not at all.
+    """Encode `frames` ([H, W, 3] BGR) of an even `size` (width, height) to `path`, atomically.
 
-    As H.264, which browsers play, by an ffmpeg that can; where there is none, by OpenCV in the
-    older MPEG-4 part 2, which video players play.
+    ffmpeg encodes H.264, which browsers play. Without an ffmpeg that can, OpenCV encodes the older
+    MPEG-4 part 2, which video players play.
 
     Raises:
         OSError: it cannot be written.
@@ -42,7 +42,7 @@ def write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fp
 
 
 def _checked(frames: Iterable[Picture], size: tuple[int, int]) -> Generator[Picture, None, None]:
-    """`frames`: one of another size would shear the video, or be left out silently."""
+    """The frames, with their sizes checked: another one would shear the video, or be dropped."""
     wanted = (size[1], size[0], 3)
     for frame in frames:
         if frame.shape != wanted:
@@ -51,7 +51,7 @@ def _checked(frames: Iterable[Picture], size: tuple[int, int]) -> Generator[Pict
 
 
 def _ffmpeg() -> str | None:
-    """The ffmpeg of this machine, if it can write H.264: some are built without."""
+    """Path of an ffmpeg that can encode H.264: some are built without."""
     program = shutil.which("ffmpeg")
     if program is None:
         return None
@@ -62,16 +62,16 @@ def _ffmpeg() -> str | None:
 
 def _options(size: tuple[int, int], fps: int) -> list[str]:
     raw = f"-f rawvideo -pix_fmt bgr24 -s {size[0]}x{size[1]} -r {fps} -i -"
-    # Said and meant: players guess which colours untagged values are, each in its own way.
+    # Converted and tagged: each player guesses its own colours for untagged values.
     color = "-vf scale=out_color_matrix=bt709:out_range=tv -pix_fmt yuv420p -color_range tv"
     color += " -colorspace bt709 -color_primaries bt709 -color_trc bt709"
-    # With the index in front a browser can play before it has all.
+    # The index in front lets a browser play before it has the whole file.
     coded = f"-c:v {ENCODER} -crf {QUALITY} -movflags +faststart -f mp4"
     return f"-hide_banner -loglevel error -y {raw} {color} {coded}".split()
 
 
 def _write_by_ffmpeg(path: Path, command: list[str], frames: Iterable[Picture]) -> None:
-    # A file, because a full pipe of complaints would halt it.
+    # A file, because a full pipe would block ffmpeg.
     with tempfile.TemporaryFile() as complaints:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints)
         pipe = process.stdin
@@ -91,7 +91,7 @@ def _write_by_ffmpeg(path: Path, command: list[str], frames: Iterable[Picture]) 
 
 
 def _feed(pipe: IO[bytes], frames: Iterable[Picture]) -> bool:
-    """Write all to `pipe` and close it; False if nobody reads it any more."""
+    """Write `frames` to `pipe` and close it; False if nobody reads it any more."""
     for frame in frames:
         try:
             pipe.write(np.ascontiguousarray(frame).data)
@@ -127,7 +127,7 @@ def _write_by_opencv(
 
 
 def _frames_in(film: Path) -> int:
-    """As the file itself says; 0 if it is no video."""
+    """Number of frames that a video file states; 0 if it is no video."""
     reader = cv2.VideoCapture(str(film))
     count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
     reader.release()

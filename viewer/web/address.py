@@ -1,4 +1,4 @@
-"""Where the viewer listens."""
+"""The network address on which the viewer listens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PORTS_TRIED = 100
 
 
 class PortInUse(InputError):
-    """Another program listens on the port that was asked for."""
+    """Error: another program listens on the requested port."""
 
 
 def check_free(host: str, port: int) -> None:
@@ -33,7 +33,7 @@ def check_free(host: str, port: int) -> None:
 
 
 def port_in_use(host: str, port: int) -> PortInUse:
-    """The error for a port that is taken; it names the next free one."""
+    """The error of a port that is taken; its message names the next free one."""
     last = min(port + PORTS_TRIED, 65535)
     free = next((each for each in range(port + 1, last + 1) if _can_bind(host, each)), None)
     advice = f"; --port {free} is free" if free is not None else ""
@@ -51,7 +51,7 @@ def is_loopback(host: str) -> bool:
 
 
 def url_of(host: str, port: int) -> str:
-    """What to open in a browser on this machine."""
+    """URL of the viewer, for a browser on this machine."""
     if host in ("", "0.0.0.0", "::"):
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

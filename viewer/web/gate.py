@@ -1,7 +1,7 @@
-"""Between viser's web server and the browsers: what they may send, and the page they are given.
+"""Filter between viser's web server and the browsers: limits on what they send, and their page.
 
-viser opens its socket with `websockets.asyncio.server.serve` and offers no hand on it, so that one
-function is stood in for while a server starts.
+viser opens its socket with `websockets.asyncio.server.serve` and has no hook for it, so that
+function is replaced while a server starts.
 """
 
 from __future__ import annotations
@@ -30,36 +30,37 @@ from .address import is_loopback
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE = 2**20
-"""Bytes of the largest message that a browser may send; the largest real ones are parts of files
-that are loaded, of half that size."""
+"""Largest message that a browser may send [bytes]; the largest real ones are parts of uploaded
+files, of half that size."""
 
 MAX_LOADED = 128 * 2**20
-"""Bytes of large messages that one connection may send in all: viser keeps parts of files."""
+"""Total of large messages that one connection may send [bytes]: viser keeps parts of files."""
 
 LARGE = 2**16
-"""Bytes from which a message is large."""
+"""Size from which a message is large [bytes]."""
 
 MAX_RATE = 1000.0
-"""Messages a second that are read from one browser; a hand on the mouse makes about 200. A large
-one counts as one for every 16 KiB."""
+"""Messages per second that are read from one browser; a hand on the mouse makes about 200. A large
+message counts as one for every 16 KiB."""
 
 MAX_BURST = 2000.0
-"""Messages that are read at once before that rate holds."""
+"""Messages that are read at once before MAX_RATE applies."""
 
 UNWANTED = (b"ShareUrlRequest", b"ShareUrlDisconnect")
-"""Messages that would publish the scene through somebody else's server; there is no button."""
+"""Types of messages that are dropped: they would publish the scene through somebody else's
+server, and there is no button for them."""
 
 GRACE = 1.0
-"""Seconds that a browser has to answer the end of its connection."""
+"""Seconds that a browser has to confirm the end of its connection."""
 
 PING = 10.0
-"""Seconds between questions whether a browser is still there, and for its answer."""
+"""Seconds between keep-alive pings, and for the answer to one."""
 
 TELLING = 1.0
-"""Fewest seconds between two lines in the log about messages that were not understood."""
+"""Shortest time between two log lines about messages that were not understood [s]."""
 
 MAX_BROWSERS = 32
-"""Connections at a time; each may cost a thread and the time of a processor."""
+"""Largest number of connections; each may cost a thread and the time of a processor."""
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 ProcessRequest = Callable[[ServerConnection, Request], Response | None]
@@ -69,9 +70,9 @@ _starting = threading.Lock()
 
 @contextmanager
 def gated(page: bytes | None, *, only_this_machine: bool) -> Generator[None, None, None]:
-    """Servers that start inside stand behind a gate, and give `page` (HTML) instead of viser's.
+    """Context in which servers start behind the filter and serve `page` (HTML) instead of viser's.
 
-    `only_this_machine`: they listen on a loopback address.
+    `only_this_machine`: whether they listen on a loopback address.
     """
     original = websockets.asyncio.server.serve
 
@@ -93,7 +94,7 @@ def gated(page: bytes | None, *, only_this_machine: bool) -> Generator[None, Non
 def _answering(
     viser_answers: ProcessRequest, page: bytes | None, only_this_machine: bool
 ) -> ProcessRequest:
-    """Refuses other sites' scripts, and answers for the page."""
+    """HTTP handler that refuses the scripts of other sites and serves the page."""
     compressed = gzip.compress(page) if page is not None else b""
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
@@ -120,16 +121,17 @@ def _answering(
 def from_same_site(headers: Headers, *, only_this_machine: bool) -> bool:
     """Whether a request comes from our own page, or from no page at all.
 
-    Browsers let any site open a socket to this machine's own address, but tell whose script asks.
-    A name of somebody else's that leads here is no name of a server for `only_this_machine`.
+    Browsers let any site open a socket to this machine's own address, but name that site in Origin.
+    A foreign host name that leads here (DNS rebinding) is refused by a server for
+    `only_this_machine`.
     """
     host, forwarded = headers.get("Host", ""), headers.get("X-Forwarded-Host")
-    # A proxy in front of us may speak of the address that the browser sees; no script can add this.
+    # A proxy in front of the server names the host that the browser sees; no script can add this.
     origin = headers.get("Origin")
     try:
         name = urlsplit(f"//{host}").hostname or ""
         asking = None if origin is None else urlsplit(origin).netloc
-    except ValueError:  # no address at all
+    except ValueError:  # not an address
         return False
     if only_this_machine and forwarded is None and not is_loopback(name):
         return False
@@ -137,7 +139,7 @@ def from_same_site(headers: Headers, *, only_this_machine: bool) -> bool:
 
 
 def _guarded(handle: Handler) -> Handler:
-    """Whatever a browser sends ends its own connection at most."""
+    """Connection handler in which bad messages end at most the connection of their browser."""
     connected = 0
     tell_of_failed_task = _FailedTasks()
 
@@ -154,7 +156,7 @@ def _guarded(handle: Handler) -> Handler:
         except ConnectionClosed:
             pass
         except Exception as error:
-            # What was sent is no message of viser's.
+            # The browser sent something other than a message of viser's.
             log.warning("a browser was disconnected: %s: %s", type(error).__name__, error)
             await connection.close(1003, "not understood")
         finally:
@@ -164,7 +166,7 @@ def _guarded(handle: Handler) -> Handler:
 
 
 def _received(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-    """Reads no faster than MAX_RATE, so that a flood waits in its sender's own network buffers."""
+    """Rate-limited `receive`: a flood waits in its sender's own network buffers."""
     allowance, last, loaded = MAX_BURST, time.monotonic(), 0
 
     async def received() -> Any:
@@ -190,7 +192,7 @@ def _received(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[A
 
 
 class _FailedTasks:
-    """Tells of messages that viser could make nothing of: in a line, and not for each of many."""
+    """Log of failed messages; those that viser did not understand get a line now and then."""
 
     def __init__(self) -> None:
         self._told_at = -TELLING
@@ -206,7 +208,7 @@ class _FailedTasks:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether it was raised in code of ours, or in what that called."""
+    """Whether an error was raised in the viewer's code, or in what that called."""
     folder = str(Path(__file__).parents[1])
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]
     return any(frame.f_code.co_filename.startswith(folder) for frame in frames)

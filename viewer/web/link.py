@@ -1,7 +1,7 @@
-"""A browser's line: pictures go out encoded and numbered, and its page tells which it has shown.
+"""The picture stream to a browser: encoded and numbered pictures, which its page acknowledges.
 
 The page is viser's, with page.js in it where that fits. All that is not in viser's public interface
-is here and in page.js; where it is missing, pictures go viser's own way and nothing comes back.
+is here and in page.js; where it is missing, pictures go viser's own way, unacknowledged.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from ..picture.paint import Picture
 log = logging.getLogger(__name__)
 
 Shown = Callable[[int, float, float], None]
-"""Takes the number of a picture, the seconds it waited in the page, and those of its decoding."""
+"""Takes an acknowledgement: a picture's number, seconds in the page and seconds of decoding."""
 
 Depth = npt.NDArray[np.float32]  # [H, W]
 
 DEPTH_UNIT = 1e-5
-"""viser's page reads depths in steps of this..."""
+"""Step in which viser's page reads depths."""
 
 FARTHEST = (2**24 - 1) * DEPTH_UNIT
-"""...in 24 bits."""
+"""Largest depth, in the 24 bits that viser's page reads."""
 
 
 class Link:
-    """Sends pictures to one browser."""
+    """Picture stream to one browser."""
 
     def __init__(self, client: viser.ClientHandle, on_shown: Shown) -> None:
-        """`on_shown` is called on the server's event loop, if the page tells at all."""
+        """`on_shown` gets every acknowledgement, on the server's event loop."""
         self._client = client
-        # Setting the value of a panel element is what a page can tell a server.
+        # A page can answer by setting the value of a panel element.
         answer = client.gui.add_vector3("Shown", (0.0, 0.0, 0.0), visible=False)
         self._mark = getattr(getattr(answer, "_impl", None), "uuid", None)
         self._line: Any = getattr(client.scene, "_websock_interface", None)
@@ -51,13 +51,19 @@ class Link:
 
         @answer.on_update
         async def _(_: Any) -> None:
-            told = answer.value  # a page may tell anything
+            told = answer.value  # a page may send anything
             if len(told) == 3 and all(map(math.isfinite, told)) and min(told) >= 0:
                 on_shown(int(told[0]), told[1], told[2])
 
     def send(self, picture: Picture, depth: Depth | None, number: int, quality: int) -> None:
-        """Encode `picture` ([H, W, 3] RGB) as a JPEG and hand it to the network, where it replaces
-        one that still waits; with `depth`, the page's own objects hide behind the picture."""
+        """Encode `picture` ([H, W, 3] RGB) as a JPEG and send it in place of one that still waits.
+
+        Args:
+            picture: [H, W, 3] RGB.
+            depth: [H, W] depth beyond which the picture occludes the page's own objects, if any.
+            number: number of the picture, for its acknowledgement.
+            quality: JPEG quality.
+        """
         if self._message is None:
             self._client.scene.set_background_image(
                 picture, format="jpeg", jpeg_quality=quality, depth=depth
@@ -81,7 +87,7 @@ class Link:
 
 
 def page_with_script() -> bytes | None:
-    """viser's page with page.js in it; None, and a note in the log, where it does not fit."""
+    """viser's page with page.js in it; None, and a warning, where it does not fit."""
     source = Path(viser.__file__).parent / "client" / "build" / "index.html"
     try:
         html = source.read_text(encoding="utf-8")
@@ -96,8 +102,8 @@ def page_with_script() -> bytes | None:
 
 
 def pack_depth(depth: Depth) -> npt.NDArray[np.uint8]:
-    """[H, W, 3]: `depth` in 24 bits, lowest first; what is no number is as far as can be."""
-    # In single precision the farthest step would be rounded up to the nearest one.
+    """[H, W, 3] bytes of `depth` in 24 bits, lowest first; NaN becomes FARTHEST."""
+    # In single precision the farthest step would be rounded up, and become the nearest one.
     within = np.clip(np.nan_to_num(depth.astype(np.float64), nan=FARTHEST), 0, FARTHEST)
     steps = np.rint(within / DEPTH_UNIT).astype("<u4")
     return np.ascontiguousarray(steps[..., None].view(np.uint8)[..., :3])
@@ -111,13 +117,13 @@ def _encoded(suffix: str, image: Any, options: list[int]) -> bytes:
 
 
 def _marked(jpeg: bytes, text: str) -> bytes:
-    """`jpeg` with a comment, right after its first two bytes."""
+    """The JPEG with the comment `text`, right after its first two bytes."""
     comment = text.encode()
     return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def _picture_message() -> Any:
-    """The class of viser's message for a picture, if it is as known."""
+    """viser's message class for a picture; None if it lacks an expected field."""
     try:
         from viser._messages import BackgroundImageMessage as Message
     except ImportError:

@@ -1,11 +1,11 @@
-// Runs in viser's page. Shows the server's pictures without a detour through <img> elements, tells
-// the server which it has shown, and sends the camera once per animation frame.
+// Script in viser's page: shows the server's pictures without a detour through <img> elements,
+// acknowledges those it has shown, and sends the camera once per animation frame.
 //
-// It hangs on what viser's page exposes for its own tests (window.__viserMutable). If that is not
-// as expected, it touches nothing, and the page works as viser made it.
+// The script uses what viser's page exposes for its own tests (window.__viserMutable). If that is
+// not as expected, nothing is touched, and the page works as viser made it.
 //
 // A picture of ours begins with a JPEG comment, "gaborsplat:LINK:NUMBER:": LINK is the identifier of
-// an invisible panel element, and setting its value is how a page answers.
+// an invisible panel element, whose value the page sets to acknowledge the picture.
 (() => {
   "use strict";
 
@@ -51,7 +51,7 @@
     return words[0] === "gaborsplat" ? { link: words[1], number: Number(words[2]) } : null;
   }
 
-  // Whether a message from the server is taken care of here.
+  // Whether a message from the server is handled here.
   function take(message) {
     if (message.type !== "BackgroundImageMessage") return false;
     const mark = readMark(message.rgb_data);
@@ -98,7 +98,7 @@
   function showByViser(picture) {
     const wait = () => {
       if (picture.link !== link || picture.number < stats.last) return;
-      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) tellShown(picture);
+      if (mutable.backgroundMaterial.uniforms.colorMap.value?.isTexture) acknowledge(picture);
       else setTimeout(wait, POLL);
     };
     wait();
@@ -126,7 +126,7 @@
       .catch((error) => {
         console.warn("gaborsplat: a picture could not be decoded:", error);
         stats.dropped += 1;
-        if (picture.link === link) tellShown(picture); // or the server would wait for it
+        if (picture.link === link) acknowledge(picture); // or the server would wait for it
       })
       .finally(() => {
         decoding -= 1;
@@ -173,7 +173,7 @@
     onScreen = picture;
     if (picture.number < stats.last) stats.outOfOrder += 1;
     stats.shown += 1;
-    tellShown(picture);
+    acknowledge(picture);
     return true;
   }
 
@@ -189,7 +189,7 @@
     }
   }
 
-  function tellShown(picture) {
+  function acknowledge(picture) {
     stats.last = picture.number;
     const seconds = (performance.now() - picture.arrivedAt) / 1000;
     const value = [picture.number, seconds, (picture.decodeTime ?? 0) / 1000];

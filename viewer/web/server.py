@@ -14,47 +14,59 @@ from types import TracebackType
 import rich
 import viser
 
-from ..camera import bounds_of_cameras, bounds_of_splats, outlook_of, overview_of, up_direction
-from ..frustums import NamedCamera
+from ..camera import (
+    NamedCamera,
+    bounds_of_cameras,
+    bounds_of_splats,
+    outlook_of,
+    overview_of,
+    up_direction,
+)
 from ..panel.actions import Action
-from ..panel.panel import Offer
+from ..panel.panel import PanelChoices
 from ..picture.draw import Renderers, RenderFunction
 from ..scene import SceneSource
 from ..settings import Beside
 from .address import check_free, is_loopback, port_in_use, url_of
 from .gate import gated
 from .link import page_with_script
-from .session import Session, Stage
+from .session import Session, ViewerContext
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ViewerOptions:
-    """What a viewer may do besides showing one scene."""
+    """Options of a viewer.
+
+    Attributes:
+        beside: another scene, which the right part of the picture shows from the beginning.
+        actions: actions with a button in the panel.
+        origin: what was subtracted from all coordinates of the capture, in whose frame camera
+            paths are saved.
+        stock_page: whether viser's page is left as it is, without the faster display of page.js.
+    """
 
     beside: SceneSource | None = None
-    """Another scene, which the right part of the picture shows from the beginning."""
     actions: Sequence[Action] = ()
-    """Buttons of the panel."""
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """What was subtracted from all coordinates of the capture; camera paths are saved in its
-    frame."""
     stock_page: bool = False
-    """Whether viser's page is left as it is, without the faster display of page.js."""
 
 
 _DEFAULTS = ViewerOptions()
 
 JOIN_TIMEOUT = 5.0
-"""Seconds that `close` waits for pictures in hand."""
+"""Seconds that `close` waits for pictures that are being rendered."""
 
 
 class Viewer:
-    """Serves `source` until `close`.
+    """Web viewer of one scene, serving any number of browsers until `close`.
 
     Each browser has its own thread, resolution and settings; none of them waits for another or
     for training. A picture that cannot be rendered shows its error in the panel of its browser.
+
+    Attributes:
+        url: URL for a browser on this machine.
     """
 
     def __init__(
@@ -67,21 +79,28 @@ class Viewer:
         render: RenderFunction | Renderers | None = None,
         options: ViewerOptions = _DEFAULTS,
     ) -> None:
-        """Start to serve on `host`:`port` (0: any free port).
+        """Start to serve.
 
-        The first of `cameras` is where a browser begins; without any it sees the whole scene.
-        `render` stands in for the renderer. Raises PortInUse when the port is taken and InputError
-        when the address is not valid.
+        Args:
+            source: the scene, now and later.
+            cameras: training cameras; a browser begins at the first, or else sees the whole scene.
+            host: name or address to listen on.
+            port: TCP port; 0 is any free one.
+            render: replaces the renderer.
+            options: further options.
+
+        Raises:
+            PortInUse: the port is taken.
+            InputError: the address is not valid.
         """
         if not isinstance(render, Renderers):
             render = Renderers(render) if render is not None else Renderers()
-        offer = _offer(source, cameras, options)
-        self._stage = Stage(source, options.beside, tuple(cameras), render, offer)
+        choices = _panel_choices(source, cameras, options)
+        self._context = ViewerContext(source, options.beside, tuple(cameras), render, choices)
         self._sessions: dict[int, Session] = {}
         self._closed = False
         self._server = _start_server(host, port, stock_page=options.stock_page)
         self.url = url_of(host, self._server.get_port())
-        """What to open in a browser on this machine."""
         if not is_loopback(host):
             log.warning(
                 "the viewer listens on %s: whoever reaches %s:%d can look, and press its buttons",
@@ -96,11 +115,11 @@ class Viewer:
 
     @property
     def port(self) -> int:
-        """The TCP port that is listened on."""
+        """TCP port of the server."""
         return self._server.get_port()
 
     def close(self) -> None:
-        """Stop serving and end all threads; more than once is fine."""
+        """Stop serving and end all threads; may be called repeatedly."""
         self._closed = True
         with _quiet_console():
             self._server.stop()
@@ -123,26 +142,26 @@ class Viewer:
         self.close()
 
     def _arrange(self) -> None:
-        """What every browser shares: the look of the page, the up direction, the first view."""
-        server, offer = self._server, self._stage.offer
+        """Set what every browser shares: theme, up direction and initial viewpoint."""
+        server, choices = self._server, self._context.choices
         # The share button would publish the scene through somebody else's server.
         server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
-        server.scene.set_up_direction(offer.up)
+        server.scene.set_up_direction(choices.up)
         initial = server.initial_camera
-        initial.position = offer.outlook.position
-        initial.look_at = offer.outlook.look_at
-        initial.up = offer.outlook.up
-        initial.fov = offer.outlook.fov
-        initial.near = 0.001 * offer.bounds.radius
-        initial.far = 1000 * offer.bounds.radius
+        initial.position = choices.outlook.position
+        initial.look_at = choices.outlook.look_at
+        initial.up = choices.outlook.up
+        initial.fov = choices.outlook.fov
+        initial.near = 0.001 * choices.bounds.radius
+        initial.far = 1000 * choices.bounds.radius
 
-    # Both run on the server's event loop, hence one after the other.
+    # The server's event loop runs these callbacks, hence one after the other.
 
     async def _connected(self, client: viser.ClientHandle) -> None:
         self._sessions = {key: each for key, each in self._sessions.items() if each.running}
         if self._closed:
             return
-        session = Session(client, self._stage)
+        session = Session(client, self._context)
         session.start()
         self._sessions[client.client_id] = session
 
@@ -152,7 +171,9 @@ class Viewer:
             session.stop()
 
 
-def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions) -> Offer:
+def _panel_choices(
+    source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions
+) -> PanelChoices:
     views = [each.camera for each in cameras]
     if source.current is not None:
         bounds = bounds_of_splats(source.current.splats)
@@ -165,7 +186,7 @@ def _offer(source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerO
         beside.append("photo")
     up = up_direction(views)
     red, green, blue = (round(255 * level) for level in source.settings.background)
-    return Offer(
+    return PanelChoices(
         bounds=bounds,
         up=up,
         outlook=outlook_of(views[0], up, bounds) if views else overview_of(bounds, up),
@@ -183,7 +204,7 @@ def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServe
     check_free(host, port)
     # A browser may leave at any moment, also between two messages to it.
     warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)
-    # A browser may send anything; what makes no sense is left out where it is used.
+    # A browser may send anything; invalid values are left out where they are used.
     warnings.filterwarnings("ignore", ".*does not match annotation", UserWarning)
     page = None if stock_page else page_with_script()
     with _quiet_console(), gated(page, only_this_machine=is_loopback(host)):

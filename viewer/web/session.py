@@ -14,12 +14,12 @@ from functools import cache, partial
 import viser
 
 from ...scenes import InputError, one_line
-from ..camera import camera_at, pose_of
-from ..frustums import Frustums, NamedCamera
+from ..camera import NamedCamera, camera_at, pose_of
 from ..pacing.loop import Job, RenderLoop
-from ..panel.panel import Offer, Panel, Reactions
+from ..panel.frustums import Frustums
+from ..panel.panel import Panel, PanelCallbacks, PanelChoices
 from ..panel.readout import FrameRate, Readout, Speed
-from ..picture.draw import Artist, Drawn, Renderers, Scene
+from ..picture.draw import Drawn, PictureRenderer, Renderers, Scene
 from ..picture.paint import Draw, Picture
 from ..picture.photos import NearestPhoto
 from ..scene import SceneSource, Snapshot
@@ -29,33 +29,40 @@ from .link import Link
 log = logging.getLogger(__name__)
 
 NUMBERS_INTERVAL = 1.0
-"""Seconds between updates of the panel's numbers while they keep changing."""
+"""Seconds between updates of the panel's readings while they keep changing."""
 
 RECOVERY = 0.5
-"""Seconds of rest after a session's own failure."""
+"""Seconds of rest after an error of a session itself."""
 
 GLANCE = 0.5
-"""Seconds between two looks whether the session was stopped while it waits for its encoder."""
+"""Seconds after which a session waiting for its encoder checks whether it was stopped."""
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What is shown and how, the same for every browser."""
+class ViewerContext:
+    """What all sessions of a viewer share.
+
+    Attributes:
+        source: the scene.
+        other: the scene to compare with, if any.
+        cameras: training cameras.
+        renderers: render functions of the view modes.
+        choices: choices of the panel.
+    """
 
     source: SceneSource
     other: SceneSource | None
-    """What may stand beside it."""
     cameras: Sequence[NamedCamera]
     renderers: Renderers
-    offer: Offer
+    choices: PanelChoices
 
-    def artist(self) -> Artist:
-        """One that draws on one thread."""
-        return Artist(self.renderers, NearestPhoto(self.cameras))
+    def picture_renderer(self) -> PictureRenderer:
+        """A new renderer of pictures, for use on one thread."""
+        return PictureRenderer(self.renderers, NearestPhoto(self.cameras))
 
     @property
     def version(self) -> int:
-        """Grows whenever something new is to be seen; 0 before there is anything."""
+        """Version of what is shown, which grows with every change; 0 before the first scene."""
         if self.source.current is None:
             return 0
         other = self.other.current if self.other is not None else None
@@ -63,16 +70,16 @@ class Stage:
 
 
 class Session:
-    """Renders for one browser on a thread of its own until `stop`, and encodes on another.
+    """Session of one browser: renders on a thread of its own until `stop`, and encodes on another.
 
     Other threads only leave messages: they assign `_pose` or `_settings`, or append to `_news`, and
     set `_wake`. All else belongs to the session's thread, so nothing is locked while a picture is
     made.
     """
 
-    def __init__(self, client: viser.ClientHandle, stage: Stage) -> None:
+    def __init__(self, client: viser.ClientHandle, context: ViewerContext) -> None:
         self._client = client
-        self._stage = stage
+        self._context = context
         self._loop = RenderLoop()
         self._pose: Pose | None = None
         self._pose_told: Pose | None = None
@@ -91,7 +98,7 @@ class Session:
         self._encoder = threading.Thread(target=self._encode, name=f"{name}-encoder", daemon=True)
 
     def start(self) -> None:
-        """Begin; called on the server's event loop once the page has told its camera."""
+        """Start the threads; called on the event loop, once the page has sent its camera."""
         self._take_camera(self._client.camera)
 
         @self._client.camera.on_update
@@ -103,7 +110,7 @@ class Session:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the threads end after the picture in hand; returns at once."""
+        """End the threads after the present picture; returns at once."""
         self._stopped.set()
         for source in self._sources:
             source.unwatch(self._wake.set)
@@ -111,7 +118,7 @@ class Session:
 
     @property
     def running(self) -> bool:
-        """Whether a thread has not ended yet."""
+        """Whether the threads have not ended yet."""
         return self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
@@ -120,7 +127,7 @@ class Session:
 
     @property
     def _sources(self) -> list[SceneSource]:
-        return [each for each in (self._stage.source, self._stage.other) if each is not None]
+        return [each for each in (self._context.source, self._context.other) if each is not None]
 
     def _take_camera(self, camera: viser.CameraHandle) -> None:
         pose = pose_of(camera)
@@ -129,22 +136,22 @@ class Session:
             self._pose = pose
 
     def _tell(self, news: Callable[[], None]) -> None:
-        """Let the session's thread do something soon."""
+        """Queue `news` for the session's thread."""
         self._news.append(news)
         self._wake.set()
 
-    # What follows runs on the session's thread, but for the panel's reactions.
+    # The session's thread runs the methods below, except the panel's callbacks.
 
     def _run(self) -> None:
         panel: Panel | None = None
         self._encoder.start()
         try:
-            self._artist = self._stage.artist()
+            self._renderer = self._context.picture_renderer()
             with self._client.atomic():
                 self._link = Link(self._client, self._on_shown)
                 panel = self._build_panel()
-            bounds = self._stage.offer.bounds
-            frustums = Frustums(self._client, self._stage.cameras, bounds, panel.up)
+            bounds = self._context.choices.bounds
+            frustums = Frustums(self._client, self._context.cameras, bounds, panel.up)
             while not self._stopped.is_set():
                 self._take_turn(panel, frustums)
         except Exception:
@@ -171,11 +178,13 @@ class Session:
             self._wake.set()
 
         def pause() -> None:
-            self._stage.source.paused = not self._stage.source.paused
-            self._stage.source.wake()
+            self._context.source.paused = not self._context.source.paused
+            self._context.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(self._client, self._stage.offer, Reactions(changed, pause, self._drawing))
+        panel = Panel(
+            self._client, self._context.choices, PanelCallbacks(changed, pause, self._drawing)
+        )
         self._settings = panel.settings()
         return panel
 
@@ -193,17 +202,17 @@ class Session:
             self._make_picture(job)
         self._show_numbers(panel, time.monotonic())
         if job is None and not (self._rests and frustums.show_next_photo()):
-            self._wake.wait(self._patience(time.monotonic()))
+            self._wake.wait(self._wait_timeout(time.monotonic()))
 
     @property
     def _rests(self) -> bool:
-        """Whether the camera stands and what it sees is shown sharp."""
+        """Whether the camera rests and its sharp picture is rendered."""
         return self._last is not None and self._last[0].sharp
 
     def _next_job(self, now: float) -> Job | None:
-        """Tell the loop the news, and hold the snapshot that its next job is about."""
+        """The loop's next job, given the newest settings and scene; keeps the snapshot it shows."""
         self._loop.on_settings(self._settings)
-        version, newest = self._stage.version, self._stage.source.current
+        version, newest = self._context.version, self._context.source.current
         self._loop.on_scene(version)
         job = self._loop.next_job(now)
         if job is not None and newest is not None and job.version == version:
@@ -215,12 +224,12 @@ class Session:
         started = time.monotonic()
         try:
             scene, other = self._scenes()
-            drawn = self._artist.draw(
+            drawn = self._renderer.draw(
                 scene,
                 camera_at(job.pose, job.size),
                 job.settings,
                 other=other,
-                # A second image a frame: only while there is something to hide behind the splats.
+                # A second image a frame: only while there is something for the splats to occlude.
                 depth=job.settings.has_objects,
             )
         except Exception as error:
@@ -232,22 +241,21 @@ class Session:
             self._hand_over((job, drawn))
 
     def _failed(self, job: Job, error: Exception) -> None:
-        """Show what went wrong where the picture is missing; it ends neither the thread nor the
-        server nor a training."""
+        """Report the error of a picture to log and panel; nothing else ends."""
         message = one_line(error)
         if message != self._loop.error and not self._stopped.is_set():
             log.error("rendering a picture for a browser failed", exc_info=error)
         self._loop.on_error(job, message, time.monotonic())
 
     def _scenes(self) -> tuple[Scene, Scene | None]:
-        """What is drawn, and what may stand beside it."""
+        """The scene and the one to compare with, if any."""
         assert self._snapshot is not None  # there is no job before the first scene
-        other = self._stage.other.current if self._stage.other is not None else None
+        other = self._context.other.current if self._context.other is not None else None
         scene = Scene(self._snapshot.splats, self._snapshot.settings)
         return scene, Scene(other.splats, other.settings) if other is not None else None
 
     def _hand_over(self, parcel: tuple[Job, Drawn] | None) -> None:
-        """Give the encoder its next picture, waiting for the last but one; None ends it."""
+        """Give the encoder its next picture, once the queue has room; None ends the encoder."""
         while self._encoder.is_alive():
             try:
                 return self._outbox.put(parcel, timeout=GLANCE)
@@ -256,7 +264,7 @@ class Session:
                     return
 
     def _encode(self) -> None:
-        """Send pictures until None comes; on a thread of its own."""
+        """Encode and send pictures until None comes; on a thread of its own."""
         while (parcel := self._outbox.get()) is not None:
             job, drawn = parcel
             if self._stopped.is_set():
@@ -271,21 +279,21 @@ class Session:
                 self._tell(partial(self._loop.on_sent, job, now - started, now))
 
     def _drawing(self) -> Draw:
-        """What draws as in `Drawing`; it raises InputError before there is a scene."""
+        """A `Draw`, as `Drawing` makes it; raises InputError when called before the first scene."""
         scenes = self._scenes() if self._snapshot is not None else None
-        settings, artist = self._settings, cache(self._stage.artist)
+        settings, renderer = self._settings, cache(self._context.picture_renderer)
 
         def draw(pose: Pose, size: tuple[int, int]) -> Picture:
             if scenes is None:
                 raise InputError("there is no picture before the first step of training")
             scene, other = scenes
-            return artist().draw(scene, camera_at(pose, size), settings, other=other).picture
+            return renderer().draw(scene, camera_at(pose, size), settings, other=other).picture
 
         return draw
 
     def _show_numbers(self, panel: Panel, now: float) -> None:
-        """Tell how things stand now and then, and at once when something new begins."""
-        source = self._stage.source
+        """Update the panel's readings now and then, and at once when something new begins."""
+        source = self._context.source
         news = (self._rests, self._loop.error, source.paused, self._loop.version)
         if now < self._numbers_due and news == self._news_told:
             return
@@ -300,7 +308,7 @@ class Session:
     def _readout(self, now: float) -> Readout:
         job, seconds = self._last or (None, None)
         splats = self._snapshot.splats if self._snapshot is not None else None
-        loop, source = self._loop, self._stage.source
+        loop, source = self._loop, self._context.source
         return Readout(
             splats=len(splats) if splats is not None else None,
             waves=splats.waves if splats is not None else 0,
@@ -318,9 +326,9 @@ class Session:
             error=loop.error,
         )
 
-    def _patience(self, now: float) -> float | None:
-        """Seconds to wait for news."""
-        status = self._stage.source.status
+    def _wait_timeout(self, now: float) -> float | None:
+        """Longest time to wait for news [s]; None without a limit."""
+        status = self._context.source.status
         until_job = self._loop.wait(now)
         if self._rests and (status is None or status.finished):
             return until_job

@@ -8,7 +8,7 @@ import pytest
 from paced_browser import CANVAS, PACING, Browser, linear, moved
 
 
-def test_a_page_that_tells_is_sent_no_more_than_a_window_ahead() -> None:
+def test_a_page_that_acknowledges_is_sent_no_more_than_a_window_ahead() -> None:
     browser = Browser(delay=math.inf).ready()
     browser.loop.on_shown(1, 0.0, 0.0, browser.now)
     rendered = 0
@@ -44,7 +44,7 @@ def test_a_distant_page_is_sent_more_ahead_so_that_it_still_gets_sixty() -> None
 
 
 def silent() -> Browser:
-    """A page that has told of its first picture and tells nothing more."""
+    """A page that has acknowledged its first picture, and no other."""
     browser = Browser(delay=math.inf).ready()
     browser.loop.on_shown(1, 0.0, 0.0, browser.now)
     return browser
@@ -59,7 +59,7 @@ def fill_window(browser: Browser) -> None:
     assert browser.render() is None
 
 
-def test_a_page_that_stops_telling_is_sent_ever_fewer_pictures() -> None:
+def test_a_page_that_stops_acknowledging_is_sent_ever_fewer_pictures() -> None:
     browser = silent()
     before, start = len(browser.done), browser.now
     while browser.now < start + 100.0:
@@ -70,7 +70,7 @@ def test_a_page_that_stops_telling_is_sent_ever_fewer_pictures() -> None:
     assert len(browser.done) - before == PACING.window + 7
 
 
-def test_waiting_for_a_page_ends_when_it_tells() -> None:
+def test_waiting_for_a_page_ends_when_it_acknowledges() -> None:
     browser = silent()
     fill_window(browser)
     browser.loop.on_shown(2, 0.0, 0.0, browser.now)
@@ -78,25 +78,25 @@ def test_waiting_for_a_page_ends_when_it_tells() -> None:
     assert browser.render() is not None
 
 
-def test_waiting_for_a_page_ends_when_patience_does() -> None:
+def test_waiting_for_a_page_ends_after_the_timeout() -> None:
     browser = silent()
     fill_window(browser)
     wait = browser.loop.wait(browser.now)
     assert wait is not None
-    assert 0 < wait <= PACING.patience
+    assert 0 < wait <= PACING.ack_timeout
     browser.wait(wait)
     assert browser.render() is not None
     wait = browser.loop.wait(browser.now)
     assert wait is None  # nothing has changed since
     browser.loop.on_camera(moved(60), browser.now)
     wait = browser.loop.wait(browser.now)
-    assert wait == pytest.approx(2 * PACING.patience, abs=0.01)
+    assert wait == pytest.approx(2 * PACING.ack_timeout, abs=0.01)
 
 
-def test_a_page_that_tells_again_has_its_window_again() -> None:
+def test_a_page_that_acknowledges_again_has_its_window_again() -> None:
     browser = silent()
     fill_window(browser)
-    browser.wait(PACING.patience)
+    browser.wait(PACING.ack_timeout)
     last = browser.render()
     assert last is not None
     browser.loop.on_shown(last.number, 0.0, 0.0, browser.now)
@@ -141,8 +141,8 @@ def test_a_page_that_draws_at_any_rate_gets_no_more_than_75_pictures_a_second() 
     assert len(jobs) / (browser.now - start) <= 1.01 / PACING.fastest_interval
 
 
-def test_a_page_that_does_not_tell_gets_thirty_pictures_a_second() -> None:
-    browser = Browser(tells=False).ready()
+def test_a_page_that_does_not_acknowledge_gets_thirty_pictures_a_second() -> None:
+    browser = Browser(acknowledges=False).ready()
     start = browser.now
     jobs = browser.drag(60, interval=0.004)
     pace = (browser.now - start) / len(jobs)

@@ -178,7 +178,7 @@ def test_the_next_scene_is_seen_in_bounded_time_however_long_a_picture_takes() -
     browser.loop.on_scene(3)
     wait = browser.loop.wait(browser.now)
     assert wait is not None
-    assert wait <= PACING.scene_patience
+    assert wait <= PACING.max_scene_delay
 
 
 def test_a_moving_camera_sees_new_scenes_at_a_bounded_rate_whatever_pictures_cost() -> None:

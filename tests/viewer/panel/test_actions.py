@@ -13,7 +13,7 @@ import viser
 from viewer_page import PATIENCE, Page, downloads, notes, opened
 
 from gaborsplat.scenes import InputError
-from gaborsplat.viewer.errand import Errands
+from gaborsplat.viewer.background import BackgroundTasks
 from gaborsplat.viewer.panel.actions import Action, Download, add_actions
 
 
@@ -21,12 +21,12 @@ from gaborsplat.viewer.panel.actions import Action, Download, add_actions
 def page_with(*actions: Action) -> Iterator[Page]:
     """A page whose panel is the buttons."""
     server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
-    errands: list[Errands] = []
+    tasks: list[BackgroundTasks] = []
 
     @server.on_client_connect
     async def _(client: viser.ClientHandle) -> None:
-        errands.append(Errands(client))
-        add_actions(client, actions, errands[-1])
+        tasks.append(BackgroundTasks(client))
+        add_actions(client, actions, tasks[-1])
 
     address: Any = SimpleNamespace(url=f"http://127.0.0.1:{server.get_port()}")
     try:
@@ -34,7 +34,7 @@ def page_with(*actions: Action) -> Iterator[Page]:
             page.until(lambda: all(page.has(action.label) for action in actions))
             yield page
     finally:
-        for each in errands:
+        for each in tasks:
             each.close()
         server.stop()
 

@@ -1,10 +1,9 @@
-"""What is drawn for a browser: the choices of the panel, the modes, and what stands beside."""
+"""What is drawn for a browser: the choices of the panel, the modes, and another scene beside."""
 
 from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +12,13 @@ import pytest
 import synthetic
 import torch
 from viewer_page import Painter
-from viser.transforms import SO3
 
-from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.frequency import render_frequencies
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.viewer.frustums import NamedCamera
-from gaborsplat.viewer.picture.draw import DIVIDER, Artist, Renderers, Scene
+from gaborsplat.viewer.picture.draw import DIVIDER, PictureRenderer, Renderers, Scene
 from gaborsplat.viewer.picture.paint import normal_colors, occlusion_depth, paint
-from gaborsplat.viewer.picture.photos import MAX_DECODED, NearestPhoto
 from gaborsplat.viewer.settings import MODES, CropBox, Mode, ViewSettings
 
 CAMERA = synthetic.straight_camera()
@@ -36,7 +31,8 @@ Image = np.ndarray[Any, Any]
 
 def drawn(splats: Splats, settings: ViewSettings, **options: Any) -> Image:
     """The picture as numbers that can be subtracted."""
-    return Artist(Renderers()).draw(Scene(splats), CAMERA, settings, **options).picture.astype(int)
+    renderer = PictureRenderer(Renderers())
+    return renderer.draw(Scene(splats), CAMERA, settings, **options).picture.astype(int)
 
 
 def rendered(splats: Splats, settings: RenderSettings | None = None) -> Image:
@@ -46,7 +42,7 @@ def rendered(splats: Splats, settings: RenderSettings | None = None) -> Image:
 def selected(splats: Splats, box: CropBox) -> Splats:
     """What of `splats` reaches the renderer."""
     painter = Painter()
-    Artist(Renderers(painter)).draw(Scene(splats), CAMERA, ViewSettings(crop=box))
+    PictureRenderer(Renderers(painter)).draw(Scene(splats), CAMERA, ViewSettings(crop=box))
     return painter.calls[-1][0]
 
 
@@ -61,8 +57,8 @@ def same(one: Image, other: Image) -> bool:
 
 def test_a_picture_without_depth_is_the_same_as_with_depth() -> None:
     settings = ViewSettings(background=(50, 100, 250))
-    quick = Artist(Renderers()).draw(Scene(CLOUD), CAMERA, settings)
-    slow = Artist(Renderers()).draw(Scene(CLOUD), CAMERA, settings, depth=True)
+    quick = PictureRenderer(Renderers()).draw(Scene(CLOUD), CAMERA, settings)
+    slow = PictureRenderer(Renderers()).draw(Scene(CLOUD), CAMERA, settings, depth=True)
     assert quick.depth is None
     assert slow.depth is not None
     assert quick.picture.astype(int).std() > 20
@@ -77,7 +73,8 @@ def test_the_camera_takes_the_type_of_the_splats() -> None:
 
 def test_a_scene_is_drawn_the_way_it_was_trained() -> None:
     trained = RenderSettings(antialiased=True, near_plane=3.0, sh_degree=1)
-    picture = Artist(Renderers()).draw(Scene(CLOUD, trained), CAMERA, ViewSettings()).picture
+    renderer = PictureRenderer(Renderers())
+    picture = renderer.draw(Scene(CLOUD, trained), CAMERA, ViewSettings()).picture
     assert same(picture.astype(int), rendered(CLOUD, trained))
     assert not same(picture.astype(int), rendered(CLOUD))
 
@@ -128,11 +125,11 @@ def test_a_box_around_nothing_shows_nothing(mode: Mode) -> None:
 
 def test_the_selection_is_made_once_for_a_scene_and_a_box() -> None:
     painter = Painter()
-    artist = Artist(Renderers(painter))
+    renderer = PictureRenderer(Renderers(painter))
     settings = ViewSettings(waves=False, crop=CropBox((0.0, 0.0, 0.0), (9.0, 9.0, 9.0)))
 
     def given(splats: Splats, settings: ViewSettings) -> Splats:
-        artist.draw(Scene(splats), CAMERA, settings)
+        renderer.draw(Scene(splats), CAMERA, settings)
         return painter.calls[-1][0]
 
     first = given(CLOUD, settings)
@@ -144,10 +141,10 @@ def test_the_selection_is_made_once_for_a_scene_and_a_box() -> None:
 
 
 def test_a_scene_that_is_shown_whole_is_not_held() -> None:
-    artist, splats = Artist(Renderers()), synthetic.cloud(3)
+    renderer, splats = PictureRenderer(Renderers()), synthetic.cloud(3)
     held = weakref.ref(splats)
     for settings in (ViewSettings(mode="centres"), ViewSettings()):
-        artist.draw(Scene(splats), CAMERA, settings)
+        renderer.draw(Scene(splats), CAMERA, settings)
     del splats
     assert held() is None
 
@@ -158,8 +155,8 @@ def test_centres_are_dots_whatever_the_size_of_the_splats() -> None:
         synthetic.join(large, faint), torch.ones(2, 1, 3), torch.ones(2, 1, 2)
     )
     trained = RenderSettings(antialiased=True)
-    artist = Artist(Renderers())
-    picture = artist.draw(Scene(waving, trained), CAMERA, ViewSettings(mode="centres")).picture
+    renderer = PictureRenderer(Renderers())
+    picture = renderer.draw(Scene(waving, trained), CAMERA, ViewSettings(mode="centres")).picture
     middle = picture[HEIGHT // 2, WIDTH // 2]
     np.testing.assert_allclose(middle, np.array([0.9, 0.5, 0.2]) * 255, atol=4)
     assert 4 <= (picture > 20).any(axis=-1).sum() <= 25
@@ -242,7 +239,7 @@ def test_false_colours_mean_the_same_on_both_sides() -> None:
 def test_the_depth_is_that_of_what_is_seen() -> None:
     settings = ViewSettings(beside="other")
     near, far = Scene(synthetic.wall(3.0)), Scene(synthetic.wall(6.0))
-    depth = Artist(Renderers()).draw(near, CAMERA, settings, other=far, depth=True).depth
+    depth = PictureRenderer(Renderers()).draw(near, CAMERA, settings, other=far, depth=True).depth
     assert depth is not None
     np.testing.assert_allclose(depth[:, :20], 3.0, atol=0.2)
     np.testing.assert_allclose(depth[:, 20:], 6.0, atol=0.2)
@@ -250,8 +247,8 @@ def test_the_depth_is_that_of_what_is_seen() -> None:
 
 def test_the_line_between_the_parts_can_be_left_out() -> None:
     scene, other = Scene(CLOUD), Scene(synthetic.cloud(30))
-    artist, settings = Artist(Renderers(), divider=False), ViewSettings(beside="other")
-    picture = artist.draw(scene, CAMERA, settings, other=other).picture.astype(int)
+    renderer, settings = PictureRenderer(Renderers(), divider=False), ViewSettings(beside="other")
+    picture = renderer.draw(scene, CAMERA, settings, other=other).picture.astype(int)
     assert same(picture[:, :20], rendered(scene.splats)[:, :20])
     assert same(picture[:, 20:], rendered(other.splats)[:, 20:])
 
@@ -264,139 +261,3 @@ def test_what_is_not_there_does_not_stand_beside(beside: Any) -> None:
 def test_the_mode_frequency_shows_the_waves() -> None:
     expected = paint(render_frequencies(CLOUD, CAMERA, RenderSettings()), "frequency")
     np.testing.assert_array_equal(drawn(CLOUD, ViewSettings(mode="frequency")), expected)
-
-
-# Photos
-
-
-def turned(camera: Camera, about: int, angle: float, x: float = 0.0) -> Camera:
-    """`camera`, turned about one of its own axes and then moved to `x`."""
-    pose = torch.eye(4, dtype=torch.float64)
-    pose[:3, :3] = torch.tensor(SO3.exp(angle * np.eye(3)[about]).as_matrix().tolist())
-    pose = pose @ camera.world_to_camera.double()
-    position = torch.tensor([x, 0.0, 0.0], dtype=torch.float64)
-    pose[:3, 3] = -pose[:3, :3] @ position
-    return replace(camera, world_to_camera=pose)
-
-
-def sky(camera: Camera) -> torch.Tensor:
-    """[H, W, 3] uint8: the direction of every pixel's ray as its colour."""
-    fx, fy, cx, cy = (camera.intrinsics[i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    width, height = camera.size
-    x = ((torch.arange(width) + 0.5 - cx) / fx).expand(height, width)
-    y = ((torch.arange(height) + 0.5 - cy) / fy)[:, None].expand(height, width)
-    rays = torch.stack([x, y, torch.ones_like(x)], dim=-1).double() @ camera.world_to_camera[:3, :3]
-    rays = rays / rays.norm(dim=-1, keepdim=True)
-    return (127.5 + 100 * rays).round().to(torch.uint8)
-
-
-def taken(camera: Camera, photo: Callable[[], torch.Tensor] | None = None) -> NamedCamera:
-    return NamedCamera("photo.jpg", camera, photo or (lambda: sky(camera)))
-
-
-def grey(level: int) -> Callable[[], torch.Tensor]:
-    return lambda: torch.full((HEIGHT, WIDTH, 3), level, dtype=torch.uint8)
-
-
-def test_from_its_own_camera_a_photo_is_shown_as_it_is() -> None:
-    camera = synthetic.camera()
-    photo = torch.randint(0, 256, (HEIGHT, WIDTH, 3), dtype=torch.uint8)
-    picture = NearestPhoto([taken(camera, lambda: photo)]).show(camera)
-    assert np.abs(picture.astype(int) - photo.numpy().astype(int)).max() <= 1
-
-
-@pytest.mark.parametrize(("about", "angle"), [(0, 0.2), (1, -0.3), (2, 0.5)])
-def test_a_photo_is_turned_with_the_view(about: int, angle: float) -> None:
-    camera = turned(CAMERA, 1, 0.4)
-    view = turned(camera, about, angle).resized((64, 50))
-    picture = NearestPhoto([taken(camera)]).show(view).astype(int)
-    seen = (picture > 10).all(axis=-1)
-    assert seen.mean() > 0.4
-    # Linear interpolation, and blending with black within a pixel of the photo's border.
-    error = np.abs(picture - sky(view).numpy().astype(int))[seen]
-    assert np.quantile(error, 0.9) <= 2
-
-
-def test_a_photo_may_be_smaller_than_its_camera_says() -> None:
-    small = CAMERA.resized((20, 14))
-    picture = NearestPhoto([taken(CAMERA, lambda: sky(small))]).show(small)
-    np.testing.assert_allclose(picture, sky(small).numpy(), atol=1)
-
-
-def test_what_lies_behind_the_photos_camera_is_black() -> None:
-    assert not NearestPhoto([taken(CAMERA)]).show(turned(CAMERA, 1, math.pi)).any()
-
-
-def test_a_photo_much_finer_than_the_view_is_averaged() -> None:
-    fine = CAMERA.resized((10 * WIDTH, 10 * HEIGHT))
-    stripes = torch.zeros(10 * HEIGHT, 10 * WIDTH, 3, dtype=torch.uint8)
-    stripes[:, ::2] = 200
-    picture = NearestPhoto([taken(fine, lambda: stripes)]).show(CAMERA)
-    np.testing.assert_allclose(picture, 100, atol=1)
-
-
-def test_the_nearest_photo_is_near_and_looks_the_same_way() -> None:
-    left, right = turned(CAMERA, 1, 0.3, x=-1.0), turned(CAMERA, 1, -0.3, x=1.0)
-    photos = NearestPhoto([taken(left, grey(50)), taken(right, grey(200))])
-
-    def shown(view: Camera) -> int:
-        return int(photos.show(view).max())
-
-    assert shown(turned(CAMERA, 1, 0.0, x=-0.3)) == 50
-    assert shown(turned(CAMERA, 1, 0.0, x=0.3)) == 200
-    assert shown(turned(CAMERA, 1, 0.3)) == 50
-    assert shown(turned(CAMERA, 1, -0.3)) == 200
-
-
-def test_in_a_panorama_the_nearest_photo_looks_the_same_way() -> None:
-    place = 0.3  # the mean of three of these is another number
-    cameras = [turned(CAMERA, 1, 0.2 * k, x=place) for k in range(3)]
-    photos = NearestPhoto([taken(cameras[k], grey(50 * k + 50)) for k in range(3)])
-    for k in range(3):
-        assert photos.show(turned(cameras[k], 1, 0.05, x=place + 1e-7)).max() == 50 * k + 50
-
-
-def test_a_photo_is_decoded_once_while_it_is_looked_at() -> None:
-    decoded: list[int] = []
-
-    def photo(index: int) -> torch.Tensor:
-        decoded.append(index)
-        return grey(9)()
-
-    views = [turned(CAMERA, 1, 0.0, x=float(i)) for i in range(MAX_DECODED + 1)]
-    photos = NearestPhoto([taken(view, lambda i=i: photo(i)) for i, view in enumerate(views)])
-    for view in (views[0], views[0], *views, views[0]):
-        photos.show(view)
-    assert decoded == [*range(MAX_DECODED + 1), 0]
-
-
-def test_cameras_without_photos_are_no_candidates() -> None:
-    bare = NamedCamera("bare.jpg", CAMERA)
-    assert NearestPhoto([bare, taken(turned(CAMERA, 1, 0.1, x=9.0))]).show(CAMERA).any()
-    assert NearestPhoto([bare]).show(CAMERA).shape == (HEIGHT, WIDTH, 3)
-    assert not NearestPhoto([bare]).show(CAMERA).any()
-
-
-def test_a_photo_that_cannot_be_read_says_so() -> None:
-    def broken() -> torch.Tensor:
-        raise OSError("photo.jpg is gone")
-
-    artist = Artist(Renderers(), NearestPhoto([taken(CAMERA, broken)]))
-    for _ in range(2):
-        with pytest.raises(OSError, match="is gone"):
-            artist.draw(Scene(CLOUD), CAMERA, ViewSettings(beside="photo"))
-
-
-@pytest.mark.parametrize("depth", [False, True])
-def test_the_nearest_photo_may_stand_on_the_right_and_hides_nothing(depth: bool) -> None:
-    artist = Artist(Renderers(), NearestPhoto([taken(CAMERA)]))
-    settings = ViewSettings(beside="photo", split=0.3)
-    result = artist.draw(Scene(synthetic.wall(4.0)), CAMERA, settings, depth=depth)
-    picture = result.picture.astype(int)
-    assert same(picture[:, :11], rendered(synthetic.wall(4.0))[:, :11])
-    assert same(picture[:, 13:], sky(CAMERA).numpy()[:, 13:].astype(int))
-    assert (picture[:, 11:13] == DIVIDER).all()
-    assert (result.depth is None) == (not depth)
-    if result.depth is not None:
-        assert np.isfinite(result.depth[:, :12]).all()
-        assert np.isposinf(result.depth[:, 12:]).all()

@@ -31,7 +31,7 @@ from gaborsplat.viewer.camera import (
     up_direction,
     vertical_fov,
 )
-from gaborsplat.viewer.frustums import thumbnail
+from gaborsplat.viewer.panel.frustums import thumbnail
 from gaborsplat.viewer.picture.paint import occlusion_depth, paint
 from gaborsplat.viewer.settings import Pose
 from gaborsplat.viewer.web.link import FARTHEST, pack_depth

@@ -190,12 +190,12 @@ def test_a_flood_is_read_slowly_and_others_are_served_meanwhile(
         assert time.monotonic() - started > (messages - 200) / MAX_RATE
 
 
-def test_a_page_that_stops_telling_is_sent_ever_fewer_pictures(
+def test_a_page_that_stops_acknowledging_is_sent_ever_fewer_pictures(
     served: Viewer, bystander: Page, painter: Painter
 ) -> None:
-    with opened(served, tells=True) as frozen:
+    with opened(served, acknowledges=True) as frozen:
         frozen.picture(0)
-        frozen.tells = False
+        frozen.acknowledges = False
         started = time.monotonic()
         while time.monotonic() < started + 2.5:
             frozen.look_from((100.0 + time.monotonic() - started, 0.0, -4.0))

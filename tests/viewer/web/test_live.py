@@ -20,7 +20,7 @@ from gaborsplat.commands.train import Train
 from gaborsplat.renderer.training import checkpoints
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer import Action, LiveView, SceneSource, TrainingStatus, ViewerOptions
-from gaborsplat.viewer.errand import Stopped
+from gaborsplat.viewer.background import Stopped
 from gaborsplat.viewer.live import MAX_POINTS, POINT_INTERVAL
 
 STATUS = TrainingStatus(step=1, steps=7000, splats=1000, loss=0.5, psnr=27.3)

@@ -26,7 +26,7 @@ from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer import NamedCamera, Renderers, Scene, SceneSource, Viewer, ViewerOptions
 from gaborsplat.viewer.camera import camera_at, pose_of
-from gaborsplat.viewer.picture.draw import Artist
+from gaborsplat.viewer.picture.draw import PictureRenderer
 from gaborsplat.viewer.picture.photos import NearestPhoto
 from gaborsplat.viewer.settings import ViewSettings
 
@@ -79,7 +79,7 @@ class Expected:
 
     def __init__(self, viewer: Viewer, splats: Splats, cameras: list[NamedCamera]) -> None:
         self._viewer, self._splats = viewer, splats
-        self._artist = Artist(Renderers(), NearestPhoto(cameras))
+        self._renderer = PictureRenderer(Renderers(), NearestPhoto(cameras))
 
     def picture(self, settings: ViewSettings, client: int = -1) -> Image:
         handle = list(self._viewer._server.get_clients().values())[client]
@@ -87,7 +87,7 @@ class Expected:
         assert pose is not None
         size = (VIEWPORT["width"], VIEWPORT["height"])
         camera = camera_at(pose, pose.canvas).resized(size)
-        return self._artist.draw(Scene(self._splats), camera, settings).picture[CLEAR]
+        return self._renderer.draw(Scene(self._splats), camera, settings).picture[CLEAR]
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_page_at_rest_connects_again_by_itself(
     viewer._server._websock_server.disconnect_all_clients()
     eventually(page, lambda: before not in viewer._server.get_clients())
     eventually(page, lambda: len(viewer._server.get_clients()) == 1)
-    viewer._stage.source.publish(splats.without_waves())
+    viewer._context.source.publish(splats.without_waves())
     eventually(page, shows(page, lambda: expected.picture(ViewSettings(waves=False))))
 
 

@@ -50,10 +50,10 @@ def page(viewer: Viewer) -> Iterator[Page]:
         yield page
 
 
-def test_a_page_that_tells_gets_sharp_pictures_soon_after_its_camera_stops(
+def test_a_page_that_acknowledges_gets_sharp_pictures_soon_after_its_camera_stops(
     viewer: Viewer, painter: Painter
 ) -> None:
-    with opened(viewer, tells=True) as page:
+    with opened(viewer, acknowledges=True) as page:
         page.picture(0)
         for x in range(20):
             page.look_from((0.1 * x, 0.0, -4.0))
@@ -82,7 +82,7 @@ def test_pictures_that_cannot_be_sent_are_told_like_those_that_cannot_be_drawn(
 
 
 def test_a_drag_does_not_flood_the_panel(viewer: Viewer) -> None:
-    with opened(viewer, tells=True) as page:
+    with opened(viewer, acknowledges=True) as page:
         page.picture(0)
         before = len(page.messages) - len(page.pictures)
         started = time.monotonic()
@@ -147,7 +147,7 @@ def test_closing_during_a_screenshot_leaves_no_thread(painter: Painter) -> None:
         page.picture(0)
         painter.gate = threading.Event()
         page.click("Save screenshot")
-        eventually(lambda: any("errand" in each.name for each in sessions()))
+        eventually(lambda: any(each.name.endswith("-task") for each in sessions()))
         threading.Timer(0.3, painter.gate.set).start()
         viewer.close()
     eventually(lambda: not sessions())

@@ -28,7 +28,7 @@ from path_studio import (
 from viewer_page import CANVAS, Page, downloads, eventually, notes, sessions
 
 from gaborsplat.scenes import InputError
-from gaborsplat.viewer.errand import MAX_LINE, Errands
+from gaborsplat.viewer.background import MAX_LINE, BackgroundTasks
 
 # A browser may leave at any moment, also between two messages to it.
 pytestmark = pytest.mark.filterwarnings("ignore:Queued a .* on a closed connection:UserWarning")
@@ -156,7 +156,7 @@ def test_bad_input_is_told_and_logged_in_one_line(
     page.click("Save screenshot")
     page.until(lambda: notes(page))
     assert notes(page) == [("Save screenshot failed", "there is nothing to draw yet")]
-    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.errand")
+    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.background")
     assert record.getMessage() == "Save screenshot: there is nothing to draw yet"
     assert not record.exc_info
 
@@ -170,7 +170,7 @@ def test_a_job_ends_when_its_browser_leaves(studio: Studio, job: str) -> None:
         page.click(job)
         page.until(lambda: page.has("Stop preview") or studio.drawn)
         assert sessions()
-    eventually(lambda: studio.errands[0].closed)
+    eventually(lambda: studio.tasks[0].closed)
     studio.gate.set()
     eventually(lambda: not sessions())
 
@@ -180,9 +180,9 @@ def test_closing_ends_all_for_good(page: Page, studio: Studio) -> None:
     page.set("Loop", True)
     page.click("Preview")
     page.until(lambda: page.has("Stop preview"))
-    studio.errands[0].close()
+    studio.tasks[0].close()
     assert not sessions()
-    studio.errands[0].close()
+    studio.tasks[0].close()
     page.click("Render video")
     page.set("Loop", False)
     page.until(lambda: "2.0 s" in page.panel)  # so the click before has arrived
@@ -263,15 +263,15 @@ def test_a_screenshot_has_the_size_of_the_canvas_or_any_other(page: Page, studio
     assert [pose.position for pose, _ in studio.drawn] == [(1, 2, 3), (1, 2, 4)]
 
 
-def test_work_can_close_its_own_errands(studio: Studio, page: Page) -> None:
+def test_a_task_can_close_the_tasks_of_its_browser(studio: Studio, page: Page) -> None:
     (client,) = studio.server.get_clients().values()
-    errands = Errands(client)
+    tasks = BackgroundTasks(client)
     done = threading.Event()
 
     def work() -> None:
-        errands.close()
+        tasks.close()
         done.set()
 
-    assert errands.run("Closing", work)
+    assert tasks.run("Closing", work)
     assert done.wait(20)
-    assert not errands.run("More", work)
+    assert not tasks.run("More", work)

@@ -1,4 +1,4 @@
-"""Long work for one browser, off the event loop and off the thread that makes its pictures."""
+"""Background tasks of one browser: long work, off the event loop and off the rendering thread."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ from ..scenes import InputError, one_line
 log = logging.getLogger(__name__)
 
 MAX_LINE = 400
-"""Characters of an error message that are shown in a browser."""
+"""Characters of an error message that a browser shows."""
 
 SHORTLY = 1.0
-"""Seconds that `close` waits for work that was asked to stop."""
+"""Seconds that `close` waits for a task to end, by default."""
 
 
 class Stopped(Exception):
-    """Raised by work that was asked to stop; nobody is told."""
+    """Cancellation of a task, raised inside it; neither logged nor shown."""
 
 
-class Errands:
-    """Runs one piece of work at a time for one browser, each on a thread of its own.
+class BackgroundTasks:
+    """Background tasks of one browser: one at a time, each on a thread of its own.
 
-    What goes wrong in it is told in that browser and in the log, and ends nothing else.
+    An error in a task is logged and shown in that browser, and ends nothing else.
+
+    Attributes:
+        stopping: set when the running task should end; a task looks at it, or calls `check`, often.
     """
 
     def __init__(self, client: viser.ClientHandle) -> None:
@@ -36,23 +39,28 @@ class Errands:
         self._label = ""
         self._closed = False
         self.stopping = threading.Event()
-        """Set when the work in hand should end; work looks at it, or calls `check`, often."""
 
     @property
     def busy(self) -> bool:
-        """Whether something is running."""
+        """Whether a task is running."""
         thread = self._thread
         return thread is not None and thread.is_alive()
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called, so that there may be nobody left to tell."""
+        """Whether `close` was called; the browser may be gone by then."""
         return self._closed
 
     def run(self, label: str, work: Callable[[], None]) -> bool:
-        """Start `work` and return at once; `label` says what it is, such as "Screenshot".
+        """Start `work` as a task and return at once.
 
-        False if something is running already, which the browser is told, or after `close`.
+        Args:
+            label: name of the task in messages, such as "Save screenshot".
+            work: the task; raises what it likes.
+
+        Returns:
+            Whether it was started: not while another task is running, which the browser is told,
+            and not after `close`.
         """
         with self._lock:
             if self._closed:
@@ -61,7 +69,7 @@ class Errands:
             if free:
                 self.stopping.clear()
                 self._label = label
-                name = f"viewer-client-{self._client.client_id}-errand"
+                name = f"viewer-client-{self._client.client_id}-task"
                 self._thread = threading.Thread(
                     target=self._do, args=(label, work), name=name, daemon=True
                 )
@@ -73,19 +81,19 @@ class Errands:
         return free
 
     def check(self) -> None:
-        """Raise Stopped if the work in hand should end."""
+        """Raise Stopped if the running task should end; for that task to call."""
         if self.stopping.is_set():
             raise Stopped
 
     def stop(self) -> None:
-        """Ask the work in hand, if any, to end; returns at once."""
+        """Ask the running task, if any, to end; returns at once."""
         self.stopping.set()
 
     def close(self, timeout: float = SHORTLY) -> None:
-        """Stop for good, and wait for the work in hand at most `timeout` seconds.
+        """Refuse further tasks, stop the running one and wait for it at most `timeout` seconds.
 
-        More than once is fine, and so is the work's own thread. On the event loop give a
-        `timeout` of 0: waiting there would halt every browser.
+        May be called repeatedly, and by a task itself. On the event loop, `timeout` must be 0:
+        waiting there would block every browser.
         """
         with self._lock:
             self._closed = True
@@ -99,7 +107,7 @@ class Errands:
             work()
         except Stopped:
             pass
-        except InputError as error:  # of whoever uses the browser
+        except InputError as error:  # a mistake of the person at the browser
             log.warning("%s: %s", label, one_line(error))
             self._tell(label, error)
         except Exception as error:

@@ -1,10 +1,9 @@
-"""The training cameras, drawn among the splats of one browser."""
+"""Frustums of the training cameras in one browser's scene."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -14,42 +13,30 @@ import viser
 from torch import Tensor
 from viser import transforms
 
-from ..renderer.cameras import Camera
-from .camera import Bounds, Outlook, Vector, camera_to_world, outlook_of, vertical_fov
+from ..camera import (
+    Bounds,
+    NamedCamera,
+    Vector,
+    camera_to_world,
+    go_to,
+    outlook_of,
+    vertical_fov,
+)
 
 log = logging.getLogger(__name__)
 
 MAX_DRAWN = 250
-"""More frustums than this slow the page down; an even selection is drawn."""
+"""Largest number of frustums, an even selection of the cameras: more slow the page down."""
 
 PHOTO_SIDE = 192
-"""Longest side of the photo inside a frustum [px]."""
+"""Longest side of the photo in a frustum [px]."""
 
 COLOR = (255, 150, 40)
-
-
-@dataclass(frozen=True)
-class NamedCamera:
-    """A training camera that the viewer can draw and go to."""
-
-    name: str
-    camera: Camera
-    photo: Callable[[], Tensor] | None = None
-    """Gives the photo, [H, W, 3] uint8 RGB; it is called from the viewer's threads."""
-
-
-def go_to(client: viser.ClientHandle, outlook: Outlook) -> None:
-    """Move the browser's camera."""
-    camera = client.camera
-    with client.atomic():
-        camera.position = outlook.position
-        camera.look_at = outlook.look_at
-        camera.up_direction = outlook.up
-        camera.fov = outlook.fov
+"""Colour of frustums and crop box, RGB in [0, 255]."""
 
 
 class Frustums:
-    """Builds the frustums when they are first shown, and their photos one at a time after that.
+    """Camera frustums: built when first shown, their photos one at a time after that.
 
     A frustum that the browser's camera stands in is hidden, or its photo would cover the view.
     """
@@ -61,7 +48,7 @@ class Frustums:
         bounds: Bounds,
         up: Callable[[], Vector],
     ) -> None:
-        """`up` tells around which axis to go on orbiting from a camera that was gone to."""
+        """`up` gives the axis to orbit around from the camera of a clicked frustum."""
         self._client = client
         self._up = up
         self._cameras = _evenly(cameras, MAX_DRAWN)
@@ -73,7 +60,7 @@ class Frustums:
         self._photos_shown = 0
 
     def show(self, visible: bool, eye: tuple[float, float, float]) -> None:
-        """Show all, but those around `eye`, or none."""
+        """Show all frustums but those around `eye`, or none."""
         distances = np.linalg.norm(self._centres - np.array(eye), axis=1)
         shown = (distances > 1.5 * self._scale) & visible
         if np.array_equal(shown, self._shown):
@@ -86,7 +73,7 @@ class Frustums:
                 handle.visible = bool(is_shown)
 
     def show_next_photo(self) -> bool:
-        """Put one more photo into its frustum; False when none is left to do."""
+        """Add one more photo to its frustum; False when none is left."""
         index = self._photos_shown
         if index >= len(self._handles):
             return False
@@ -125,7 +112,7 @@ class Frustums:
 
 
 def thumbnail(photo: Tensor) -> npt.NDArray[np.uint8]:
-    """`photo` ([H, W, 3] uint8) shrunk so that its longest side is at most PHOTO_SIDE."""
+    """The photo ([H, W, 3] uint8), shrunk to a longest side of at most PHOTO_SIDE."""
     image = photo.detach().cpu().numpy()
     height, width = image.shape[:2]
     factor = min(1.0, PHOTO_SIDE / max(height, width))
@@ -146,7 +133,7 @@ def _centres(cameras: Sequence[NamedCamera]) -> npt.NDArray[np.float64]:
 
 
 def _spacing_scale(centres: npt.NDArray[np.float64], bounds: Bounds) -> float:
-    """Size at which neighbouring frustums do not overlap, nor vanish in a large scene."""
+    """Size of frustums: neighbours do not overlap, nor vanish in a large scene."""
     distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     spacing = float(np.median(distances.min(axis=1))) if len(centres) > 1 else np.inf
