@@ -76,8 +76,7 @@ def compare(
     if target.dtype != torch.uint8:
         target = target.to(image.dtype)
     image, target = image.detach().contiguous(), target.detach().contiguous()
-    found = memory.empty("v_image", tuple(image.shape), image.dtype, image.device)
-    means = memory.empty("loss_means", (4,), torch.float64, image.device)
+    found, means = memory.keep("loss", _empty_result, image.shape, image.dtype, image.device)
     height, width, _ = image.shape
     arguments = LossArguments(
         width=width,
@@ -132,6 +131,16 @@ def quality(image: Tensor, target: Tensor, mask: Tensor | None = None) -> tuple[
     """`psnr` and `ssim`, together."""
     means = compare(image, target, mask, 1.0, gradient=False).means.tolist()
     return decibel(means[2]), means[1]
+
+
+def _empty_result(
+    shape: torch.Size, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The gradient of a picture, and means."""
+    return (
+        torch.empty(shape, dtype=dtype, device=device),
+        torch.empty(4, dtype=torch.float64, device=device),
+    )
 
 
 class _Photometric(torch.autograd.Function):

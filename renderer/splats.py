@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,8 +26,7 @@ Parameters = dict[str, Parameter]
 `coefficients`."""
 
 
-@dataclass(frozen=True)
-class SplatShape:
+class SplatShape(NamedTuple):
     """Everything about N splats but their colour: what projection takes.
 
     Attributes:
@@ -54,7 +54,14 @@ class SplatShape:
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name."""
-        return {name: tensor for name, tensor in vars(self).items() if name != "raw"}
+        return {
+            "means": self.means,
+            "quats": self.quats,
+            "scales": self.scales,
+            "opacities": self.opacities,
+            "frequencies": self.frequencies,
+            "coefficients": self.coefficients,
+        }
 
 
 @dataclass(frozen=True)
@@ -241,14 +248,21 @@ class RawSplats:
 
     @property
     def shape(self) -> SplatShape:
-        """Everything but the colour, without history."""
-        names = ("means", "quats", "log_scales", "opacity_logits", "frequencies", "coefficients")
-        return SplatShape(*(getattr(self, name).detach() for name in names), raw=True)
+        """Everything but the colour."""
+        return SplatShape(
+            self.means,
+            self.quats,
+            self.log_scales,
+            self.opacity_logits,
+            self.frequencies,
+            self.coefficients,
+            raw=True,
+        )
 
     @property
     def harmonics(self) -> Harmonics:
-        """The colour, without history."""
-        return Harmonics(self.sh0.detach(), self.sh_rest.detach())
+        """The colour."""
+        return Harmonics(self.sh0, self.sh_rest)
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by the names of `Parameters`."""

@@ -2,7 +2,7 @@
 
     python -m benchmarks.gpu.gpu_host [--json FILE]
 
-The CUDA backend runs on a tiny scene, and its kernels are handed, arguments packed, to a launcher
+The CUDA backend runs on a tiny scene, and its kernels go through the native launcher to a driver
 that does nothing: what is left is Python and torch's bookkeeping. Where the GPU's own work is
 shorter than this, this is what a picture takes. In turn with it runs gsplat 1.5.3's Python, its
 compiled functions replaced by ones that return tensors of the right shapes: that is a lower bound,
@@ -12,14 +12,17 @@ eight numbers on this machine, taken in the same rounds.
 
 from __future__ import annotations
 
-import ctypes
+import os
 import statistics
+import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,17 +35,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmarks.support.report import write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer.backends.cuda import backend as cuda
-from gaborsplat.renderer.backends.cuda import kernels
-from gaborsplat.renderer.backends.cuda.kernels import Defines, Kernel
+from gaborsplat.renderer._native import Driver
+from gaborsplat.renderer.backends.cuda.backend import CudaBackend
+from gaborsplat.renderer.backends.cuda.compiler import source_folder
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher
+from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.cameras import Camera
-from gaborsplat.renderer.parameters import deactivate
-from gaborsplat.renderer.raster import autograd
-from gaborsplat.renderer.raster.gradient import compare, draw
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.optimizer import descend, make_optimizers
+from gaborsplat.renderer.splats import RawSplats, Splats
+from gaborsplat.renderer.training.objective import PhotoObjective
+from gaborsplat.renderer.training.optimizer import adam_step, make_optimizers
 
 SPLATS = 64
 SIZE = (32, 32)
@@ -63,26 +66,29 @@ class Options:
     json: Path | None = None
 
 
-class NoLauncher:
-    """A `Launcher` that runs nothing, but that every splat is in one tile."""
+class CountingLauncher:
+    """Another launcher, with a note of what it launches."""
 
-    def __init__(self) -> None:
-        self.launched: Counter[str] = Counter()
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self.launched: list[str] = []
 
-    def launch(
-        self,
-        kernel: Kernel,
-        defines: Defines,
-        grid: tuple[int, int],
-        arguments: bytes,
-        device: torch.device,
-    ) -> None:
+    def launch(self, launches: Sequence[Launch], /) -> None:
         """See `Launcher`."""
-        self.launched[kernel.name] += 1
-        if kernel.name == "count_tiles":
-            place = [name for name, _, _ in kernel.fields].index("counts")
-            (address,) = (ctypes.c_int64 * 1).from_buffer_copy(arguments, 8 * place)
-            (ctypes.c_int64 * SPLATS).from_address(address)[:] = [1] * SPLATS
+        self.launched += [name for name, _ in launches]
+        self._launcher.launch(launches)
+
+
+@contextmanager
+def idle_driver() -> Generator[Driver]:
+    """The native launcher, on a library in the place of NVIDIA's driver that only says that every
+    splat is in one tile."""
+    with TemporaryDirectory() as folder:
+        library = Path(folder) / "libcuda.so"
+        source, sources = Path(__file__).with_name("idle_driver.cpp"), source_folder().parent
+        compiler = [os.environ.get("CXX", "g++"), "-std=c++17", "-O2", "-shared", "-fPIC"]
+        subprocess.run([*compiler, str(source), "-I", str(sources), "-o", str(library)], check=True)
+        yield Driver(lambda *_: b"nothing", str(library))
 
 
 class Queued(TorchDispatchMode):
@@ -123,8 +129,12 @@ def leaves_of(splats: Splats) -> Splats:
 def our_calls(waves: int) -> dict[str, Callable[[], object]]:
     """What is measured of ours."""
     splats, camera = scene(waves)
-    raw = {name: torch.nn.Parameter(tensor) for name, tensor in deactivate(splats).items()}
-    optimizers, settings = make_optimizers(raw), RenderSettings()
+    parameters = {
+        name: torch.nn.Parameter(tensor)
+        for name, tensor in RawSplats.standing_for(splats).tensors().items()
+    }
+    raw, optimizers = RawSplats.of(parameters), make_optimizers(parameters)
+    objective = PhotoObjective(torch.device("cpu"), RenderSettings())
     photo = torch.zeros(SIZE[1], SIZE[0], 3, dtype=torch.uint8)
     upstream = torch.ones(SIZE[1], SIZE[0], 3)
 
@@ -136,9 +146,9 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
         render(leaves_of(splats), camera).color.backward(upstream)
 
     def step() -> None:
-        drawn = draw(raw, camera, settings, sh_degree=3, waves=waves > 0)
-        _, gradients = compare(drawn, photo, None, 0.2)
-        descend(raw, optimizers, gradients, None)
+        picture = objective.forward(raw, camera, sh_degree=3)
+        _, gradients = objective.backward(picture, photo, None)
+        adam_step(optimizers, gradients, None)
 
     return {
         "viewer's picture": lambda: render_bytes(splats, camera),
@@ -228,32 +238,48 @@ def main() -> None:
         sys.exit("this machine has a GPU: benchmarks/gpu/gpu.py measures pictures whole")
     console.print(machine())
     torch.set_num_threads(1)
-    launcher = NoLauncher()
-    # Tensors on the CPU go to the CUDA backend, as in the tests with an emulator.
-    autograd._backends["cpu"] = cuda  # pyright: ignore[reportPrivateUsage]
-    kernels._launchers["cpu"] = launcher  # pyright: ignore[reportPrivateUsage]
-    calls = {f"{what}, K = {k}": call for k in (0, 2) for what, call in our_calls(k).items()}
-    theirs = {f"{what}, gsplat's Python": call for what, call in gsplat_calls().items()}
-    eight = torch.ones(8)
-    unit = {"torch.add": lambda: torch.add(eight, eight)}
-    seconds = medians({**calls, **theirs, **unit})
+    with idle_driver() as driver:
+        figures = measure(driver)
     table = Table("what", "in torch.adds", "us", "own kernels", "torch's", box=None)
-    figures: list[dict[str, Any]] = []
-    for name, taken in seconds.items():
-        figure: dict[str, Any] = {"what": name, "adds": taken / seconds["torch.add"]}
-        if name in calls:
-            launcher.launched.clear()
-            with Queued() as queued:
-                calls[name]()
-            figure |= {"own": dict(launcher.launched), "torch": dict(queued.operations)}
+    for figure in figures:
         counts = [
             str(sum(figure[key].values())) if key in figure else "-" for key in ("own", "torch")
         ]
-        table.add_row(name, f"{figure['adds']:.0f}", f"{1e6 * taken:.0f}", *counts)
-        figures.append(figure)
+        microseconds = f"{1e6 * figure['seconds']:.0f}"
+        table.add_row(figure["what"], f"{figure['adds']:.0f}", microseconds, *counts)
     console.print(table)
     if options.json is not None:
         write(options.json, figures)
+
+
+def measure(driver: Driver) -> list[dict[str, Any]]:
+    """Times of all calls, and what ours queue."""
+    # Tensors on the CPU go to the CUDA backend, as in the tests with an emulator.
+    with use_backend("cpu", CudaBackend(driver)):
+        theirs = {f"{what}, gsplat's Python": call for what, call in gsplat_calls().items()}
+        eight = torch.ones(8)
+        unit = {"torch.add": lambda: torch.add(eight, eight)}
+        seconds = medians({**all_our_calls(), **theirs, **unit})
+    counter = CountingLauncher(driver)
+    queued: dict[str, dict[str, dict[str, int]]] = {}
+    with use_backend("cpu", CudaBackend(counter)):
+        for name, call in all_our_calls().items():
+            call()  # the first one learns how much room lists need
+            counter.launched.clear()
+            with Queued() as operations:
+                call()
+            torchs = dict(operations.operations)
+            queued[name] = {"own": dict(Counter(counter.launched)), "torch": torchs}
+    unit_seconds = seconds["torch.add"]
+    return [
+        {"what": name, "adds": taken / unit_seconds, "seconds": taken, **queued.get(name, {})}
+        for name, taken in seconds.items()
+    ]
+
+
+def all_our_calls() -> dict[str, Callable[[], object]]:
+    """What is measured of ours, without waves and with."""
+    return {f"{what}, K = {k}": call for k in (0, 2) for what, call in our_calls(k).items()}
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ HD WarpScan scan_warp(std::int64_t number) {
     return {sum - number, __shfl_sync(kAllLanes, sum, kWarp - 1)};
 }
 
-KERNEL(count_tiles, CountTilesArguments<S>, kSplatThreads) {
+KERNEL(count_tiles, ListTilesArguments<S>, kSplatThreads) {
     const std::int64_t depth_rank = thread_number(), all = splats_of_all(p.in);
     std::int64_t i = depth_rank < all ? splat_of_rank(p.in, p.order, depth_rank) : 0, count = 0;
     bool many = false;
@@ -78,7 +78,7 @@ HD Listing find_listing(const ListTilesArguments<S>& p, std::int64_t depth_rank)
     std::int64_t i = splat_of_rank(p.in, p.order, depth_rank), end = p.ends[depth_rank];
     int camera = int(depth_rank / p.in.splats);
     return {i, depth_rank == 0 ? 0 : p.ends[depth_rank - 1], end < p.room ? end : p.room,
-            p.slots ? p.first_slot[i] : 0,
+            p.pair_slots ? p.first_slot[i] : 0,
             camera * tiles_along(p.in.width) * tiles_along(p.in.height)};
 }
 
@@ -97,8 +97,8 @@ HD void list_row(const ListTilesArguments<S>& p, const Listing& to, int row, Til
         std::int64_t at = to.at + before + k;
         if (at >= to.end) return;
         store_key(p, at, first + range.begin + k);
-        p.splat_ids[at] = std::int32_t(to.splat);
-        if (p.slots) p.slots[at] = std::int32_t(to.slot + before + k);
+        p.pair_ids[at] = std::int32_t(to.splat);
+        if (p.pair_slots) p.pair_slots[at] = std::int32_t(to.slot + before + k);
     }
 }
 
@@ -107,7 +107,7 @@ HD void fill_rest(const ListTilesArguments<S>& p, std::int64_t number) {
     const std::int64_t all = splats_of_all(p.in);
     for (std::int64_t at = p.ends[all - 1] + number; at < p.room; at += all) {
         store_key(p, at, p.tiles);
-        p.splat_ids[at] = 0;
+        p.pair_ids[at] = 0;
     }
 }
 
@@ -145,17 +145,17 @@ KERNEL(list_tiles, ListTilesArguments<S>, kSplatThreads) {
     }
 }
 
-HD int key_at(const SortListsArguments<S>& p, std::int64_t at) {
-    return p.narrow_keys ? p.narrow_keys[at] : p.wide_keys[at];
+HD int key_at(const ListTilesArguments<S>& p, std::int64_t at) {
+    return p.narrow_keys ? p.sorted_narrow_keys[at] : p.sorted_wide_keys[at];
 }
 
 /// An entry of the lists a thread, and a tile.
-KERNEL(sort_lists, SortListsArguments<S>, kNumberThreads) {
+KERNEL(sort_lists, ListTilesArguments<S>, kNumberThreads) {
     std::int64_t i = thread_number();
     if (i < p.room) {
         std::int64_t from = p.places[i];
-        p.sorted_ids[i] = p.splat_ids[from];
-        if (p.slots) p.sorted_slots[i] = p.slots[from];
+        p.splat_ids[i] = p.pair_ids[from];
+        if (p.slots) p.slots[i] = p.pair_slots[from];
     }
     if (i > p.tiles) return;
     std::int64_t low = 0, high = p.room;  // the first key that is no smaller lies between

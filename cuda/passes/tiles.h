@@ -32,49 +32,33 @@ struct BinArguments {
     END_ARGUMENTS;
 };
 
-// The pass in three kernels, between which others sort and add up.
-
-template <class S>
-struct CountTilesArguments {
-    ARGUMENTS;
-    PART(TileInputs<S>, in);
-    IN(std::int64_t, order, in.cameras, in.splats);    // of each camera's splats, front to back
-    OUT(std::int64_t, counts, in.cameras, in.splats);  // of tiles, in that order
-    OPTIONAL_OUT(std::int64_t, of_splat, in.cameras, in.splats);  // the same by splat
-    END_ARGUMENTS;
-};
-
-/// Pairs of splat and tile in the order of depth. What does not fit into `room` is left out.
+/// The pass on a GPU, in three kernels between which others sort and add up: tiles are counted,
+/// pairs of splat and tile listed in the order of depth, then put in the order of tiles. What does
+/// not fit into `room` is left out.
 template <class S>
 struct ListTilesArguments {
     ARGUMENTS;
     PART(TileInputs<S>, in);
-    SIZE(std::int64_t, room);
-    VALUE(int, tiles);  // of all cameras: the key of places that nothing is listed in
-    IN(std::int64_t, order, in.cameras, in.splats);
-    IN(std::int64_t, ends, in.cameras, in.splats);                     // counts, added up
+    SIZE(int, tiles);          // of all cameras; the key of places that nothing is listed in
+    SIZE(std::int64_t, room);  // for pairs
+    // Counting.
+    IN(std::int64_t, order, in.cameras, in.splats);    // of each camera's splats, front to back
+    OUT(std::int64_t, counts, in.cameras, in.splats);  // of tiles, in that order
+    OPTIONAL_OUT(std::int64_t, of_splat, in.cameras, in.splats);  // the same by splat
+    // Listing, by what the counts add up to.
+    IN(std::int64_t, ends, in.cameras, in.splats);
     OPTIONAL_IN(std::int64_t, first_slot, in.cameras* in.splats + 1);  // as in BlendBackward
     // Tiles, counted through all cameras; either of these. Narrow ones sort in half the time.
     OPTIONAL_OUT(std::int16_t, narrow_keys, room);
     OPTIONAL_OUT(std::int32_t, wide_keys, room);
+    OUT(std::int32_t, pair_ids, room);
+    OPTIONAL_OUT(std::int32_t, pair_slots, room);
+    // Putting in order, by the sorted keys and where they were.
+    OPTIONAL_IN(std::int16_t, sorted_narrow_keys, room);
+    OPTIONAL_IN(std::int32_t, sorted_wide_keys, room);
+    IN(std::int64_t, places, room);
     OUT(std::int32_t, splat_ids, room);
     OPTIONAL_OUT(std::int32_t, slots, room);
-    END_ARGUMENTS;
-};
-
-/// From lists in the order of depth to lists by tile, once the keys are sorted.
-template <class S>
-struct SortListsArguments {
-    ARGUMENTS;
-    SIZE(std::int64_t, room);
-    SIZE(std::int64_t, tiles);
-    OPTIONAL_IN(std::int16_t, narrow_keys, room);  // in order
-    OPTIONAL_IN(std::int32_t, wide_keys, room);
-    IN(std::int64_t, places, room);  // where the keys were
-    IN(std::int32_t, splat_ids, room);
-    OPTIONAL_IN(std::int32_t, slots, room);
-    OUT(std::int32_t, sorted_ids, room);
-    OPTIONAL_OUT(std::int32_t, sorted_slots, room);
     OUT(std::int64_t, offsets, tiles + 1);  // where each tile's list begins
     END_ARGUMENTS;
 };

@@ -26,16 +26,12 @@ KernelCall shade_backward(const ShadeBackwardArguments<S>& p) {
     return {{blocks_for(p.in.splats, kSplatThreads), 1}, {{"DEGREE", p.in.degree}}};
 }
 template <class S>
-KernelCall count_tiles(const CountTilesArguments<S>& p) {
+KernelCall by_splat(const ListTilesArguments<S>& p) {
     return {{blocks_for(p.in.cameras * p.in.splats, kSplatThreads), 1}, {}};
 }
 template <class S>
-KernelCall list_tiles(const ListTilesArguments<S>& p) {
-    return {{blocks_for(p.in.cameras * p.in.splats, kSplatThreads), 1}, {}};
-}
-template <class S>
-KernelCall sort_lists(const SortListsArguments<S>& p) {
-    std::int64_t threads = p.room > p.tiles + 1 ? p.room : p.tiles + 1;
+KernelCall sort_lists(const ListTilesArguments<S>& p) {
+    std::int64_t threads = p.room > p.tiles ? p.room : p.tiles + 1;
     return {{blocks_for(threads, kNumberThreads), 1}, {}};
 }
 template <class S>
@@ -94,9 +90,9 @@ const std::vector<Kernel>& kernels() {
                   project_backward),
         KERNEL_OF(shade, "shade", ShadeArguments, kSplatThreads, shade),
         KERNEL_OF(shade_backward, "shade", ShadeBackwardArguments, kSplatThreads, shade_backward),
-        KERNEL_OF(count_tiles, "tiles", CountTilesArguments, kSplatThreads, count_tiles),
-        KERNEL_OF(list_tiles, "tiles", ListTilesArguments, kSplatThreads, list_tiles),
-        KERNEL_OF(sort_lists, "tiles", SortListsArguments, kNumberThreads, sort_lists),
+        KERNEL_OF(count_tiles, "tiles", ListTilesArguments, kSplatThreads, by_splat),
+        KERNEL_OF(list_tiles, "tiles", ListTilesArguments, kSplatThreads, by_splat),
+        KERNEL_OF(sort_lists, "tiles", ListTilesArguments, kNumberThreads, sort_lists),
         KERNEL_OF(blend, "blend", BlendArguments, kTileThreads, blend),
         KERNEL_OF(blend_backward, "blend_backward", BlendBackwardArguments, kTileThreads,
                   blend_backward),

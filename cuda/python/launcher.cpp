@@ -50,9 +50,11 @@ class DriverLauncher {
     DriverLauncher(nb::callable compile, const std::string& library)
         : compile_(std::move(compile)), driver_(library) {}
 
-    void launch(const nb::list& items, int device, std::uintptr_t stream) {
+    void launch(const nb::sequence& items) {
+        if (nb::len(items) == 0) return;
+        int device = nb::cast<const ArgumentBlock&>(items[0][1]).device();
         std::vector<Launch> launches;
-        launches.reserve(items.size());
+        launches.reserve(nb::len(items));
         for (nb::handle item : items) {
             const auto& name = nb::cast<std::string>(item[0]);
             auto& block = nb::cast<const ArgumentBlock&>(item[1]);
@@ -67,6 +69,7 @@ class DriverLauncher {
                                 static_cast<unsigned>(planned.kernel->threads),
                                 const_cast<void*>(block.data())});
         }
+        std::uintptr_t stream = current_stream(device);
         nb::gil_scoped_release release;
         driver_.launch(device, reinterpret_cast<Stream>(stream), launches);
     }
@@ -129,11 +132,11 @@ void bind_launcher(nb::module_& m) {
                      "bytes], library: str = '') -> None"),
              "`compile(source, kernel, defines, architecture)` gives a kernel's cubin; it is asked "
              "once for each. Raises DriverError.")
-        .def("launch", &DriverLauncher::launch, nb::arg("launches"), nb::arg("device"),
-             nb::arg("stream"),
-             nb::sig("def launch(self, launches: list[tuple[str, ArgumentBlock]], device: int, "
-                     "stream: int) -> None"),
-             "Queues kernels, each with its arguments, in order. Raises DriverError.")
+        .def("launch", &DriverLauncher::launch, nb::arg("launches"),
+             nb::sig("def launch(self, launches: Sequence[tuple[str, ArgumentBlock]], /) -> None"),
+             "Queues kernels, each with its arguments, in order on torch's current stream of the "
+             "GPU "
+             "where the arrays are. Raises DriverError.")
         .def("architecture", &DriverLauncher::architecture, nb::arg("device"), "Such as sm_90.");
 }
 

@@ -48,9 +48,14 @@ void bind_options(nb::module_& m, const char* name) {
             },
             nb::sig(signature.c_str()))
         .def(
-            "set",
-            [fill](Options<O>& self, nb::kwargs arguments) { fill(self.values, arguments, false); },
-            nb::sig("def set(self, **fields: object) -> None"), "Changes some fields.");
+            "replaced",
+            [fill](const Options<O>& self, nb::kwargs arguments) {
+                Options<O> changed = self;
+                fill(changed.values, arguments, false);
+                return changed;
+            },
+            nb::sig("def replaced(self, **fields: object) -> Self"),
+            "The same with some fields changed.");
 }
 
 /// Runs a pass with the GIL released.
@@ -185,9 +190,7 @@ NB_MODULE(_native, m) {
     bind_arguments<ShadeArguments>(m, "ShadeArguments");
     bind_arguments<ShadeBackwardArguments>(m, "ShadeBackwardArguments");
     bind_arguments<BinArguments>(m, "BinArguments");
-    bind_arguments<CountTilesArguments>(m, "CountTilesArguments");
     bind_arguments<ListTilesArguments>(m, "ListTilesArguments");
-    bind_arguments<SortListsArguments>(m, "SortListsArguments");
     bind_arguments<BlendArguments>(m, "BlendArguments");
     bind_arguments<BlendBackwardArguments>(m, "BlendBackwardArguments");
     bind_arguments<LossArguments>(m, "LossArguments");
@@ -196,6 +199,21 @@ NB_MODULE(_native, m) {
     bind_cpu(m);
     bind_launcher(m);
     bind_constants(m);
+    m.def("current_stream", &current_stream, nb::arg("device"),
+          "Address of torch's current stream on a GPU, by its number; 0 for the CPU, -1.");
+    m.def(
+        "alike",
+        [](nb::args tensors) {
+            TensorView first, view;
+            for (std::size_t i = 0; i < tensors.size(); ++i) {
+                if (!view_tensor(tensors[i], view) || !view.contiguous) return false;
+                if (i == 0) first = view;
+                if (view.number != first.number || view.device != first.device) return false;
+            }
+            return true;
+        },
+        nb::sig("def alike(*tensors: Tensor) -> bool"),
+        "Whether tensors are contiguous, of one type and on one device.");
     m.def("kinds", &kinds, "Names of the registered kinds of splat.");
     m.def("modulation_size", &modulation_size, nb::arg("waves"),
           "Numbers that describe one splat's waves on the image.");

@@ -18,7 +18,7 @@ struct ExchangeApi {
     void* export_managed;
     void* import_managed;
     int (*export_view)(void* object, nb::dlpack::dltensor* out);
-    void* current_stream;
+    int (*current_stream)(std::int32_t device_type, std::int32_t device, void** out);
 };
 
 constexpr std::int32_t kDlCpu = 1, kDlCuda = 2;  // DLDeviceType
@@ -102,7 +102,25 @@ bool view_by_attributes(nb::handle object, TensorView& view) {
     return true;
 }
 
+/// What torch's tensors offer.
+const ExchangeApi* torch_api() {
+    static const ExchangeApi* api = exchange_api(
+        reinterpret_cast<PyTypeObject*>(nb::module_::import_("torch").attr("Tensor").ptr()));
+    return api;
+}
+
 }  // namespace
+
+std::uintptr_t current_stream(int device) {
+    if (device < 0) return 0;
+    void* stream = nullptr;
+    const ExchangeApi* api = torch_api();
+    if (api && api->current_stream(kDlCuda, device, &stream) == 0)
+        return reinterpret_cast<std::uintptr_t>(stream);
+    PyErr_Clear();
+    nb::object torch = nb::module_::import_("torch._C");
+    return nb::cast<std::uintptr_t>(torch.attr("_cuda_getCurrentRawStream")(device));
+}
 
 const char* name_of(Number number) {
     constexpr const char* names[] = {"float32", "float64", "int16", "int32", "int64", "uint8"};

@@ -39,6 +39,9 @@ struct TensorView {
     bool contiguous;     // row-major
 };
 
+/// Address of torch's current stream on a GPU; 0 for the CPU.
+std::uintptr_t current_stream(int device);
+
 /// False, without a Python error, for what is no tensor.
 bool view_tensor(nanobind::handle object, TensorView& view);
 

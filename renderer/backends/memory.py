@@ -3,51 +3,52 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
-from torch import Tensor
 
-Shape = tuple[int, ...]
+from .._native import current_stream
+
+T = TypeVar("T")
 
 
 class Memory(Protocol):
-    """Gives tensors that a pass fills."""
+    """Gives tensors that a pass fills, in groups."""
 
-    def empty(self, name: str, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """A tensor for what `name` says, holding anything."""
+    def keep(self, name: str, make: Callable[..., T], *key: Hashable) -> T:
+        """What `make(*key)` gives, of any content: from this call, or an earlier one of the same
+        name and key."""
         ...
 
 
 class FreshMemory:
     """Memory whose tensors belong to whoever gets them."""
 
-    def empty(self, name: str, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """A new tensor."""
-        return torch.empty(shape, dtype=dtype, device=device)
+    def keep(self, name: str, make: Callable[..., T], *key: Hashable) -> T:
+        """What `make(*key)` gives now."""
+        return make(*key)
 
 
 class Workspace:
-    """Memory for one picture or step at a time: asked for the same name, shape and type again, it
-    gives the same tensor, whose content is then gone.
+    """Memory for one picture or step at a time: asked for the same name and key again, it gives the
+    same tensors, whose content is then gone.
 
     Allocating takes longer than some passes, and a kernel whose arguments stay where they are can
     be recorded.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[Shape, torch.dtype, torch.device, Tensor]] = {}
+        self._kept: dict[str, tuple[tuple[Hashable, ...], Any]] = {}
 
-    def empty(self, name: str, shape: Shape, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The tensor that was given for this name before, if it fits."""
+    def keep(self, name: str, make: Callable[..., T], *key: Hashable) -> T:
+        """What was given for this name before, if it had the same key."""
         kept = self._kept.get(name)
-        if kept is not None and kept[0] == shape and kept[1] is dtype and kept[2] == device:
-            return kept[3]
-        tensor = torch.empty(shape, dtype=dtype, device=device)
-        self._kept[name] = (shape, dtype, device, tensor)
-        return tensor
+        if kept is not None and kept[0] == key:
+            return kept[1]
+        made = make(*key)
+        self._kept[name] = (key, made)
+        return made
 
 
 FRESH = FreshMemory()
@@ -64,37 +65,38 @@ class WorkspacePool:
     """How many idle ones are kept for a stream: as many pictures at once cost no allocation."""
 
     def __init__(self) -> None:
-        self._idle: dict[object, list[Workspace]] = {}
+        self._idle: dict[tuple[int, int], list[Workspace]] = {}
         self._lock = threading.Lock()
 
-    @contextmanager
-    def lend(self, device: torch.device) -> Generator[Workspace]:
-        """A workspace that nobody else uses meanwhile."""
-        key = (device, stream_of(device))
+    def lend(self, device: torch.device) -> Loan:
+        """A workspace that nobody else uses while this is entered."""
+        gpu = gpu_index(device)
+        key = (gpu, current_stream(gpu))
         with self._lock:
-            idle = self._idle.get(key)
-            workspace = idle.pop() if idle else Workspace()
-        try:
-            yield workspace
-        finally:
-            with self._lock:
-                idle = self._idle.setdefault(key, [])
-                if len(idle) < self.KEPT:
-                    idle.append(workspace)
+            idle = self._idle.setdefault(key, [])
+            return Loan(idle, idle.pop() if idle else Workspace())
+
+
+class Loan:
+    """A workspace that goes back to the idle ones."""
+
+    def __init__(self, idle: list[Workspace], workspace: Workspace) -> None:
+        self._idle, self._workspace = idle, workspace
+
+    def __enter__(self) -> Workspace:
+        return self._workspace
+
+    def __exit__(self, *_: object) -> None:
+        if len(self._idle) < WorkspacePool.KEPT:  # one more, by threads at once, does no harm
+            self._idle.append(self._workspace)
 
 
 def gpu_index(device: torch.device) -> int:
-    """Number of a GPU; that of the current one for a device without a number."""
-    return torch.cuda.current_device() if str(device) == "cuda" else device.index
-
-
-def stream_of(device: torch.device) -> int:
-    """Address of torch's current CUDA stream on a GPU; 0 for other devices."""
+    """Number of a GPU, that of the current one where `device` has none; -1 for the CPU."""
     if device.type != "cuda":
-        return 0
-    index = gpu_index(device)
-    # torch.cuda.current_stream takes ten times as long for the same number.
-    return torch._C._cuda_getCurrentRawStream(index)  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+        return -1
+    index = cast("int | None", device.index)  # torch's annotation leaves None out
+    return torch.cuda.current_device() if index is None else index
 
 
 WORKSPACES = WorkspacePool()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from .._native import Driver
 from .base import Backend
 from .cpu import CpuBackend
 
@@ -25,9 +26,9 @@ def backend_for(device: torch.device) -> Backend:
     if device.type != "cuda":
         raise ValueError(f"splats are on {device}: rendering takes the CPU or an NVIDIA GPU")
     from .cuda.backend import CudaBackend
-    from .cuda.driver import DriverLauncher
+    from .cuda.compiler import find_cubin
 
-    return _by_type.setdefault("cuda", CudaBackend(DriverLauncher()))
+    return _by_type.setdefault("cuda", CudaBackend(Driver(find_cubin)))
 
 
 @contextmanager

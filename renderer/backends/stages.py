@@ -2,18 +2,21 @@
 
 C cameras, N splats, K waves, F numbers that describe a splat's waves on the image. M counts what is
 blended: C * N, or fewer when invisible splats have been dropped ("packed").
+
+These are named tuples for they are made for every picture, and take a quarter of the time that
+frozen dataclasses do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
-class Projected:
+class Projected(NamedTuple):
     """Splats on the image. What is not visible is 0 everywhere.
 
     Attributes:
@@ -36,9 +39,26 @@ class Projected:
     cutoffs: Tensor
     modulation2d: Tensor
 
+    @classmethod
+    def empty(
+        cls, cameras: int, splats: int, numbers: int, dtype: torch.dtype, device: torch.device
+    ) -> Projected:
+        """Of all splats in all cameras, for a pass to fill; `numbers` is F."""
+        seen = (cameras, splats)
+        return cls(
+            visible=torch.empty(seen, dtype=torch.uint8, device=device),
+            radii=torch.empty((*seen, 2), dtype=torch.int32, device=device),
+            means2d=torch.empty((*seen, 2), dtype=dtype, device=device),
+            depths=torch.empty(seen, dtype=dtype, device=device),
+            conics=torch.empty((*seen, 3), dtype=dtype, device=device),
+            opacities=torch.empty(seen, dtype=dtype, device=device),
+            cutoffs=torch.empty(seen, dtype=dtype, device=device),
+            modulation2d=torch.empty((*seen, numbers), dtype=dtype, device=device),
+        )
+
     def tensors(self) -> tuple[Tensor, ...]:
         """All fields, in order."""
-        return tuple(vars(self).values())
+        return tuple(self)
 
     def detached(self) -> Projected:
         """The same without gradient history."""
@@ -46,11 +66,10 @@ class Projected:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Projected:
         """The same with `function` applied to every tensor."""
-        return Projected(*map(function, self.tensors()))
+        return Projected(*map(function, self))
 
 
-@dataclass(frozen=True)
-class SplatsToBin:
+class SplatsToBin(NamedTuple):
     """What binning takes.
 
     Attributes:
@@ -68,8 +87,7 @@ class SplatsToBin:
     gradient: bool
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(NamedTuple):
     """Which splats touch which tile, front to back.
 
     Attributes:
@@ -91,7 +109,7 @@ class Tiles:
     @property
     def overflowed(self) -> bool:
         """Whether the lists were too short, so that pairs are missing."""
-        return self.count_pairs is not None and self.count_pairs() > len(self.splat_ids)
+        return self.count_pairs is not None and self.count_pairs() > self.splat_ids.shape[0]
 
     def trimmed(self) -> Tiles:
         """The same with lists as long as they have to be."""
@@ -99,11 +117,10 @@ class Tiles:
             return self
         pairs = self.count_pairs()
         slots = None if self.slots is None else self.slots[:pairs]
-        return replace(self, splat_ids=self.splat_ids[:pairs], slots=slots, count_pairs=None)
+        return self._replace(splat_ids=self.splat_ids[:pairs], slots=slots, count_pairs=None)
 
 
-@dataclass(frozen=True)
-class BlendGradients:
+class BlendGradients(NamedTuple):
     """Gradients of what is blended.
 
     Attributes:
@@ -122,9 +139,32 @@ class BlendGradients:
     modulation2d: Tensor
     absolute: Tensor | None
 
+    @classmethod
+    def empty(
+        cls,
+        splats: tuple[int, ...],
+        channels: int,
+        numbers: int,
+        absolute: bool,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> BlendGradients:
+        """For a pass to fill; `splats` is M, in one axis or two, `channels` D, `numbers` F."""
 
-@dataclass(frozen=True)
-class SplatGradients:
+        def empty(*shape: int) -> Tensor:
+            return torch.empty((*splats, *shape), dtype=dtype, device=device)
+
+        return cls(
+            means2d=empty(2),
+            conics=empty(3),
+            opacities=empty(),
+            colors=empty(channels),
+            modulation2d=empty(numbers),
+            absolute=empty(2) if absolute else None,
+        )
+
+
+class SplatGradients(NamedTuple):
     """Gradients of splats, in the order of `SplatShape`, and of their colour.
 
     Attributes:
@@ -145,6 +185,6 @@ class SplatGradients:
     opacities: Tensor
     frequencies: Tensor
     coefficients: Tensor
-    viewmats: Tensor | None
+    viewmats: Tensor | None = None
     sh0: Tensor | None = None
     sh_rest: Tensor | None = None

@@ -150,7 +150,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         absolute=absgrad,
         packed=packed,
     )
-    options.project.set(radius_clip=radius_clip)
+    options = replace(options, project=options.project.replaced(radius_clip=radius_clip))
     passes = (RecordedPasses if gradient else Passes)(backend_for(means.device))
 
     splats = SplatsInView(shape, None, sh_degree or 0, cameras, options.project)
@@ -210,12 +210,12 @@ def _shaded(
     if sh_degree is None:
         shaded = passes.shaded(splats)
         values = colors.expand(len(splats.cameras), *colors.shape[-2:]).contiguous()
-        return replace(shaded, colors=values)
+        return shaded._replace(colors=values)
     if colors.ndim == 3:
-        return passes.shaded(replace(splats, harmonics=Harmonics(colors)))
+        return passes.shaded(splats._replace(harmonics=Harmonics(colors)))
     each = [
         passes.shaded(
-            replace(splats, harmonics=Harmonics(sh.contiguous()), cameras=splats.cameras[index])
+            splats._replace(harmonics=Harmonics(sh.contiguous()), cameras=splats.cameras[index])
         )
         for index, sh in enumerate(colors)
     ]

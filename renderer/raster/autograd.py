@@ -3,8 +3,7 @@ order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,8 +55,7 @@ class RecordedPasses(Passes):
         return found
 
 
-@dataclass(frozen=True)
-class _View:
+class _View(NamedTuple):
     """What `_Shaded` knows besides tensors, which autograd keeps."""
 
     passes: Passes
@@ -98,7 +96,7 @@ class _Shaded(torch.autograd.Function):
         *tensors, visible, colors = ctx.saved_tensors
         how: _View = ctx.how
         if v_colors is None:  # nobody used the colours
-            how = replace(how, degree=None)
+            how = how._replace(degree=None)
         splats = how.of(tuple(tensors))
         _, _, _, v_means2d, v_depths, v_conics, v_opacities, _, v_modulation2d = v
 
@@ -154,12 +152,11 @@ class _Blend(torch.autograd.Function):
         if how.absolute:
             # Where gsplat's strategies look.
             setattr(splats.projected.means2d, "absgrad", found.absolute)  # noqa: B010
-        by_name = {name: getattr(found, name, None) for name in vars(splats.projected)}
-        return None, found.colors, *by_name.values()
+        of_projected = (getattr(found, name, None) for name in Projected._fields)
+        return None, found.colors, *of_projected
 
 
-@dataclass(frozen=True)
-class _Blending:
+class _Blending(NamedTuple):
     """What `_Blend` knows besides tensors, which autograd keeps."""
 
     passes: Passes

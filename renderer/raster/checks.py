@@ -7,8 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from .._native import alike
 from ..cameras import Cameras
 from ..splats import SplatShape
+
+_REAL = (torch.float32, torch.float64)
 
 
 def checked(
@@ -19,14 +22,12 @@ def checked(
     Raises:
         ValueError: they do not.
     """
-    tensors = {
-        **shape.tensors(),
-        **others,
-        "viewmats": cameras.viewmats,
-        "Ks": cameras.intrinsics,
-    }
+    views, (*geometry, _) = (cameras.viewmats, cameras.intrinsics), shape
+    if shape.means.dtype in _REAL and alike(*geometry, *others.values(), *views):
+        return shape, list(others.values()), cameras
+    tensors = {**shape.tensors(), **others, "viewmats": views[0], "Ks": views[1]}
     first_name, first = next(iter(tensors.items()))
-    if first.dtype not in (torch.float32, torch.float64):
+    if first.dtype not in _REAL:
         raise ValueError(f"{first_name} must be float32 or float64, not {first.dtype}")
     for name, tensor in tensors.items():
         if tensor.dtype != first.dtype or tensor.device != first.device:

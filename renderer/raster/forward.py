@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,8 +67,7 @@ class RasterOptions:
         )
 
 
-@dataclass(frozen=True)
-class Rasterized:
+class Rasterized(NamedTuple):
     """Pictures, with all that their gradient needs.
 
     Attributes:

@@ -37,7 +37,7 @@ def render_frequencies(splats: Splats, camera: Camera, settings: RenderSettings)
     on_black = replace(settings, background=(0.0, 0.0, 0.0))
     options = RasterOptions.of(on_black, channels="color+depth")
     passes = Passes(backend_for(splats.means.device))
-    envelopes = replace(in_view(splats.without_waves(), camera, settings, options), harmonics=None)
+    envelopes = in_view(splats.without_waves(), camera, settings, options)._replace(harmonics=None)
     colors = _colors(splats, camera, settings)[None]
     drawn = blend_shaded(passes, envelopes, passes.shaded(envelopes), colors, options)
     return frame_of(drawn, on_black)
@@ -51,7 +51,7 @@ def waves_on_image(
     [cycles/px], and the amplitudes of cosine and sine, damped, times the splat's opacity."""
     passes = Passes(backend_for(splats.means.device))
     seen = in_view(splats, camera, settings, RasterOptions.of(settings))
-    projected = passes.shaded(replace(seen, harmonics=None)).projected
+    projected = passes.shaded(seen._replace(harmonics=None)).projected
     waves = projected.modulation2d[0, :, constants.FIRST_WAVE :].unflatten(-1, (splats.waves, 4))
     opacities = projected.opacities[0, :, None, None]
     scaled = torch.cat([waves[..., :2], opacities * waves[..., 2:]], dim=-1)

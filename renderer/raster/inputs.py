@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from ..settings import RenderSettings
 from ..splats import Harmonics, SplatShape
 
 
+@lru_cache
 def project_options(settings: RenderSettings) -> ProjectOptions:
     """What projection needs of `settings`."""
     return ProjectOptions(
@@ -27,6 +28,7 @@ def project_options(settings: RenderSettings) -> ProjectOptions:
     )
 
 
+@lru_cache
 def blend_options(settings: RenderSettings) -> BlendOptions:
     """What blending needs of `settings`."""
     return BlendOptions(
@@ -37,8 +39,7 @@ def blend_options(settings: RenderSettings) -> BlendOptions:
     )
 
 
-@dataclass(frozen=True)
-class SplatsInView:
+class SplatsInView(NamedTuple):
     """What projection and shading take.
 
     Attributes:
@@ -56,8 +57,7 @@ class SplatsInView:
     options: ProjectOptions
 
 
-@dataclass(frozen=True)
-class ShadedSplats:
+class ShadedSplats(NamedTuple):
     """What projection and shading give.
 
     Attributes:
@@ -71,8 +71,7 @@ class ShadedSplats:
     colors: Tensor | None
 
 
-@dataclass(frozen=True)
-class SplatsInTiles:
+class SplatsInTiles(NamedTuple):
     """What blending takes.
 
     Attributes:
@@ -97,8 +96,8 @@ class SplatsInTiles:
         return {
             "cameras": self.cameras,
             "splats": p.cutoffs.numel(),
-            "pairs": len(tiles.splat_ids),
-            "tiles": len(tiles.offsets) - 1,
+            "pairs": tiles.splat_ids.shape[0],
+            "tiles": tiles.offsets.shape[0] - 1,
             "waves": self.waves,
             "modulation_size": p.modulation2d.shape[-1],
             "channels": self.colors.shape[-1],

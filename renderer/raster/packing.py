@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,4 +45,4 @@ class Packing:
         ids, first_slot = row_of[tiles.splat_ids.long()].int(), tiles.first_slot
         if first_slot is not None:
             first_slot = first_slot[torch.cat([visible, visible.new_ones(1)])]
-        return replace(tiles, splat_ids=ids, first_slot=first_slot)
+        return tiles._replace(splat_ids=ids, first_slot=first_slot)

@@ -62,8 +62,10 @@ class Passes:
         if most is not None and channels > most:
             raise ValueError(f"the GPU blends at most {most} channels, not {channels}")
         (width, height), like = splats.size, splats.colors
-        image = self._empty("image", (splats.cameras, height, width, channels), like)
-        transmittance = self._empty("transmittance", (splats.cameras, height, width), like)
+        sizes = (splats.cameras, height, width, channels)
+        image, transmittance = self._memory.keep(
+            "image", _empty_image, *sizes, like.dtype, like.device
+        )
         self.backend.blend(
             _native.BlendArguments(
                 **splats.arguments(options), image=image, transmittance=transmittance
@@ -98,24 +100,20 @@ class Passes:
             v_drawn: their gradients; None for the second where it is zero.
             absolute: find the sums over pixels of |gradient of means2d| too.
         """
-        p, tiles = splats.projected, splats.tiles
-
-        def like(name: str, tensor: Tensor) -> Tensor:
-            return self._empty(name, tuple(tensor.shape), tensor)
-
-        found = BlendGradients(
-            means2d=like("v_means2d", p.means2d),
-            conics=like("v_conics", p.conics),
-            opacities=like("v_opacities2d", p.opacities),
-            colors=like("v_colors", splats.colors),
-            modulation2d=like("v_modulation2d", p.modulation2d),
-            absolute=like("v_absolute", p.means2d) if absolute else None,
+        p, tiles, like = splats.projected, splats.tiles, splats.colors
+        found = self._memory.keep(
+            "blend gradients",
+            BlendGradients.empty,
+            tuple(p.cutoffs.shape),
+            like.shape[-1],
+            p.modulation2d.shape[-1],
+            absolute,
+            like.dtype,
+            like.device,
         )
         self.backend.blend_backward(
             _native.BlendBackwardArguments(
                 **splats.arguments(options),
-                sum_rows=0,
-                sum_size=0,
                 image=drawn[0],
                 transmittance=drawn[1],
                 v_image=v_drawn[0],
@@ -154,34 +152,26 @@ class Passes:
         found, v_poses = self._project_backward(splats, visible, v, v_depths, poses=poses)
         v_positions = None
         if splats.harmonics is not None and colors is not None:
-            v_means, v_positions, v_harmonics = self._shade_backward(
+            v_means, v_positions, sh0, rest = self._shade_backward(
                 splats, splats.harmonics, (visible, colors, v.colors), poses=poses
             )
-            found["means"].add_(v_means)
-            found |= {"sh0": v_harmonics.sh0, "sh_rest": v_harmonics.rest}
-        viewmats = splats.cameras.viewmats
-        v_viewmats = None
+            found.means.add_(v_means)
+            found = found._replace(sh0=sh0, sh_rest=rest)
         if v_poses is not None:
-            v_viewmats = viewmats_gradient(viewmats, v_poses, v_positions)
-        return SplatGradients(**found, viewmats=v_viewmats)
-
-    def _empty(
-        self, name: str, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
-    ) -> Tensor:
-        return self._memory.empty(name, shape, dtype or like.dtype, like.device)
+            viewmats = viewmats_gradient(splats.cameras.viewmats, v_poses, v_positions)
+            found = found._replace(viewmats=viewmats)
+        return found
 
     def _project(self, splats: SplatsInView) -> Projected:
-        means, seen = splats.shape.means, (len(splats.cameras), len(splats.shape.means))
-        numbers = _native.modulation_size(splats.shape.waves)
-        out = Projected(
-            visible=self._empty("projected", seen, means, torch.uint8),
-            radii=self._empty("radii", (*seen, 2), means, torch.int32),
-            means2d=self._empty("means2d", (*seen, 2), means),
-            depths=self._empty("depths", seen, means),
-            conics=self._empty("conics", (*seen, 3), means),
-            opacities=self._empty("opacities2d", seen, means),
-            cutoffs=self._empty("cutoffs", seen, means),
-            modulation2d=self._empty("modulation2d", (*seen, numbers), means),
+        means = splats.shape.means
+        out = self._memory.keep(
+            "projected",
+            Projected.empty,
+            len(splats.cameras),
+            means.shape[0],
+            _native.modulation_size(splats.shape.waves),
+            means.dtype,
+            means.device,
         )
         self.backend.project(
             _native.ProjectArguments(
@@ -201,9 +191,10 @@ class Passes:
     def _shade(
         self, splats: SplatsInView, harmonics: Harmonics, projected: Projected
     ) -> ShadedSplats:
-        seen = tuple(projected.visible.shape)
-        visible = self._empty("visible", seen, projected.visible)
-        colors = self._empty("colors", (*seen, 3), projected.depths)
+        like = projected.depths
+        visible, colors = self._memory.keep(
+            "shaded", _empty_shaded, tuple(like.shape), like.dtype, like.device
+        )
         self.backend.shade(
             _native.ShadeArguments(
                 **_shading(splats, harmonics),
@@ -222,17 +213,18 @@ class Passes:
         v_depths: Tensor | None,
         *,
         poses: bool,
-    ) -> tuple[dict[str, Any], Tensor | None]:
-        """Gradients by the fields of `SplatShape`, and of the poses [P, C, 12]."""
-        tensors = splats.shape.tensors()
-        found = {
-            name: self._empty(f"v_{name}", tuple(tensor.shape), tensor)
-            for name, tensor in tensors.items()
-        }
-        parts = self.backend.pose_parts(len(splats.shape.means)) if poses else 0
-        v_poses = None
-        if poses:
-            v_poses = self._empty("v_poses", (parts, len(splats.cameras), 12), splats.shape.means)
+    ) -> tuple[SplatGradients, Tensor | None]:
+        """Gradients of the splats, and of the poses [P, C, 12]."""
+        means, cameras = splats.shape.means, len(splats.cameras)
+        parts = self.backend.pose_parts(means.shape[0]) if poses else 0
+        found, v_poses = self._memory.keep(
+            "splat gradients",
+            _empty_splat_gradients,
+            (means.shape[0], splats.shape.waves),
+            (parts, cameras) if poses else None,
+            means.dtype,
+            means.device,
+        )
         self.backend.project_backward(
             _native.ProjectBackwardArguments(
                 **_projection(splats),
@@ -243,12 +235,12 @@ class Passes:
                 v_conics=v.conics,
                 v_opacities2d=v.opacities,
                 v_modulation2d=v.modulation2d,
-                v_means=found["means"],
-                v_quats=found["quats"],
-                v_scales=found["scales"],
-                v_opacities=found["opacities"],
-                v_frequencies=found["frequencies"],
-                v_coefficients=found["coefficients"],
+                v_means=found.means,
+                v_quats=found.quats,
+                v_scales=found.scales,
+                v_opacities=found.opacities,
+                v_frequencies=found.frequencies,
+                v_coefficients=found.coefficients,
                 v_poses=v_poses,
             )
         )
@@ -261,20 +253,20 @@ class Passes:
         shaded: tuple[Tensor, Tensor, Tensor],
         *,
         poses: bool,
-    ) -> tuple[Tensor, Tensor | None, Harmonics]:
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
         """Gradients of means [N, 3], camera centres [P, C, 3] and harmonics, from which splats are
         visible, their colours, and the gradient of these."""
         visible, colors, v_colors = shaded
-        means, sh0, rest = splats.shape.means, harmonics.sh0, harmonics.rest
-        v_means = self._empty("v_means_shaded", tuple(means.shape), means)
-        v_sh0 = self._empty("v_sh0", tuple(sh0.shape), means)
-        v_rest = None
-        if rest is not None:
-            v_rest = self._empty("v_sh_rest", tuple(rest.shape), means)
-        parts = self.backend.pose_parts(len(means)) if poses else 0
-        v_positions = None
-        if poses:
-            v_positions = self._empty("v_positions", (parts, len(splats.cameras), 3), means)
+        means, cameras, rest = splats.shape.means, len(splats.cameras), harmonics.rest
+        parts = self.backend.pose_parts(means.shape[0]) if poses else 0
+        v_means, v_positions, v_sh0, v_rest = self._memory.keep(
+            "harmonics gradients",
+            _empty_shade_gradients,
+            (means.shape[0], harmonics.sh0.shape[1], None if rest is None else rest.shape[1]),
+            (parts, cameras) if poses else None,
+            means.dtype,
+            means.device,
+        )
         self.backend.shade_backward(
             _native.ShadeBackwardArguments(
                 **_shading(splats, harmonics),
@@ -288,7 +280,7 @@ class Passes:
                 v_positions=v_positions,
             )
         )
-        return v_means, v_positions, Harmonics(v_sh0, v_rest)
+        return v_means, v_positions, v_sh0, v_rest
 
 
 def _projection(splats: SplatsInView) -> dict[str, Any]:
@@ -296,7 +288,7 @@ def _projection(splats: SplatsInView) -> dict[str, Any]:
     shape, cameras = splats.shape, splats.cameras
     return {
         "cameras": len(cameras),
-        "splats": len(shape.means),
+        "splats": shape.means.shape[0],
         "waves": shape.waves,
         "modulation_size": _native.modulation_size(shape.waves),
         "width": cameras.size[0],
@@ -313,7 +305,7 @@ def _shading(splats: SplatsInView, harmonics: Harmonics) -> dict[str, Any]:
     """What shading and its gradient share."""
     return {
         "cameras": len(splats.cameras),
-        "splats": len(splats.shape.means),
+        "splats": splats.shape.means.shape[0],
         "sh_coeffs": harmonics.count,
         "sh0_coeffs": harmonics.sh0.shape[1],
         "degree": splats.degree,
@@ -322,3 +314,69 @@ def _shading(splats: SplatsInView, harmonics: Harmonics) -> dict[str, Any]:
         "sh0": harmonics.sh0,
         "sh_rest": harmonics.rest,
     }
+
+
+def _empty_image(
+    cameras: int,
+    height: int,
+    width: int,
+    channels: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Image and transmittance."""
+    shape = (cameras, height, width)
+    return (
+        torch.empty((*shape, channels), dtype=dtype, device=device),
+        torch.empty(shape, dtype=dtype, device=device),
+    )
+
+
+def _empty_shaded(
+    seen: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Which splats are visible, and their colours."""
+    return (
+        torch.empty(seen, dtype=torch.uint8, device=device),
+        torch.empty((*seen, 3), dtype=dtype, device=device),
+    )
+
+
+def _empty_splat_gradients(
+    sizes: tuple[int, int], poses: tuple[int, int] | None, dtype: torch.dtype, device: torch.device
+) -> tuple[SplatGradients, Tensor | None]:
+    """Gradients of N splats of K waves, and the parts of those of the poses."""
+    splats, waves = sizes
+
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    gradients = SplatGradients(
+        means=empty(splats, 3),
+        quats=empty(splats, 4),
+        scales=empty(splats, 3),
+        opacities=empty(splats),
+        frequencies=empty(splats, waves, 3),
+        coefficients=empty(splats, waves, 2),
+    )
+    return gradients, None if poses is None else empty(*poses, 12)
+
+
+def _empty_shade_gradients(
+    sizes: tuple[int, int, int | None],
+    poses: tuple[int, int] | None,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+    """Gradients of the means, the parts of those of the camera centres, gradients of harmonics."""
+    splats, first, rest = sizes
+
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    return (
+        empty(splats, 3),
+        None if poses is None else empty(*poses, 3),
+        empty(splats, first, 3),
+        None if rest is None else empty(splats, rest, 3),
+    )

@@ -48,7 +48,6 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
     return frame_of(forward(passes, in_view(splats, camera, settings, options), options), settings)
 
 
-@torch.no_grad()
 def render_bytes(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS) -> Tensor:
     """The colours that `render` gives, as [H, W, 3] uint8, ready to be shown or saved.
 

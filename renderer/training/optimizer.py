@@ -49,7 +49,7 @@ class SplatAdam(Adam):
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         steps, (beta1, beta2) = float(state["step"]) + 1, group["betas"]
         state["step"] = steps
-        count = len(parameter)
+        count = parameter.shape[0]
         return AdamArguments(
             splats=count,
             size=parameter.numel() // max(1, count),

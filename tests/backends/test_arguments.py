@@ -12,7 +12,7 @@ from torch import Tensor
 from gaborsplat.renderer._native import (
     AdamArguments,
     BlendOptions,
-    ListTilesArguments,
+    LossArguments,
     ProjectArguments,
     ProjectOptions,
     ShadeArguments,
@@ -130,15 +130,15 @@ def test_options_are_handed_over_whole_and_bounded_by_what_the_type_can_hold():
         "antialiased": True,
         "three_sigma": False,
     }
-    options = ProjectOptions(**settings)
-    options.set(radius_clip=2.0)
+    unclipped = ProjectOptions(**settings)
+    options = unclipped.replaced(radius_clip=2.0)
     with pytest.raises(TypeError, match="has no argument nothing"):
-        options.set(nothing=1)
+        options.replaced(nothing=1)
     blend = BlendOptions(
         alpha_min=0.1, alpha_max=0.9, transmittance_min=1e-4, background=(0.1, 0.2, 0.3)
     )
     with pytest.raises(ValueError, match="background holds 2 numbers, not 3"):
-        blend.set(background=(0.1, 0.2))
+        blend.replaced(background=(0.1, 0.2))
     seen = {"radii": torch.zeros(1, 1, 2, dtype=torch.int32), "visible": torch.zeros(1, 1).byte()}
     numbers = {"means": 3, "quats": 4, "scales": 3, "opacities": 1, "viewmats": 16, "intrinsics": 9}
     numbers |= {"means2d": 2, "depths": 1, "conics": 3, "opacities2d": 1, "cutoffs": 1}
@@ -151,6 +151,8 @@ def test_options_are_handed_over_whole_and_bounded_by_what_the_type_can_hold():
         arrays = {name: torch.zeros(count, dtype=dtype) for name, count in numbers.items()}
         arguments = ProjectArguments(**sizes, raw=False, options=options, **arrays, **seen)
         assert arguments["radius_clip"] == 2.0
+        unchanged = ProjectArguments(**sizes, raw=False, options=unclipped, **arrays, **seen)
+        assert unchanged["radius_clip"] == 0.0
         assert arguments["far_plane"] == far_plane
         assert arguments["antialiased"] == 1
     with pytest.raises(TypeError, match="options is of another type"):
@@ -176,27 +178,18 @@ def test_fields_can_be_read_and_changed():
 
 
 def test_either_of_two_arrays_may_be_left_out():
-    keys = torch.zeros(3, dtype=torch.int16)
-    inputs = {
-        "cameras": 1,
-        "splats": 2,
-        "width": 16,
-        "height": 16,
-        "exact": True,
-        "visible": torch.ones(1, 2, dtype=torch.uint8),
-        "radii": torch.ones(1, 2, 2, dtype=torch.int32),
-        "means2d": torch.zeros(1, 2, 2),
-        "conics": torch.ones(1, 2, 3),
-        "cutoffs": torch.ones(1, 2),
-        "order": torch.zeros(1, 2, dtype=torch.int64),
-        "room": 3,
-        "tiles": 1,
-        "ends": torch.zeros(1, 2, dtype=torch.int64),
-        "splat_ids": torch.zeros(3, dtype=torch.int32),
-    }
-    arguments = ListTilesArguments(**inputs, narrow_keys=keys)
-    assert arguments["narrow_keys"] == keys.data_ptr()
-    assert arguments["wide_keys"] == 0
+    photo = torch.zeros(2, 3, 3, dtype=torch.uint8)
+    arguments = LossArguments(
+        width=3,
+        height=2,
+        parts=0,
+        ssim_weight=0.2,
+        image=torch.zeros(2, 3, 3),
+        photo_bytes=photo,
+        means=torch.zeros(4, dtype=torch.float64),
+    )
+    assert arguments["photo_bytes"] == photo.data_ptr()
+    assert arguments["photo"] == 0
 
 
 class OlderTensor:

@@ -71,25 +71,33 @@ def driver(compiler: Compiler, fake: FakeDriver) -> Driver:
 def test_kernels_are_compiled_and_loaded_once_and_launched_in_order(
     driver: Driver, compiler: Compiler, fake: FakeDriver
 ):
-    driver.launch([("adam_step", adam(600)), ("adam_step", adam(7))], 0, 5)
+    driver.launch([("adam_step", adam(600)), ("adam_step", adam(7))])
     assert compiler.asked == [("optimizer", "adam_step", [("REAL", "float")], "sm_90")]
     assert fake.notes() == [
         *("retain 0", "push 100", "load cubin of optimizer", "pop", "push 100"),
-        "launch 9 on stream 5: 3 x 1 of 256, first 600",
-        "launch 9 on stream 5: 1 x 1 of 256, first 7",
+        "launch 9 on stream 0: 3 x 1 of 256, first 600",
+        "launch 9 on stream 0: 1 x 1 of 256, first 7",
         "pop",
     ]
-    driver.launch([("adam_step", adam(7))], 0, 6)
+    driver.launch([("adam_step", adam(7))])
     assert len(compiler.asked) == 1
-    assert fake.notes() == ["push 100", "launch 9 on stream 6: 1 x 1 of 256, first 7", "pop"]
+    assert fake.notes() == ["push 100", "launch 9 on stream 0: 1 x 1 of 256, first 7", "pop"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs streams of torch's")
+def test_kernels_are_launched_on_the_current_stream(driver: Driver, fake: FakeDriver):
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        driver.launch([("adam_step", adam(7))])
+    assert any(f"on stream {stream.cuda_stream}:" in note for note in fake.notes())
 
 
 def test_another_type_or_another_gpu_is_another_kernel(
     driver: Driver, compiler: Compiler, fake: FakeDriver
 ):
-    driver.launch([("adam_step", adam(7))], 0, 0)
-    driver.launch([("adam_step", adam(7, dtype=torch.float64))], 0, 0)
-    driver.launch([("adam_step", adam(7, gpu=1))], 1, 0)
+    driver.launch([("adam_step", adam(7))])
+    driver.launch([("adam_step", adam(7, dtype=torch.float64))])
+    driver.launch([("adam_step", adam(7, gpu=1))])
     assert [(asked[2], asked[3]) for asked in compiler.asked] == [
         ([("REAL", "float")], "sm_90"),
         ([("REAL", "double")], "sm_90"),
@@ -101,19 +109,19 @@ def test_another_type_or_another_gpu_is_another_kernel(
 def test_a_context_that_is_there_is_left_and_another_one_comes_back(
     driver: Driver, fake: FakeDriver
 ):
-    driver.launch([("adam_step", adam(7))], 0, 0)
+    driver.launch([("adam_step", adam(7))])
     fake.notes()
     fake.set_context(100)  # as torch leaves it
-    driver.launch([("adam_step", adam(7))], 0, 0)
+    driver.launch([("adam_step", adam(7))])
     assert fake.notes() == ["launch 9 on stream 0: 1 x 1 of 256, first 7"]
     fake.set_context(101)  # another GPU's
-    driver.launch([("adam_step", adam(7))], 0, 0)
+    driver.launch([("adam_step", adam(7))])
     assert fake.notes()[0::2] == ["push 100", "pop"]
 
 
 def test_nothing_is_launched_on_no_blocks(driver: Driver, fake: FakeDriver):
-    driver.launch([("adam_step", adam(0))], 0, 0)
-    driver.launch([], 0, 0)
+    driver.launch([("adam_step", adam(0))])
+    driver.launch([])
     assert not any(line.startswith("launch") for line in fake.notes())
 
 
@@ -123,12 +131,12 @@ def test_a_launch_that_fails_names_the_kernel_the_grid_and_the_error(
     fake.fail(1)
     message = "kernel adam_step was not launched on 3 x 1 blocks: CUDA_ERROR_INVALID_VALUE"
     with pytest.raises(DriverError, match=message):
-        driver.launch([("adam_step", adam(600))], 0, 0)
+        driver.launch([("adam_step", adam(600))])
     fake.fail(77)
     with pytest.raises(DriverError, match="3 x 1 blocks: an unknown error"):
-        driver.launch([("adam_step", adam(600))], 0, 0)
+        driver.launch([("adam_step", adam(600))])
     fake.fail(0)
-    driver.launch([("adam_step", adam(600))], 0, 0)
+    driver.launch([("adam_step", adam(600))])
 
 
 def test_what_does_not_compile_or_load_is_an_error_and_is_tried_again(
@@ -138,32 +146,33 @@ def test_what_does_not_compile_or_load_is_an_error_and_is_tried_again(
     with pytest.raises(
         DriverError, match=r"adam_step does not load on GPU 0: CUDA_ERROR_INVALID_I"
     ):
-        driver.launch([("adam_step", adam(7))], 0, 0)
+        driver.launch([("adam_step", adam(7))])
     compiler.answer = None
-    driver.launch([("adam_step", adam(7))], 0, 0)
+    driver.launch([("adam_step", adam(7))])
     assert len(compiler.asked) == 2
 
     def refuse(*_: object) -> bytes:
         raise ValueError("no compiler")
 
     with pytest.raises(ValueError, match="no compiler"):
-        Driver(refuse, FakeDriver().path).launch([("adam_step", adam(7))], 0, 0)
+        Driver(refuse, FakeDriver().path).launch([("adam_step", adam(7))])
 
 
 def test_tensors_of_another_gpu_are_refused(driver: Driver):
+    launches = [("adam_step", adam(7)), ("adam_step", adam(7, gpu=1))]
     with pytest.raises(TypeError, match="adam_step: its tensors are on another device"):
-        driver.launch([("adam_step", adam(7, gpu=1))], 0, 0)
+        driver.launch(launches)
 
 
 def test_a_gpu_that_is_not_there_is_named(driver: Driver):
     with pytest.raises(DriverError, match="there is no GPU 2: CUDA_ERROR_INVALID_DEVICE"):
-        driver.launch([("adam_step", adam(7, gpu=2))], 2, 0)
+        driver.launch([("adam_step", adam(7, gpu=2))])
 
 
 def test_threads_launch_at_once(driver: Driver, fake: FakeDriver):
     def launch() -> None:
         for _ in range(50):
-            driver.launch([("adam_step", adam(7))], 0, 0)
+            driver.launch([("adam_step", adam(7))])
 
     threads = [Thread(target=launch) for _ in range(4)]
     for thread in threads:

@@ -236,6 +236,8 @@ def test_small_splats_can_be_skipped():
     everything = draw(splats)[2]
     clipped = draw(splats, radius_clip=9.0)[2]
     assert 0 < len(clipped["gaussian_ids"]) < len(everything["gaussian_ids"])
+    again = draw(splats)[2]
+    assert torch.equal(again["gaussian_ids"], everything["gaussian_ids"])
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from gaborsplat.renderer._native import plan
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.compiler import PREFIX, source_folder
-from gaborsplat.renderer.backends.cuda.driver import Launch
+from gaborsplat.renderer.backends.cuda.launcher import Launch
 from gaborsplat.renderer.backends.registry import use_backend
 
 EMULATOR = Path(__file__).parent / "emulator"
@@ -90,10 +88,10 @@ class Emulator:
         self.launched: list[str] = []
         self._loading = threading.Lock()
 
-    def launch(self, launches: Sequence[Launch], device: torch.device) -> None:
+    def launch(self, launches: Sequence[Launch], /) -> None:
         """See `Launcher`."""
-        assert device.type == "cpu"
         for name, arguments in launches:
+            assert arguments.device < 0, f"{name}: tensors on a GPU"
             planned = plan(name, arguments)
             kernel, struct = planned.kernel, planned.arguments
             with self._loading:

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from gaborsplat.renderer._native import ArgumentBlock, ArrayField
+from gaborsplat.renderer._native import ArgumentBlock, ArrayField, Driver
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
-from gaborsplat.renderer.backends.cuda.driver import DriverLauncher, Launch
+from gaborsplat.renderer.backends.cuda.compiler import find_cubin
+from gaborsplat.renderer.backends.cuda.launcher import Launch
 from gaborsplat.renderer.backends.registry import use_backend
 
 
@@ -27,13 +28,13 @@ class Bridge:
     """A `Launcher` for tensors on the CPU, which runs kernels on a GPU."""
 
     def __init__(self) -> None:
-        self._driver = DriverLauncher()
+        self._driver = Driver(find_cubin)
 
-    def launch(self, launches: Sequence[Launch], device: torch.device) -> None:
+    def launch(self, launches: Sequence[Launch], /) -> None:
         """See `Launcher`."""
         gpu, there = torch.device("cuda", torch.cuda.current_device()), dict[int, Tensor]()
         moved = [(name, self._moved(arguments, gpu, there)) for name, arguments in launches]
-        self._driver.launch(moved, gpu)
+        self._driver.launch(moved)
         for _, arguments in launches:
             for array in arguments.arrays():
                 if array.written and array.address in there:

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from ... import _native
-from ..memory import Memory, Workspace, stream_of
+from ..memory import Memory, Workspace, gpu_index
 from ..stages import SplatsToBin, Tiles
-from .driver import Launcher
+from .launcher import Launcher
 from .tiles import TileLister
 
 
@@ -38,29 +37,29 @@ class CudaBackend:
 
     def project(self, arguments: _native.ProjectArguments) -> None:
         """See `Backend`."""
-        self._run("project", arguments)
+        self._launcher.launch([("project", arguments)])
 
     def project_backward(self, arguments: _native.ProjectBackwardArguments) -> None:
         """See `Backend`."""
-        self._run("project_backward", arguments)
+        self._launcher.launch([("project_backward", arguments)])
 
     def shade(self, arguments: _native.ShadeArguments) -> None:
         """See `Backend`."""
-        self._run("shade", arguments)
+        self._launcher.launch([("shade", arguments)])
 
     def shade_backward(self, arguments: _native.ShadeBackwardArguments) -> None:
         """See `Backend`."""
-        self._run("shade_backward", arguments)
+        self._launcher.launch([("shade_backward", arguments)])
 
     def bin(self, splats: SplatsToBin, memory: Memory) -> Tiles:
         """See `Backend`. The lists may be too short, which `Tiles.overflowed` finds out; places for
         the gradient are listed only if `torch.use_deterministic_algorithms` is on. Waits for the
         GPU when there was no picture of this size before."""
-        return self.lister.list(splats, memory, self._workspace(splats.visible.device))
+        return self.lister.list(splats, memory, self._workspace(gpu_index(splats.visible.device)))
 
     def blend(self, arguments: _native.BlendArguments) -> None:
         """See `Backend`."""
-        self._run("blend", arguments)
+        self._launcher.launch([("blend", arguments)])
 
     def blend_backward(self, arguments: _native.BlendBackwardArguments) -> None:
         """See `Backend`. Sums are added in a fixed order where the lists of tiles have slots, which
@@ -69,64 +68,62 @@ class CudaBackend:
             arguments["waves"], arguments["channels"], arguments["v_means2d_abs"] != 0
         )
         rows = arguments["pairs"] if arguments["slots"] else arguments["splats"]
-        sums = self._scratch("sums", (rows, size), arguments)
+        sums = self._workspace(arguments.device).keep(
+            "sums", _empty, (rows, size), arguments.is_double, arguments.device
+        )
         sums.zero_()
         arguments.set(sums=sums, sum_rows=rows, sum_size=size)
-        self._run("blend_backward", arguments, "finish_blend")
+        self._launcher.launch([("blend_backward", arguments), ("finish_blend", arguments)])
 
     def photometric_loss(self, arguments: _native.LossArguments) -> None:
         """See `Backend`. Does not wait for the GPU."""
         width, height = arguments["width"], arguments["height"]
         parts = _native.loss_parts(width, height)
         wanted = arguments["gradient"] != 0
-        derivatives = None
-        if wanted and arguments["ssim_weight"] > 0:
-            derivatives = self._scratch("derivatives", (3, height, width, 3), arguments)
-        arguments.set(
-            parts=parts,
-            sums=self._scratch("loss", (parts, 4), arguments),
-            valid=self._scratch("valid", (1,), arguments, torch.int64),
-            derivatives=derivatives,
+        sums, valid, derivatives = self._workspace(arguments.device).keep(
+            "loss",
+            _empty_loss,
+            (parts, width, height),
+            wanted and arguments["ssim_weight"] > 0,
+            arguments.is_double,
+            arguments.device,
         )
-        kernels = ["compare_pictures", "finish_loss", *(["loss_gradient"] if wanted else [])]
-        self._run(kernels[0], arguments, *kernels[1:])
+        arguments.set(parts=parts, sums=sums, valid=valid, derivatives=derivatives)
+        kernels = ("compare_pictures", "finish_loss", "loss_gradient")
+        self._launcher.launch([(name, arguments) for name in kernels[: 3 if wanted else 2]])
 
     def adam_step(self, arguments: Sequence[_native.AdamArguments]) -> None:
         """See `Backend`."""
-        launches = [("adam_step", each) for each in arguments]
-        if launches:
-            self._launcher.launch(launches, _device_of(arguments[0]))
+        self._launcher.launch([("adam_step", each) for each in arguments])
 
     def inject_noise(self, arguments: _native.NoiseArguments) -> None:
         """See `Backend`."""
-        self._run("inject_noise", arguments)
+        self._launcher.launch([("inject_noise", arguments)])
 
-    def _run(self, kernel: str, arguments: _native.ArgumentBlock, *others: str) -> None:
-        """Kernels that take the same arguments, one after the other."""
-        launches = [(name, arguments) for name in (kernel, *others)]
-        self._launcher.launch(launches, _device_of(arguments))
-
-    def _workspace(self, device: torch.device) -> Workspace:
-        workspaces: dict[int, Workspace] = vars(self._thread).setdefault("workspaces", {})
-        return workspaces.setdefault(stream_of(device), Workspace())
-
-    def _scratch(
-        self,
-        name: str,
-        shape: tuple[int, ...],
-        arguments: _native.ArgumentBlock,
-        dtype: torch.dtype | None = None,
-    ) -> Tensor:
-        device = _device_of(arguments)
-        real = torch.float64 if arguments.is_double else torch.float32
-        return self._workspace(device).empty(name, shape, dtype or real, device)
+    def _workspace(self, gpu: int) -> Workspace:
+        """Of this thread and the current stream of a GPU, or of the CPU, -1, for an emulator."""
+        workspaces: dict[tuple[int, int], Workspace] | None
+        workspaces = getattr(self._thread, "workspaces", None)
+        if workspaces is None:
+            workspaces = self._thread.workspaces = {}
+        key = (gpu, _native.current_stream(gpu))
+        found = workspaces.get(key)
+        if found is None:
+            found = workspaces[key] = Workspace()
+        return found
 
 
-def _device_of(arguments: _native.ArgumentBlock) -> torch.device:
-    """Where the arrays are: a GPU, or the CPU for an emulator."""
-    return _device(arguments.device)
+def _empty(shape: tuple[int, ...], double: bool, gpu: int) -> Tensor:
+    """Of real numbers; for an emulator, whose `gpu` is -1, on the CPU."""
+    device = torch.device("cuda", gpu) if gpu >= 0 else torch.device("cpu")
+    return torch.empty(shape, dtype=torch.float64 if double else torch.float32, device=device)
 
 
-@cache
-def _device(index: int) -> torch.device:
-    return torch.device("cuda", index) if index >= 0 else torch.device("cpu")
+def _empty_loss(
+    sizes: tuple[int, int, int], ssim: bool, double: bool, gpu: int
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Sums over pixels in parts, the number of valid pixels, and derivatives of SSIM."""
+    parts, width, height = sizes
+    sums = _empty((parts, 4), double, gpu)
+    valid = torch.empty(1, dtype=torch.int64, device=sums.device)
+    return sums, valid, _empty((3, height, width, 3), double, gpu) if ssim else None
