@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaborsplat.renderer.backends.cuda.compiler import source_folder
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.splats import Splats
 
@@ -34,7 +35,8 @@ class ScalarLoop:
     def __init__(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             library = Path(folder) / "scalar_loop.so"
-            subprocess.run([*COMPILE, str(HERE / "scalar_loop.cpp"), "-o", library], check=True)
+            source, include = HERE / "scalar_loop.cpp", f"-I{source_folder().parent}"
+            subprocess.run([*COMPILE, include, str(source), "-o", library], check=True)
             self._library = ctypes.CDLL(str(library))
         self._library.draw.restype = ctypes.c_int64
         self._library.multiply_add.restype = ctypes.c_float

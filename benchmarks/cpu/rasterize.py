@@ -61,7 +61,7 @@ def serve(pipe: Connection, garden: Path | None) -> None:
     from gaborsplat.renderer.settings import RenderSettings
 
     try:
-        pipe.send(_native.isa())
+        pipe.send(_native.cpu.isa())
     except ValueError:
         pipe.send(None)  # this machine lacks it
         return
@@ -71,37 +71,25 @@ def serve(pipe: Connection, garden: Path | None) -> None:
             scenes[job.work] = load(job.work, garden)
         splats, camera = scenes[job.work]
         torch.set_num_threads(job.threads)
-        if _native.threads() != job.threads:
-            _native.set_threads(job.threads)
+        if _native.cpu.threads() != job.threads:
+            _native.cpu.set_threads(job.threads)
         pass_ = there_and_back if job.backward else render_bytes
         pipe.send(timed(partial(pass_, splats, camera, RenderSettings())))
 
 
 def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     """Forward, and backward to all parameters of the splats."""
-    from gaborsplat.renderer.backends import cpu
-    from gaborsplat.renderer.backends.stages import Projection
+    from gaborsplat.renderer.backends.registry import backend_for
+    from gaborsplat.renderer.raster.backward import backward
+    from gaborsplat.renderer.raster.forward import RasterOptions, forward
+    from gaborsplat.renderer.raster.passes import Passes
+    from gaborsplat.renderer.raster.render import in_view
 
-    inputs = (
-        *vars(splats.geometry).values(),
-        camera.world_to_camera[None],
-        camera.intrinsics[None],
-    )
-    how = Projection(camera.size, settings)
-    p = cpu.project(inputs, how)
-    harmonics = (splats.means, inputs[6], splats.sh)
-    colors = cpu.shade(harmonics, splats.sh_degree, p.radii)
-    tiles = cpu.bin_to_tiles(p, camera.size, settings, gradient=True)
-    blended = (p.radii, p.means2d, p.conics, p.opacities, p.cutoffs, colors, p.screen)
-    shape = (1, camera.size[1], camera.size[0], splats.waves)
-    image, transmittance = cpu.blend(blended, tiles, shape, settings)
-    outputs = (image, transmittance, image.new_ones(image.shape), None)
-    v_means2d, v_conics, v_opacities, v_colors, v_screen = cpu.blend_backward(
-        blended, tiles, outputs, settings, waves=splats.waves, absolute=False
-    )
-    cpu.shade_backward(harmonics, splats.sh_degree, p.radii, colors, v_colors, poses=False)
-    v_projected = (v_means2d, None, v_conics, v_opacities, v_screen)
-    cpu.project_backward(inputs, how, p.radii, v_projected, poses=False)
+    passes = Passes(backend_for(splats.means.device))
+    options = RasterOptions.of(settings, gradient=True)
+    view = in_view(splats, camera, settings, options)
+    drawn = forward(passes, view, options)
+    backward(passes, view, drawn, (drawn.image.new_ones(drawn.image.shape), None), options)
 
 
 def jobs_of(options: Options, isas: list[str]) -> list[Job]:
@@ -125,7 +113,9 @@ def measure(options: Options) -> list[dict[str, Any]]:
     """All configurations, in turn."""
     context = get_context("spawn")
     pipes: dict[str, Connection] = {}
-    for isa in ISAS[:1] if options.quick else ISAS:
+    for isa in ISAS:
+        if options.quick and pipes:
+            break
         ours, theirs = context.Pipe()
         os.environ["GABORSPLAT_ISA"] = isa
         context.Process(target=serve, args=(theirs, options.garden), daemon=True).start()

@@ -49,19 +49,20 @@ class Options:
 
 def learn(options: Options, steps: int, rasterizer: str = "ours") -> dict[str, Any]:
     """One run."""
-    if rasterizer == "gsplat":
-        from gsplat import rasterization
-
-        from benchmarks.gpu.foreign import train_with
-
-        train_with(rasterization)
     capture = load_capture(options.scene, max_size=options.max_size)
     config = TrainConfig(
         steps=options.steps,
         gabor=options.gabor,  # type: ignore[arg-type]
         max_splats=options.max_splats,
     )
-    trainer = Trainer(capture, config, options.device)
+    objective = None
+    if rasterizer == "gsplat":
+        from gsplat import rasterization
+
+        from benchmarks.gpu.foreign import ForeignObjective
+
+        objective = ForeignObjective(rasterization, config.render_settings(), config.ssim_weight)
+    trainer = Trainer(capture, config, options.device, objective)
     reached, quality = None, None
     for step in range(1, steps + 1):
         trainer.step()

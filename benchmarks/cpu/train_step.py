@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 from rich.table import Table
 
@@ -24,21 +24,22 @@ from benchmarks.cpu.peer import ScalarLoop, bytes_per_second, floor_seconds
 from benchmarks.support.report import summary, write
 from gaborsplat.console import console
 from gaborsplat.devices import machine, peak_memory
-from gaborsplat.renderer.backends import cpu
+from gaborsplat.renderer.backends.base import Backend
+from gaborsplat.renderer.backends.registry import backend_for, use_backend
 from gaborsplat.renderer.training import TrainConfig, Trainer
 from gaborsplat.scenes import load_capture
 
 PASSES = (
     "project",
     "shade",
-    "bin_to_tiles",
+    "bin",
     "blend",
     "photometric_loss",
     "blend_backward",
     "shade_backward",
     "project_backward",
     "adam_step",
-    "shake",
+    "inject_noise",
 )
 
 
@@ -56,22 +57,31 @@ class Options:
     json: Path | None = None
 
 
-class Stopwatch:
-    """Adds up the seconds that the passes of the CPU backend take in every step."""
+class TimedBackend:
+    """Another backend, which adds up the seconds that its passes take in every step."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {name: [] for name in PASSES}
-        for name in PASSES:
-            setattr(cpu, name, self._timed(name, getattr(cpu, name)))
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.seconds: dict[str, list[float]] = {}
+        self.restart()
+        self.next_step()
 
-    def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._backend, name)
+        if name not in PASSES:
+            return found
+
+        def call(*arguments: Any) -> Any:
             started = time.perf_counter()
-            result = function(*arguments, **options)
+            result = found(*arguments)
             self.seconds[name][-1] += time.perf_counter() - started
             return result
 
         return call
+
+    def restart(self) -> None:
+        """Forget all steps."""
+        self.seconds = {name: [] for name in PASSES}
 
     def next_step(self) -> None:
         """Count the following calls as another step's."""
@@ -79,8 +89,8 @@ class Stopwatch:
             seconds.append(0.0)
 
 
-def measure(options: Options) -> dict[str, Any]:
-    """One run."""
+def measure(options: Options, watch: TimedBackend) -> dict[str, Any]:
+    """One run, whose passes are those of `watch`."""
     capture = load_capture(options.scene, max_size=options.max_size)
     config = TrainConfig(
         # The splats and their waves are there, and the harmonics too, when the warm-up ends.
@@ -95,7 +105,7 @@ def measure(options: Options) -> dict[str, Any]:
     trainer = Trainer(capture, config)
     for _ in range(options.warm_up):
         trainer.step()
-    watch = Stopwatch()
+    watch.restart()
     steps: list[float] = []
     loops: list[float] = []
     scalar = ScalarLoop()
@@ -134,7 +144,9 @@ def measure(options: Options) -> dict[str, Any]:
 def main() -> None:
     """Run the benchmark."""
     options = tyro.cli(Options, description=__doc__)
-    run = measure(options)
+    watch: Any = TimedBackend(backend_for(torch.device("cpu")))
+    with use_backend("cpu", watch):
+        run = measure(options, watch)
     console.print(machine())
     table = Table("stage", "ms", "share")
     for name, taken in run["stages_ms"].items():

@@ -10,40 +10,43 @@ import torch
 from torch import Tensor
 
 from gaborsplat.renderer.cameras import Camera
-from gaborsplat.renderer.losses import Judgement, judge
-from gaborsplat.renderer.parameters import activate
+from gaborsplat.renderer.losses import LossResult, compare
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.training import trainer
+from gaborsplat.renderer.splats import RawSplats
+from gaborsplat.renderer.training.objective import PhotoObjective
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class RecordedPicture:
     """As the trainer's own, with the graph behind it."""
 
     color: Tensor  # [H, W, 3]
+    visible: Tensor | None
     info: dict[str, Any]
-    raw: Mapping[str, Tensor]
+    parameters: Mapping[str, Tensor]
 
 
-def step_with(
-    rasterization: Rasterization, *, packed: bool = False
-) -> tuple[Callable[..., Picture], Callable[..., Any]]:
-    """`draw` and `compare` of renderer.fit.gradient, for plain Gaussians, by a function with
-    gsplat's signature."""
+class ForeignObjective(PhotoObjective):
+    """The objective of plain Gaussians, by a function with gsplat's signature."""
 
-    def draw(
-        raw: Mapping[str, Tensor],
-        camera: Camera,
+    def __init__(
+        self,
+        rasterization: Rasterization,
         settings: RenderSettings,
+        ssim_weight: float = 0.2,
         *,
-        sh_degree: int,
-        waves: bool,
-    ) -> Picture:
-        assert not waves
-        splats = activate(raw)
-        color, _, info = rasterization(
+        packed: bool = False,
+    ) -> None:
+        self._rasterization, self._packed = rasterization, packed
+        self._settings, self._ssim_weight = settings, ssim_weight
+
+    def forward(self, raw: RawSplats, camera: Camera, *, sh_degree: int) -> Any:
+        """See `PhotoObjective`."""
+        assert raw.waves == 0
+        splats = raw.activated()
+        color, _, info = self._rasterization(
             means=splats.means,
             quats=splats.quats,
             scales=splats.scales,
@@ -54,27 +57,23 @@ def step_with(
             width=camera.size[0],
             height=camera.size[1],
             sh_degree=sh_degree,
-            packed=packed,
-            rasterize_mode="antialiased" if settings.antialiased else "classic",
+            packed=self._packed,
+            rasterize_mode="antialiased" if self._settings.antialiased else "classic",
         )
         info["means2d"].retain_grad()
-        return Picture(color[0], info, raw)
+        return RecordedPicture(color[0], None, info, raw.tensors())
 
-    def compare(
-        picture: Picture, photo: Tensor, mask: Tensor | None, ssim_weight: float
-    ) -> tuple[Judgement, dict[str, Tensor]]:
-        judgement = judge(picture.color.detach().contiguous(), photo, mask, ssim_weight)
+    def backward(
+        self, picture: Any, photo: Tensor, mask: Tensor | None
+    ) -> tuple[LossResult, dict[str, Tensor]]:
+        """See `PhotoObjective`."""
+        result = compare(
+            picture.color.detach().contiguous(), photo, mask, self._ssim_weight, gradient=True
+        )
         with torch.enable_grad():
-            picture.color.backward(judgement.gradient)
-        gradients = {k: t.grad for k, t in picture.raw.items() if t.grad is not None}
-        for tensor in picture.raw.values():
+            picture.color.backward(result.gradient)
+        tensors = picture.parameters
+        gradients = {name: t.grad for name, t in tensors.items() if t.grad is not None}
+        for tensor in tensors.values():
             tensor.grad = None
-        return judgement, gradients
-
-    return draw, compare
-
-
-def train_with(rasterization: Rasterization) -> None:
-    """Let every trainer of this process draw by `rasterization`."""
-    draw, compare = step_with(rasterization)
-    vars(trainer).update(draw=draw, compare=compare)
+        return result, gradients

@@ -6,7 +6,7 @@ GARDEN.npz is gsplat's assets/test_garden.npz; larger scenes are copies of it si
 gate: our pictures must be those of our CPU backend, and of gsplat. Then, for every scene and number
 of waves, the median, 5th and 95th percentile of: a picture, a picture and its gradient, and a whole
 training step; by CUDA events, by the clock with a wait after each, and back to back. gsplat runs
-packed and not, with radius_clip = 0. Beside each figure stands the time that moving every parameter
+packed and not, with its defaults. Beside each figure stands the time that moving every parameter
 (and for a step its gradient and moments) once would take at this GPU's own copy bandwidth.
 """
 
@@ -26,25 +26,23 @@ import tyro
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.gpu.foreign import step_with
+from benchmarks.gpu.foreign import ForeignObjective
 from benchmarks.support.report import summary, write
 from benchmarks.support.workload import Workload, load
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer.backends.cuda.nvrtc import why_unusable
+from gaborsplat.renderer.backends.cuda.trial import why_unusable
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
-from gaborsplat.renderer.parameters import deactivate
-from gaborsplat.renderer.raster.gradient import compare, draw
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.optimizer import descend, make_optimizers
+from gaborsplat.renderer.splats import RawSplats, Splats
+from gaborsplat.renderer.training.objective import PhotoObjective
+from gaborsplat.renderer.training.optimizer import adam_step, make_optimizers
 
 SCENES = ((1, (648, 420)), (8, (1920, 1080)), (36, (3840, 2160)))
 """Copies of the garden, and the size of the picture."""
 WARM_UP = 20
-SSIM_WEIGHT = 0.2
 LEAST_PSNR = 60.0
 """Between two renderers of one scene, in float32."""
 
@@ -99,8 +97,12 @@ class Subject:
         self.splats = splats
         self.camera = camera
         width, height = camera.size
-        self.raw = {k: torch.nn.Parameter(t) for k, t in deactivate(splats).items()}
-        self.optimizers = make_optimizers(self.raw)
+        parameters = {
+            name: torch.nn.Parameter(tensor)
+            for name, tensor in RawSplats.standing_for(splats).tensors().items()
+        }
+        self.raw, self.optimizers = RawSplats.of(parameters), make_optimizers(parameters)
+        self.objective = PhotoObjective(splats.means.device, RenderSettings())
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = 1e-9  # every picture is of the same scene
         device = splats.means.device
@@ -122,7 +124,6 @@ class Subject:
             "width": camera.size[0],
             "height": camera.size[1],
             "sh_degree": s.sh_degree,
-            "radius_clip": 0.0,
         } | options
 
     @torch.no_grad()
@@ -151,13 +152,12 @@ class Subject:
         leaves = self.splats.map(lambda tensor: tensor.detach().requires_grad_())
         render(leaves, self.camera).color.backward(self.upstream)
 
-    def step(self, draw: Callable[..., Any] = draw, compare: Callable[..., Any] = compare) -> None:
+    def step(self, objective: PhotoObjective | None = None) -> None:
         """A training step: loss, gradient, Adam."""
-        settings, degree = RenderSettings(), self.splats.sh_degree
-        waves = self.splats.waves > 0
-        picture = draw(self.raw, self.camera, settings, sh_degree=degree, waves=waves)
-        _, gradients = compare(picture, self.photo, None, SSIM_WEIGHT)
-        descend(self.raw, self.optimizers, gradients, None)
+        objective = objective or self.objective
+        picture = objective.forward(self.raw, self.camera, sh_degree=self.splats.sh_degree)
+        _, gradients = objective.backward(picture, self.photo, None)
+        adam_step(self.optimizers, gradients, None)
 
 
 @cache
@@ -267,8 +267,8 @@ def jobs_of(subjects: dict[int, Subject]) -> list[Job]:
             "gradient": lambda: subject.there_and_back(function, **options),
         }
         if renderer != "ours by gsplat's face":
-            passes = step_with(function, packed=options["packed"])
-            calls["step"] = lambda: subject.step(*passes)
+            foreign = ForeignObjective(function, RenderSettings(), packed=options["packed"])
+            calls["step"] = lambda: subject.step(foreign)
         add(renderer, waves, calls)
 
     for waves, subject in subjects.items():

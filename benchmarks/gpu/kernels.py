@@ -22,8 +22,7 @@ from rich.table import Table
 
 from benchmarks.support.report import write
 from gaborsplat.console import console
-from gaborsplat.renderer.backends.cuda.kernels import Defines, find_kernel
-from gaborsplat.renderer.backends.cuda.nvrtc import compile_kernel
+from gaborsplat.renderer.backends.cuda.compiler import Defines, compile_kernel
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 WAVES = (0, 1, 2, 4)
@@ -47,7 +46,7 @@ def product(**choices: tuple[int, ...]) -> list[dict[str, int]]:
 
 SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
     "project": ("project", product(waves=WAVES)),
-    "shade": ("shade_splats", product(degree=(0, 1, 2, 3))),
+    "shade": ("shade", product(degree=(0, 1, 2, 3))),
     "tiles": ("count_tiles", [{}]),
     "blend": (
         "blend",
@@ -58,7 +57,7 @@ SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
         product(waves=WAVES, channels=(1, 3, 4, 32), deterministic=(0, 1), absolute=(0, 1)),
     ),
     "loss": ("loss_gradient", [{}]),
-    "descent": ("adam_step", [{}]),
+    "optimizer": ("adam_step", [{}]),
 }
 for _, specials in SPECIAL.values():
     specials += [special | {"double": 1} for special in specials if special.get("channels", 3) <= 4]
@@ -69,13 +68,11 @@ for _, specials in SPECIAL.values():
 def compiled(source: str, special: dict[str, int], architecture: str) -> list[dict[str, Any]]:
     """What ptxas says of all kernels of a source."""
     defines: Defines = tuple(
-        ("GABORSPLAT_REAL", "double")
-        if name == "double"
-        else (f"GABORSPLAT_{name.upper()}", str(value))
+        ("REAL", "double") if name == "double" else (name.upper(), str(value))
         for name, value in special.items()
     )
     log = io.StringIO()
-    compile_kernel(find_kernel(source, SPECIAL[source][0]), defines, architecture, log)
+    compile_kernel(source, SPECIAL[source][0], defines, architecture, log)
     found: list[dict[str, Any]] = []
     for name, properties, registers, rest in KERNEL.findall(log.getvalue()):
         shared = re.search(r"(\d+) bytes smem", rest)

@@ -31,11 +31,13 @@ from benchmarks.support.report import write
 from benchmarks.support.workload import Workload, load
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer.backends import cpu
-from gaborsplat.renderer.backends.cuda.kernels import find_kernel
-from gaborsplat.renderer.backends.cuda.nvrtc import compile_kernel
-from gaborsplat.renderer.backends.stages import Projected, Projection
+from gaborsplat.renderer.backends.cpu import CpuBackend
+from gaborsplat.renderer.backends.cuda.compiler import compile_kernel
+from gaborsplat.renderer.backends.stages import Projected, SplatsToBin
 from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.raster.forward import RasterOptions
+from gaborsplat.renderer.raster.passes import Passes
+from gaborsplat.renderer.raster.render import in_view
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 
@@ -43,6 +45,7 @@ ARCHITECTURE = "sm_90"
 TILE, GROUP, BATCH = 16, 32, 256
 ALPHA_MIN, ALPHA_MAX, TRANSMITTANCE_MIN = 1 / 255, 0.99, 1e-4
 WAVES = (0, 2, 4)
+PASSES = Passes(CpuBackend())
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class Options:
 
 
 @dataclass
-class Passes:
+class LoopPasses:
     """Times that warps went through a loop, and of these, times that some pixel took the splat."""
 
     all: int = 0
@@ -76,8 +79,8 @@ class Counted:
     """Of one renderer."""
 
     pairs: int  # of a splat and a tile
-    forward: Passes
-    backward: Passes
+    forward: LoopPasses
+    backward: LoopPasses
 
 
 @dataclass
@@ -89,7 +92,7 @@ class Row:
     waves: int
     pairs: int  # of a splat and a tile
     loop: Loop
-    passes: Passes
+    passes: LoopPasses
     instructions: int  # of all warps
 
 
@@ -150,8 +153,8 @@ def tiles_of(ids: Tensor, offsets: Tensor, across: int) -> Iterator[tuple[Tensor
 
 def ours(p: Projected, size: tuple[int, int]) -> Counted:
     """Exact tile lists, and warps of 8 x 4 that pass over what cannot be seen in them."""
-    tiles = cpu.bin_to_tiles(p, size, RenderSettings(), gradient=False)
-    counted = Counted(len(tiles.splat_ids), Passes(), Passes())
+    tiles = PASSES.bin(SplatsToBin(p, p.visible, size, exact=True, gradient=False))
+    counted = Counted(len(tiles.splat_ids), LoopPasses(), LoopPasses())
     for ids, corner in tiles_of(tiles.splat_ids, tiles.offsets, math.ceil(size[0] / TILE)):
         tile = Tile(p, ids, corner)
         near, open_ = tile.near_warps(p.cutoffs[0, ids]), warps(tile.open, 4, 8)
@@ -175,7 +178,7 @@ def gsplats(p: Projected, splats: Splats, size: tuple[int, int]) -> Counted:
     zero = torch.zeros(2, dtype=torch.long)
     low = ((p.means2d[0, seen] - radii[seen]) / TILE).floor().long().clamp(zero, grid)
     high = ((p.means2d[0, seen] + radii[seen]) / TILE).ceil().long().clamp(zero, grid)
-    counted = Counted(int((high - low).prod(dim=1).sum()), Passes(), Passes())
+    counted = Counted(int((high - low).prod(dim=1).sum()), LoopPasses(), LoopPasses())
     for tile in range(int(grid.prod())):
         at = torch.tensor([tile % int(grid[0]), tile // int(grid[0])])
         ids = seen[((low <= at) & (at < high)).all(dim=1)]
@@ -194,8 +197,8 @@ def our_loops() -> dict[tuple[str, int], Loop]:
     loops: dict[tuple[str, int], Loop] = {}
     for name in ("blend", "blend_backward"):
         for waves in WAVES:
-            defines = (("GABORSPLAT_CHANNELS", "3"), ("GABORSPLAT_WAVES", str(waves)))
-            cubin = compile_kernel(find_kernel(name, name), defines, ARCHITECTURE)
+            defines = (("CHANNELS", "3"), ("WAVES", str(waves)))
+            cubin = compile_kernel(name, name, defines, ARCHITECTURE)
             loops[name, waves] = blending_loop(disassemble(cubin, f".{name}"))
     return loops
 
@@ -240,12 +243,8 @@ def gsplat_loops() -> dict[str, Loop]:
 
 def projected(splats: Splats, camera: Camera) -> Projected:
     """On the image of a camera."""
-    inputs = (
-        *vars(splats.geometry).values(),
-        camera.world_to_camera[None],
-        camera.intrinsics[None],
-    )
-    return cpu.project(inputs, Projection(camera.size, RenderSettings()))
+    settings = RenderSettings()
+    return PASSES.shaded(in_view(splats, camera, settings, RasterOptions.of(settings))).projected
 
 
 def main() -> None:

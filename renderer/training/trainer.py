@@ -65,6 +65,12 @@ class Trainer:
     number of threads, bit for bit. `step`, `splats` and `state_dict` may be called from
     different threads.
 
+    Args:
+        data: views to fit, and points to begin with.
+        config: settings of the fit.
+        device: where it runs.
+        objective: finds loss and gradient; one that takes its settings from `config` by default.
+
     Attributes:
         config: settings of the fit.
         device: where it runs.
@@ -80,7 +86,11 @@ class Trainer:
     """
 
     def __init__(
-        self, data: FitInput, config: TrainConfig, device: torch.device | str = "cpu"
+        self,
+        data: FitInput,
+        config: TrainConfig,
+        device: torch.device | str = "cpu",
+        objective: PhotoObjective | None = None,
     ) -> None:
         if not data.train:
             raise ValueError("there are no views to train on")
@@ -93,7 +103,9 @@ class Trainer:
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self._settings = config.render_settings()
-        self._objective = PhotoObjective(self.device, self._settings, config.ssim_weight)
+        self._objective = objective or PhotoObjective(
+            self.device, self._settings, config.ssim_weight
+        )
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
