@@ -15,20 +15,37 @@ from importlib.metadata import version as _version
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from .renderer.cameras import Camera as Camera
+from .renderer.devices import pick_device as pick_device
 from .renderer.frame import Frame as Frame
 from .renderer.gsplat_api.rasterization import rasterization as rasterization
 from .renderer.raster.render import render as render
 from .renderer.raster.render import render_bytes as render_bytes
 from .renderer.settings import RenderSettings as RenderSettings
+from .renderer.splats import GaborWaves as GaborWaves
 from .renderer.splats import Splats as Splats
+from .renderer.training import Evaluation as Evaluation
+from .renderer.training import LearningRates as LearningRates
+from .renderer.training import Score as Score
+from .renderer.training import StepReport as StepReport
 from .renderer.training import TrainConfig as TrainConfig
+from .renderer.training import Trainer as Trainer
 from .renderer.training import TrainResult as TrainResult
+from .renderer.training import evaluate as evaluate
+from .renderer.training import photometric_loss as photometric_loss
+from .renderer.training import psnr as psnr
+from .renderer.training import ssim as ssim
 from .renderer.training import train as train
 from .scenes import Capture as Capture
+from .scenes import CaptureView as CaptureView
 from .scenes import InputError as InputError
+from .scenes import SplatFile as SplatFile
 from .scenes import bake as bake
 from .scenes import load_capture as load_capture
+from .scenes import load_splat_file as load_splat_file
 from .scenes import load_splats as load_splats
 from .scenes import save_splats as save_splats
+from .viewer import NamedCamera as NamedCamera
+from .viewer import SceneSource as SceneSource
+from .viewer import Viewer as Viewer
 
 __version__ = _version("gaborsplat")

@@ -15,23 +15,23 @@ from typing import Annotated, Any
 
 import tyro
 
-from .commands.doctor import Doctor
-from .commands.evaluate import Eval
-from .commands.export import Export
-from .commands.render import Render
-from .commands.train import Demo, Train, resumed
-from .commands.view import View
+from .commands.doctor import DoctorCommand
+from .commands.evaluate import EvalCommand
+from .commands.export import ExportCommand
+from .commands.render import RenderCommand
+from .commands.train import DemoCommand, TrainCommand, resumed
+from .commands.view import ViewCommand
 from .console import error_console
 from .scenes import InputError, one_line
 
 Command = (
-    Annotated[Demo, tyro.conf.subcommand("demo")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[View, tyro.conf.subcommand("view")]
-    | Annotated[Export, tyro.conf.subcommand("export")]
-    | Annotated[Eval, tyro.conf.subcommand("eval")]
-    | Annotated[Render, tyro.conf.subcommand("render")]
-    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    Annotated[DemoCommand, tyro.conf.subcommand("demo")]
+    | Annotated[TrainCommand, tyro.conf.subcommand("train")]
+    | Annotated[ViewCommand, tyro.conf.subcommand("view")]
+    | Annotated[ExportCommand, tyro.conf.subcommand("export")]
+    | Annotated[EvalCommand, tyro.conf.subcommand("eval")]
+    | Annotated[RenderCommand, tyro.conf.subcommand("render")]
+    | Annotated[DoctorCommand, tyro.conf.subcommand("doctor")]
 )
 
 DESCRIPTION = (
@@ -77,9 +77,9 @@ def parse(words: Sequence[str]) -> Any:
         SystemExit: --help was asked for, and given.
     """
     command = _parse_strictly(Command, words)
-    if isinstance(command, Train) and command.resume:
+    if isinstance(command, TrainCommand) and command.resume:
         # Settings come from the run; what stands on this line goes over them.
-        return _parse_strictly(Train, words[1:], default=resumed(command))
+        return _parse_strictly(TrainCommand, words[1:], default=resumed(command))
     return command
 
 

@@ -6,37 +6,26 @@ import importlib.metadata
 import platform
 import resource
 import sys
-from typing import Literal
 
 import torch
 
-from .console import error_console
-from .renderer import _native
-from .renderer.backends.cuda.trial import why_unusable
+from .renderer import _native, devices
+from .renderer.devices import Device
 from .scenes import InputError
-
-Device = Literal["auto", "cpu", "cuda"]
-"""`auto` takes a GPU where there is one that works."""
 
 PACKAGES = ("gaborsplat", "torch", "numpy", "gsplat", "viser", "opencv-python-headless")
 
 
 def pick_device(wanted: Device) -> torch.device:
-    """The device to compute on. Says why when there is a GPU that `auto` cannot take.
+    """The device to compute on, as `renderer.devices.pick_device`, for a command.
 
     Raises:
         InputError: a GPU is wanted and cannot be used.
     """
-    if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    device = torch.device("cuda")
-    reason = why_unusable(device)
-    if reason is None:
-        return device
-    if wanted == "cuda":
-        raise InputError(f"--device: cuda cannot be used: {reason}; cpu works")
-    error_console.print(f"note: on the CPU, for the GPU cannot be used: {reason}")
-    return torch.device("cpu")
+    try:
+        return devices.pick_device(wanted)
+    except ValueError as error:
+        raise InputError(f"--{error}") from error
 
 
 def versions() -> dict[str, str]:

@@ -29,7 +29,6 @@ from .scenes import (
     InputError,
     load_capture,
     load_splats,
-    mode_comments,
     replacing,
     save_splats,
     splat_origin,
@@ -204,8 +203,7 @@ class RunFolder:
 
     def write_splats(self, splats: Splats, origin: Sequence[float], config: TrainConfig) -> None:
         """The result, also of an unfinished run."""
-        comments = mode_comments(config.antialiased)
-        save_splats(splats, self.splats_file, origin=origin, comments=comments)
+        save_splats(splats, self.splats_file, origin=origin, antialiased=config.antialiased)
 
     def metrics(self) -> dict[str, Any]:
         """What `write_metrics` wrote; empty if it never did."""

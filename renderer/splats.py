@@ -64,6 +64,18 @@ class SplatShape(NamedTuple):
         }
 
 
+class GaborWaves(NamedTuple):
+    """K Gabor waves on each of N splats.
+
+    Attributes:
+        frequencies: [N, K, 3] in the splat's own frame [cycles/sigma].
+        coefficients: [N, K, 2] cosine and sine amplitudes.
+    """
+
+    frequencies: Tensor
+    coefficients: Tensor
+
+
 @dataclass(frozen=True)
 class Harmonics:
     """Coefficients of N splats' spherical harmonics: in one tensor, or the constant one apart.

@@ -18,12 +18,12 @@ from .errors import one_line as one_line
 from .splats.formats import READABLE as READABLE
 from .splats.formats import VERIFIABLE as VERIFIABLE
 from .splats.formats import WRITABLE as WRITABLE
+from .splats.formats import SplatFile as SplatFile
 from .splats.formats import check_writable as check_writable
+from .splats.formats import load_splat_file as load_splat_file
 from .splats.formats import load_splats as load_splats
 from .splats.formats import read_independently as read_independently
 from .splats.formats import save_splats as save_splats
-from .splats.splat_ply import is_antialiased as is_antialiased
-from .splats.splat_ply import mode_comments as mode_comments
 from .splats.splat_ply import splat_origin as splat_origin
 
 

@@ -34,10 +34,16 @@ typical splat.
 
 @dataclass(frozen=True, eq=False)
 class CaptureView:
-    """One photo and the pinhole camera that took it."""
+    """One photo and the pinhole camera that took it.
 
-    name: str  # as in the model, with forward slashes for sub-folders
-    camera: Camera  # float32, CPU
+    Attributes:
+        name: name in the model, with forward slashes for sub-folders.
+        camera: pose and intrinsics, float32, on the CPU.
+        photo: the file, and the lens that is taken out of it.
+    """
+
+    name: str
+    camera: Camera
     photo: Photo
     _cache: PhotoCache = field(repr=False)
 
@@ -54,14 +60,24 @@ class CaptureView:
 
 @dataclass(frozen=True, eq=False)
 class Capture:
-    """Everything that training needs to know of a scene."""
+    """Everything that training needs to know of a scene.
+
+    Attributes:
+        name: name of the folder.
+        views: all photos with their cameras, sorted by name.
+        points: [P, 3] float32 sparse points, relative to `origin`.
+        point_colors: [P, 3] uint8 RGB of the points.
+        origin: [3] float64, subtracted from all coordinates; zeros for a scene near zero.
+        repairs: what was wrong in the capture and how it was taken, one line each.
+        model: the COLMAP model, as it was read.
+    """
 
     name: str
-    views: tuple[CaptureView, ...]  # sorted by name
-    points: Tensor  # [P, 3] float32, relative to `origin`
-    point_colors: Tensor  # [P, 3] uint8 RGB
-    origin: Tensor  # [3] float64, subtracted from all coordinates; zeros for a scene near zero
-    repairs: tuple[str, ...]  # what was wrong in the capture and how it was taken, one line each
+    views: tuple[CaptureView, ...]
+    points: Tensor
+    point_colors: Tensor
+    origin: Tensor
+    repairs: tuple[str, ...]
     model: ColmapModel
 
     @property

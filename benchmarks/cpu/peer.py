@@ -23,7 +23,7 @@ class ScalarLoop:
 
     class _Scene(ctypes.Structure):
         _fields_ = [
-            *((name, ctypes.c_int) for name in ("splats", "waves", "bands", "degree")),
+            *((name, ctypes.c_int) for name in ("splats", "waves", "sh_coeffs", "degree")),
             *((name, ctypes.c_int) for name in ("width", "height")),
             *(
                 (name, ctypes.c_void_p)

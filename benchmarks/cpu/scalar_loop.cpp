@@ -14,7 +14,7 @@ using namespace gaborsplat;
 namespace {
 
 struct Scene {
-    int splats, waves, bands, degree, width, height;
+    int splats, waves, sh_coeffs, degree, width, height;
     const float *means, *quats, *scales, *opacities, *sh, *frequencies, *coefficients;
     const float *viewmat, *intrinsics;
 };
@@ -120,7 +120,7 @@ class Loop {
     };
 
     auto harmonics(int i) const {
-        const float* sh = s_.sh + 3 * s_.bands * i;
+        const float* sh = s_.sh + 3 * s_.sh_coeffs * i;
         return [sh](int j) { return load3(sh + 3 * j); };
     }
 
@@ -163,7 +163,7 @@ class Loop {
     float to_parameters(std::vector<ProjectedGradient<float>>& v_projected,
                         const std::vector<float>& v_modulation,
                         const std::vector<Vec3<float>>& v_colors) {
-        std::vector<float> v_sh(std::size_t(3) * s_.bands * s_.splats);
+        std::vector<float> v_sh(std::size_t(3) * s_.sh_coeffs * s_.splats);
         std::vector<float> v_frequencies(3 * Kind::kWaves + 1),
             v_coefficients(2 * Kind::kWaves + 1);
         PoseGradient<float> pose = {};
@@ -178,7 +178,7 @@ class Loop {
                                      colors_[i], v_colors[i]);
             for (int j = 0; j < (s_.degree + 1) * (s_.degree + 1); ++j) {
                 Vec3<float> v_j = colored.basis[j] * colored.color;
-                float* row = v_sh.data() + 3 * (std::size_t(s_.bands) * i + j);
+                float* row = v_sh.data() + 3 * (std::size_t(s_.sh_coeffs) * i + j);
                 row[0] = v_j.x, row[1] = v_j.y, row[2] = v_j.z;
             }
             total += out.mean.x + out.mean.y + out.mean.z + colored.direction.x;

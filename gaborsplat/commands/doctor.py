@@ -16,7 +16,7 @@ STEPS_TIMED = 5
 
 
 @dataclass(frozen=True)
-class Doctor:
+class DoctorCommand:
     """Say what this machine can do, and what is wrong with a capture, before any training. The exit
     status is 1 if the capture cannot be trained on."""
 

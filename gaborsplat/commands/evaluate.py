@@ -10,13 +10,14 @@ import tyro
 from rich.table import Table
 
 from ..console import console, decimals
-from ..devices import Device, pick_device
+from ..devices import pick_device
+from ..renderer.devices import Device
 from ..renderer.training import evaluate
 from ..run_folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Eval:
+class EvalCommand:
     """Render the test views of a run; write metrics and comparison pictures."""
 
     path: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]

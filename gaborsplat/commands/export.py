@@ -26,7 +26,6 @@ from ..scenes import (
     InputError,
     bake,
     check_writable,
-    mode_comments,
     read_independently,
     save_splats,
 )
@@ -38,7 +37,7 @@ ORBIT_SIZE = (480, 360)
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportCommand:
     """Write a run or a splat file in another format, for other programs."""
 
     path: tyro.conf.Positional[Path]
@@ -68,9 +67,7 @@ class Export:
         splats, settings = scene.splats, scene.settings
         written = self._baked(splats, settings) if self.bake else splats
         origin = origin_of(self.path)
-        save_splats(
-            written, self.output, origin=origin, comments=mode_comments(settings.antialiased)
-        )
+        save_splats(written, self.output, origin=origin, antialiased=settings.antialiased)
         size = decimal_bytes(self.output.stat().st_size)
         console.print(f"{len(written):,} splats, {size}: {self.output}")
         if any(origin) and not self._keeps_origin():

@@ -16,8 +16,9 @@ from rich.progress import track
 
 from .. import camera_path
 from ..console import console, error_console
-from ..devices import Device, pick_device
+from ..devices import pick_device
 from ..renderer.cameras import Camera
+from ..renderer.devices import Device
 from ..renderer.splats import Splats
 from ..scenes import InputError
 from ..viewer.camera import bounds_of_splats
@@ -33,7 +34,7 @@ DEFAULT_SIZE = (960, 540)
 
 
 @dataclass(frozen=True)
-class Render:
+class RenderCommand:
     """Render a video, or a folder of pictures, along a camera path."""
 
     path: tyro.conf.Positional[Path]

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ..console import console, decimal_bytes, decimals, error_console, show_repairs
-from ..devices import Device, peak_memory, pick_device
+from ..devices import peak_memory, pick_device
 from ..progress import TrainingProgress
+from ..renderer.devices import Device
 from ..renderer.training import (
     StepReport,
     TrainConfig,
@@ -47,7 +48,7 @@ PAUSE_POLL = 0.05
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainCommand:
     """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
 
     scene: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCENE")]
@@ -151,7 +152,7 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Demo:
+class DemoCommand:
     """Train the scene that ships with the package, watched in the browser: a church door in Lund,
     12 photos."""
 
@@ -171,7 +172,7 @@ class Demo:
 
     def run(self) -> None:
         """Train on the demo capture."""
-        train = Train(
+        train = TrainCommand(
             demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=self._config()
         )
         train.run()
@@ -342,7 +343,7 @@ class _Fit:
         console.print(f"Splats: {self._folder.splats_file}")
 
 
-def resumed(command: Train) -> Train:
+def resumed(command: TrainCommand) -> TrainCommand:
     """`command` with the settings of the run that it resumes.
 
     Raises:
@@ -360,7 +361,7 @@ def resumed(command: Train) -> Train:
     )
 
 
-def _run_to_resume(command: Train, scene: str) -> RunFolder:
+def _run_to_resume(command: TrainCommand, scene: str) -> RunFolder:
     return RunFolder(command.out) if command.out else RunFolder.newest(scene)
 
 

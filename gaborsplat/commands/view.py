@@ -13,18 +13,16 @@ import torch
 import tyro
 
 from ..console import console, error_console
-from ..devices import Device, pick_device
+from ..devices import pick_device
 from ..following import INTERVAL, Followed
-from ..renderer.settings import RenderSettings
+from ..renderer.devices import Device
 from ..run_folder import RunFolder
 from ..scenes import (
     READABLE,
     Capture,
     CaptureView,
     InputError,
-    is_antialiased,
-    load_splats,
-    mode_comments,
+    load_splat_file,
     save_splats,
     splat_origin,
 )
@@ -33,7 +31,7 @@ from ..viewer.path.file import Origin
 
 
 @dataclass(frozen=True)
-class View:
+class ViewCommand:
     """Show a run or a splat file in the browser, and show it anew whenever it changes."""
 
     path: tyro.conf.Positional[Path]
@@ -113,8 +111,8 @@ def download_of(source: SceneSource, name: str, origin: Origin) -> Download:
         raise InputError(f"{name}.ply: nothing is shown yet")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "splats.ply"
-        comments = mode_comments(shown.settings.antialiased)
-        save_splats(shown.splats, file, origin=origin, comments=comments)
+        antialiased = shown.settings.antialiased
+        save_splats(shown.splats, file, origin=origin, antialiased=antialiased)
         return Download(f"{name}.ply", file.read_bytes())
 
 
@@ -155,9 +153,8 @@ def load_scene(path: Path) -> Scene:
         InputError: `path` is neither, holds no splats yet, or is damaged.
     """
     if not is_run(path):
-        splats = load_splats(path)
-        stated = path.suffix.lower() == ".ply" and is_antialiased(path)
-        return Scene(splats, RenderSettings(antialiased=stated))
+        file = load_splat_file(path)
+        return Scene(file.splats, file.settings)
     run = RunFolder(path)
     settings = run.render_settings()
     return Scene(run.splats(), settings)

@@ -22,7 +22,7 @@ from ..raster.forward import Channels, RasterOptions, blend_shaded
 from ..raster.inputs import ShadedSplats, SplatsInView
 from ..raster.passes import Passes
 from ..settings import RenderSettings
-from ..splats import Harmonics, SplatShape
+from ..splats import GaborWaves, Harmonics, SplatShape
 from .info import Info
 
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
@@ -71,7 +71,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     rolling_shutter: Any = None,
     viewmats_rs: Tensor | None = None,
     *,
-    gabor: tuple[Tensor, Tensor] | None = None,
+    gabor: GaborWaves | tuple[Tensor, Tensor] | None = None,
     settings: RenderSettings | None = None,
 ) -> tuple[Tensor, Tensor, Info]:
     """Rasterize N splats to C images.
@@ -94,7 +94,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         absgrad: give `info["means2d"]` an `absgrad` on backward.
         rasterize_mode: "antialiased" compensates the opacity for the dilation.
         channel_chunk, segmented: without effect, as the result does not depend on them.
-        gabor: frequencies [N, K, 3] and coefficients [N, K, 2] of each splat's waves.
+        gabor: waves of each splat: frequencies [N, K, 3] and coefficients [N, K, 2].
         settings: thresholds that gsplat does not expose; by default RenderSettings(). Fields that
             have an argument here are taken from that argument.
 
@@ -135,7 +135,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     )
     if gabor is None:
         n = len(means)
-        gabor = means.new_zeros(n, 0, 3), means.new_zeros(n, 0, 2)
+        gabor = GaborWaves(means.new_zeros(n, 0, 3), means.new_zeros(n, 0, 2))
     shape = SplatShape(means, quats, scales, opacities, *gabor)
     cameras = Cameras(viewmats, Ks, (width, height))
     _check_shapes(shape, colors, cameras, sh_degree)

@@ -18,6 +18,7 @@ def checked(
     shape: SplatShape, others: Mapping[str, Tensor], cameras: Cameras
 ) -> tuple[SplatShape, list[Tensor], Cameras]:
     """The same, contiguous, after checking that all tensors share one device and floating type.
+    Cameras elsewhere are brought to the splats.
 
     Raises:
         ValueError: they do not.
@@ -25,7 +26,8 @@ def checked(
     views, (*geometry, _) = (cameras.viewmats, cameras.intrinsics), shape
     if shape.means.dtype in _REAL and alike(*geometry, *others.values(), *views):
         return shape, list(others.values()), cameras
-    tensors = {**shape.tensors(), **others, "viewmats": views[0], "Ks": views[1]}
+    viewmats, intrinsics = (view.to(shape.means.device) for view in views)
+    tensors = {**shape.tensors(), **others, "viewmats": viewmats, "Ks": intrinsics}
     first_name, first = next(iter(tensors.items()))
     if first.dtype not in _REAL:
         raise ValueError(f"{first_name} must be float32 or float64, not {first.dtype}")

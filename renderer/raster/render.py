@@ -30,14 +30,15 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
 
     Args:
         splats: N splats on one device, float32 or float64.
-        camera: of the same type, on the same device.
+        camera: of the same type, on any device.
         settings: thresholds, background, degree of the harmonics.
 
     Returns:
         Colour [H, W, 3], alpha [H, W] and depth [H, W].
 
     Raises:
-        ValueError: tensors of mixed type or device, or on a device without a backend.
+        ValueError: splats of mixed type or device, a camera of another type, or a device without a
+            backend.
     """
     inputs = (*splats.tensors().values(), camera.world_to_camera)
     gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)

@@ -1,4 +1,4 @@
-"""Settings of a fit. The command line is generated from these fields and their docstrings."""
+"""Settings of a fit. The command line is generated from these fields and what `Attributes` says."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ class LearningRates:
 
     Those marked with * hold for runs of 30 000 steps. Shorter runs have no time for steps so
     small: theirs are larger by the cube root of how much shorter they are, up to 4 times.
+
+    Attributes:
+        means: Centres *, in units of the scene scale; decays exponentially over the run.
+        means_final: The centres' rate at the end of the run, as a fraction of that at its start.
+        scales: Logarithms of the standard deviations *.
+        quats: Rotations *.
+        opacities: Logits of the opacities.
+        sh0: Colour: the constant spherical harmonic.
+        shN: View-dependent colour *: all other harmonics.
+        frequencies: Frequencies of the waves [cycles/sigma].
+        coefficients: Cosine and sine amplitudes of the waves.
     """
 
     means: float = 1.6e-4
-    """Centres *, in units of the scene scale; decays exponentially over the run."""
     means_final: float = 0.01
-    """The centres' rate at the end of the run, as a fraction of that at its start."""
     scales: float = 5e-3
-    """Logarithms of the standard deviations *."""
     quats: float = 1e-3
-    """Rotations *."""
     opacities: float = 5e-2
-    """Logits of the opacities."""
     sh0: float = 2.5e-3
-    """Colour: the constant band of the spherical harmonics."""
     shN: float = 1.25e-4
-    """View-dependent colour *: all other bands."""
     frequencies: float = 5e-3
-    """Waves: cycles per sigma."""
     coefficients: float = 2e-2
-    """Waves: cosine and sine amplitudes."""
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -42,58 +44,68 @@ class LearningRates:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How splats are fitted to photos. The defaults suit a run of minutes on two CPU cores."""
+    """How splats are fitted to photos. The defaults suit a run of minutes on two CPU cores.
+
+    Attributes:
+        steps: Optimisation steps; each renders one photo.
+        gabor: Gabor waves per splat; 0 is plain 3D Gaussian splatting.
+        max_splats: The number of splats never exceeds this; `mcmc` reaches it, `default` may stay
+            below.
+        strategy: How splats are added and removed: 3DGS-MCMC, or gsplat's version of the original.
+        seed: Everything random follows from it.
+        sh_degree: Degree of the spherical harmonics that give view-dependent colour.
+        sh_every: Steps between the starts of two degrees of the harmonics; short runs have all by
+            half-time.
+        ssim_weight: Loss = (1 - w) L1 + w (1 - SSIM).
+        refine_start: Fraction of the run before splats are first added or removed, at most 500
+            steps.
+        refine_stop: Fraction of the run after which no splat is added, moved to another place or
+            removed.
+        grow_stop: Fraction of the run in which the splats become `max_splats`; `mcmc` only.
+        refine_every: Steps between two refinements, at most a fortieth of the run.
+        wave_start: Fraction of the run in which splats are plain Gaussians, before their waves are
+            learnt.
+        wave_birth: Where waves start: at the frequencies that would explain most of what is left of
+            some photos, or in random directions.
+        wave_limit: Keep waves from becoming finer than every photo can resolve.
+        opacity_weight: Weight of the mean opacity in the loss; `mcmc` only.
+        scale_weight: Weight of the mean standard deviation, in units of the scene scale; `mcmc`
+            only.
+        noise: Strength of the exploration noise on the centres; `mcmc` only.
+        grow_gradient: Mean screen-space gradient above which a splat is cloned or split; `default`
+            only.
+        background: Colour behind the splats, RGB in [0, 1].
+        antialiased: Mip-Splatting's opacity compensation; show the result with the same setting.
+        visible_adam: Let Adam change only what the step's photo shows: the moments of all other
+            splats stand still instead of fading. Faster when a photo shows little of the scene.
+        checkpoint_every: Steps between two checkpoints.
+        learning_rates: Step sizes of the optimiser.
+    """
 
     steps: int = 2000
-    """Optimisation steps; each renders one photo."""
     gabor: Literal[0, 1, 2, 4] = 2
-    """Gabor waves per splat; 0 is plain 3D Gaussian splatting."""
     max_splats: int = 30_000
-    """The number of splats never exceeds this; `mcmc` reaches it, `default` may stay below."""
     strategy: Literal["mcmc", "default"] = "mcmc"
-    """How splats are added and removed: 3DGS-MCMC, or gsplat's version of the original."""
     seed: int = 0
-    """Everything random follows from it."""
     sh_degree: Literal[0, 1, 2, 3] = 3
-    """Degree of the spherical harmonics that give view-dependent colour."""
     sh_every: int = 1000
-    """Steps between the starts of two harmonic bands; short runs have all by half-time."""
     ssim_weight: float = 0.2
-    """Loss = (1 - w) L1 + w (1 - SSIM)."""
     refine_start: float = 0.05
-    """Fraction of the run before splats are first added or removed, at most 500 steps."""
     refine_stop: float = 0.7
-    """Fraction of the run after which no splat is added, moved to another place or removed."""
     grow_stop: float = 0.3
-    """Fraction of the run in which the splats become `max_splats`; `mcmc` only."""
     refine_every: int = 100
-    """Steps between two refinements, at most a fortieth of the run."""
     wave_start: float = 0.15
-    """Fraction of the run in which splats are plain Gaussians, before their waves are learnt."""
     wave_birth: Literal["residual", "random"] = "residual"
-    """Where waves start: at the frequencies that would explain most of what is left of some photos,
-    or in random directions."""
     wave_limit: bool = True
-    """Keep waves from becoming finer than every photo can resolve."""
     opacity_weight: float = 0.01
-    """Weight of the mean opacity in the loss; `mcmc` only."""
     scale_weight: float = 0.01
-    """Weight of the mean standard deviation, in units of the scene scale; `mcmc` only."""
     noise: float = 5e5
-    """Strength of the exploration noise on the centres; `mcmc` only."""
     grow_gradient: float = 2e-4
-    """Mean screen-space gradient above which a splat is cloned or split; `default` only."""
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Colour behind the splats, RGB in [0, 1]."""
     antialiased: bool = False
-    """Mip-Splatting's opacity compensation; show the result with the same setting."""
     visible_adam: bool = False
-    """Let Adam change only what the step's photo shows: the moments of all other splats stand
-    still instead of fading. Faster when a photo shows little of the scene."""
     checkpoint_every: int = 500
-    """Steps between two checkpoints."""
     learning_rates: LearningRates = field(default_factory=LearningRates)
-    """Step sizes of the optimiser."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "max_splats", "sh_every", "refine_every", "checkpoint_every"):

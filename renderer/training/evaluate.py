@@ -21,15 +21,24 @@ OnImage = Callable[[TrainingView, Tensor, Tensor], None]
 
 @dataclass(frozen=True)
 class Score:
-    """Quality of one rendering."""
+    """Quality of one rendering.
 
-    psnr: float  # [dB]
-    ssim: float  # at most 1
+    Attributes:
+        psnr: peak signal-to-noise ratio [dB].
+        ssim: structural similarity, at most 1.
+    """
+
+    psnr: float
+    ssim: float
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality of renderings of several views."""
+    """Quality of renderings of several views.
+
+    Attributes:
+        per_image: by name of the photo.
+    """
 
     per_image: dict[str, Score]
 
@@ -59,11 +68,20 @@ def evaluate(
     settings: RenderSettings | None = None,
     on_image: OnImage | None = None,
 ) -> Evaluation:
-    """Render every view and compare it with its photograph.
+    """PSNR and SSIM of splats on views with photos, as the field reports them.
 
-    PSNR and SSIM (11-pixel Gaussian window, sigma 1.5, zero padding) are means over all pixels
-    of the image clamped to [0, 1]. Pixels that a view's mask excludes, such as the border that
-    undistortion leaves empty, do not count. Runs on the device of `splats`.
+    Both are means over all pixels of the image clamped to [0, 1]; SSIM has an 11-pixel Gaussian
+    window, sigma 1.5, zero padding. Pixels that a view's mask excludes, such as the border that
+    undistortion leaves empty, do not count.
+
+    Args:
+        splats: on the device that renders them.
+        views: such as `Capture.test`.
+        settings: how the splats are rendered; by default `RenderSettings()`.
+        on_image: gets every view, its rendering and its photo, [H, W, 3] in [0, 1] on the CPU.
+
+    Raises:
+        ValueError: a photo does not fit its view, or cannot be read.
     """
     device = splats.means.device
     scores: dict[str, Score] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..devices import pick_device
 from ..splats import Splats
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
@@ -20,14 +21,23 @@ from .trainer import StepReport, Trainer
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run gave."""
+    """What a run gave.
+
+    Attributes:
+        splats: the fitted splats, on the device of the run.
+        evaluation: quality on the test views.
+        step: steps done, in all sessions of the run together.
+        seconds: time spent in these steps [s].
+        skipped_steps: steps that changed nothing, as loss or gradient was not finite.
+        pruned_splats: splats that were removed, as a parameter was not finite.
+    """
 
     splats: Splats
-    evaluation: Evaluation  # of the test views
-    step: int  # steps done
-    seconds: float  # spent in steps, all sessions of the run together
-    skipped_steps: int  # that were not finite
-    pruned_splats: int  # that were not finite
+    evaluation: Evaluation
+    step: int
+    seconds: float
+    skipped_steps: int
+    pruned_splats: int
 
     def metrics(self) -> dict[str, Any]:
         """The content of metrics.json."""
@@ -46,22 +56,28 @@ def train(
     data: FitInput,
     config: TrainConfig | None = None,
     *,
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "auto",
     on_step: Callable[[StepReport], None] | None = None,
     resume: Path | None = None,
     checkpoints: Path | None = None,
 ) -> TrainResult:
-    """Fit splats to `data`, and evaluate them on its test views.
+    """Splats fitted to photos, and how good they are on the test views.
 
-    `on_step` is called after every step. `resume` is a checkpoint, or a folder of them, to go on
-    from. With `checkpoints`, that folder receives one every `config.checkpoint_every` steps and
-    one when the run ends, be it by an error or by Ctrl-C, which waits for the step in progress.
+    Args:
+        data: views to fit, views to test on, and points to begin with, such as a `Capture`.
+        config: settings of the fit.
+        device: where to compute, as for `pick_device`; the result lies there.
+        on_step: called after every step.
+        resume: a checkpoint, or a folder of them, to go on from.
+        checkpoints: a folder that gets a checkpoint every `config.checkpoint_every` steps, and one
+            when the run ends, be it by an error or by Ctrl-C, which waits for the step in progress.
 
-    Raises ValueError for data or a checkpoint that cannot be trained on, ArithmeticError if the
-    fit diverges.
+    Raises:
+        ValueError: data, a device or a checkpoint that cannot be trained with.
+        ArithmeticError: the fit diverges.
     """
     config = config or TrainConfig()
-    trainer = Trainer(data, config, device)
+    trainer = Trainer(data, config, pick_device(device))
     if resume is not None:
         load_checkpoint(resume, trainer)
     try:

@@ -47,15 +47,25 @@ GIVE_UP_AFTER = 100
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did."""
+    """What one step did.
 
-    step: int  # steps done, this one included
+    Attributes:
+        step: steps done, this one included.
+        loss: photometric loss of this step's photo and the strategy's regularization.
+        psnr: of this step's photo before the step [dB].
+        splats: number of splats after the step.
+        seconds: time spent in steps since the start of the run [s].
+        view: name of this step's photo.
+        skipped: whether nothing was changed, as loss or gradient was not finite.
+    """
+
+    step: int
     loss: float
-    psnr: float  # [dB] of this step's photo, before the step
-    splats: int  # their number after the step
-    seconds: float  # spent in steps since the start of the run
-    view: str  # name of this step's photo
-    skipped: bool  # loss or gradient was not finite, so nothing was changed
+    psnr: float
+    splats: int
+    seconds: float
+    view: str
+    skipped: bool
 
 
 class Trainer:

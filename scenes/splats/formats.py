@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...renderer.settings import RenderSettings
 from ...renderer.splats import SH_C0, Splats
 from ..atomic import replacing
 from ..errors import InputError
@@ -33,8 +35,42 @@ VERIFIABLE = (".ply", ".spz")
 """Endings of written files that gsply, an independent reader, can read back."""
 
 
+@dataclass(frozen=True)
+class SplatFile:
+    """What a splat file holds.
+
+    Attributes:
+        splats: positions are relative to `origin`.
+        antialiased: whether the splats were fitted with Mip-Splatting's opacity compensation, and
+            are to be rendered with it; only .ply tells.
+        origin: (x, y, z) of the splats in the capture's own frame, in its units; only .ply tells.
+    """
+
+    splats: Splats
+    antialiased: bool = False
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def settings(self) -> RenderSettings:
+        """How the splats are to be rendered."""
+        return RenderSettings(antialiased=self.antialiased)
+
+
+def load_splat_file(path: str | Path) -> SplatFile:
+    """Splats from a file, and how they are to be shown. Takes and raises what `load_splats` does.
+    `save_splats` writes all of it again."""
+    splats = load_splats(path)
+    if Path(path).suffix.lower() != ".ply":
+        return SplatFile(splats)
+    return SplatFile(splats, splat_ply.is_antialiased(path), splat_ply.splat_origin(path))
+
+
 def load_splats(path: str | Path) -> Splats:
-    """Reads splats; the ending of the name says which format, see `READABLE`.
+    """Splats from a file, float32 on the CPU; the ending of its name says which format.
+
+    Args:
+        path: a .ply of any program, compressed or not, .splat, .spz, or .sog, packed or as a folder
+            with meta.json. What other programs write without waves has none.
 
     Raises:
         InputError: there is no such file, its format is not known, or it is damaged.
@@ -64,13 +100,22 @@ def save_splats(
     path: str | Path,
     *,
     origin: Sequence[float] = (0.0, 0.0, 0.0),
+    antialiased: bool = False,
     comments: Sequence[str] = (),
 ) -> None:
-    """Writes splats; the ending of the name says which format, see `WRITABLE`.
+    """Writes splats to a file; the ending of its name says which format.
 
     .ply keeps everything. .compressed.ply and .spz are quantised, .splat keeps no view-dependent
-    colour, and none of the three keeps waves, `origin` or `comments`. A file is written whole or
-    not at all.
+    colour, and none of the three keeps waves, nor anything but the splats. A file is written whole
+    or not at all.
+
+    Args:
+        splats: on any device; all values finite, scales not negative, quaternions not zero.
+        path: a .ply, .compressed.ply, .spz or .splat; its folder is made if need be.
+        origin: `Capture.origin`, added to the positions so that the file is in the capture's own
+            frame.
+        antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation.
+        comments: further lines for the header.
 
     Raises:
         InputError: the format cannot be written or cannot carry waves, or a value is not finite.
@@ -79,7 +124,8 @@ def save_splats(
     check_writable(target)
     name = target.name.lower()
     if name.endswith(".ply") and not name.endswith(".compressed.ply"):
-        splat_ply.save_splats(splats, target, origin=origin, comments=comments)
+        stated = [*splat_ply.mode_comments(antialiased), *comments]
+        splat_ply.save_splats(splats, target, origin=origin, comments=stated)
         return
     writers = {".compressed.ply": _write_compressed, ".splat": _write_splat, ".spz": _write_spz}
     for ending, write in writers.items():

@@ -112,10 +112,10 @@ def _quats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _harmonics(meta: dict[str, Any], files: dict[str, bytes]) -> NDArray[np.float32]:
-    """[entries, bands, 3] the palette of harmonics beyond the constant one."""
-    bands = {1: 3, 2: 8, 3: 15}[int(meta["bands"])]
+    """[entries, sh_coeffs, 3] the palette of harmonics beyond the constant one."""
+    sh_coeffs = {1: 3, 2: 8, 3: 15}[int(meta["bands"])]
     pixels = _pixels(files[meta["files"][0]])
-    if pixels.shape[1] != _LABELS_PER_ROW * bands:
+    if pixels.shape[1] != _LABELS_PER_ROW * sh_coeffs:
         raise ValueError(f"the palette of harmonics is {pixels.shape[1]} pixels wide")
     values = np.array(meta["codebook"], np.float32)[pixels[:, :, :3]]
-    return values.reshape(-1, bands, 3)
+    return values.reshape(-1, sh_coeffs, 3)

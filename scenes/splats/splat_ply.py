@@ -80,7 +80,7 @@ def load_splats(path: str | Path) -> Splats:
         quats=_stack(header, table, [f"rot_{i}" for i in range(4)]),
         log_scales=_log_scales(header, table),
         logits=_column(header, table, "opacity"),
-        sh=sh[:, : _bands(header, sh)],
+        sh=sh[:, : _sh_coeffs(header, sh)],
         frequencies=gabor[:, :, :3],
         coefficients=gabor[:, :, 3:],
     )
@@ -177,16 +177,16 @@ def _rest_count(header: PlyHeader, table: Columns) -> int:
     return count
 
 
-def _bands(header: PlyHeader, sh: NDArray[np.float32]) -> int:
+def _sh_coeffs(header: PlyHeader, sh: NDArray[np.float32]) -> int:
     """Coefficients per channel to keep: files of ours are padded with zeros to degree 3."""
-    bands = sh.shape[1]
+    sh_coeffs = sh.shape[1]
     for comment in header.comments:
         degree = comment.removeprefix(_DEGREE_COMMENT).strip()
         if comment.startswith(_DEGREE_COMMENT) and degree in ("0", "1", "2"):
             stated = (int(degree) + 1) ** 2
-            if stated < bands and not sh[:, stated:].any():
+            if stated < sh_coeffs and not sh[:, stated:].any():
                 return stated
-    return bands
+    return sh_coeffs
 
 
 def _wave_count(header: PlyHeader, table: Columns) -> int:

@@ -13,7 +13,6 @@ from gaborsplat.commands.view import load_scene
 from gaborsplat.following import PATIENCE, Followed
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.scenes import mode_comments
 from gaborsplat.viewer import Scene, SceneSource
 
 
@@ -85,7 +84,7 @@ def test_how_splats_are_to_be_shown_changes_with_the_file(tmp_path: Path):
     file = followed(path)
     assert file.source.current is not None
     assert not file.source.current.settings.antialiased
-    gs.save_splats(cloud(3), path, comments=mode_comments(True))
+    gs.save_splats(cloud(3), path, antialiased=True)
     look_twice(file)
     assert file.source.current.settings.antialiased
 

@@ -19,11 +19,11 @@ from viewer_page import CANVAS, cloud, downloads, opened
 import gaborsplat as gs
 from gaborsplat.cli import BAD_INPUT, DONE, main
 from gaborsplat.commands import view as viewing
-from gaborsplat.commands.view import View, load_scene, name_of, origin_of
+from gaborsplat.commands.view import ViewCommand, load_scene, name_of, origin_of
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import checkpoints
 from gaborsplat.run_folder import RunFolder
-from gaborsplat.scenes import WRITABLE, InputError, demo_path, is_antialiased, mode_comments
+from gaborsplat.scenes import WRITABLE, InputError, demo_path, load_splat_file
 from gaborsplat.viewer import Download, NamedCamera, SceneSource, ViewerOptions
 
 FAR = (4e6, 5e5, 100.0)
@@ -87,7 +87,7 @@ def assert_same(splats: Splats, expected: Splats) -> None:
 
 def served(path: Path, **options: Any) -> Any:
     """A context that gives what `view` shows, and its look at the files."""
-    return View(path, port=0, device="cpu", **options).served()
+    return ViewCommand(path, port=0, device="cpu", **options).served()
 
 
 def twice(look: Callable[[], None]) -> None:
@@ -240,7 +240,7 @@ def test_the_scene_beside_is_followed_too(tmp_path: Path, stage: None):
     gs.save_splats(cloud(4, waves=1), other)
     with served(one, beside=other) as (viewer, look):
         assert (len(viewer.splats), len(viewer.beside)) == (3, 4)
-        gs.save_splats(cloud(5), other, comments=mode_comments(True))
+        gs.save_splats(cloud(5), other, antialiased=True)
         twice(look)
         assert (len(viewer.splats), len(viewer.beside)) == (3, 5)
         assert viewer.options.beside.current.settings.antialiased
@@ -333,7 +333,7 @@ def test_a_part_of_an_unbundled_sog_that_changed_is_noticed(
 def test_a_download_is_the_scene_that_is_shown(tmp_path: Path, stage: None, antialiased: bool):
     path = tmp_path / "a scene.PLY"
     splats = cloud(5, waves=2)
-    gs.save_splats(splats, path, origin=FAR, comments=mode_comments(antialiased))
+    gs.save_splats(splats, path, origin=FAR, antialiased=antialiased)
     with served(path) as (viewer, _):
         path.unlink()
         download = viewer.download()
@@ -341,7 +341,7 @@ def test_a_download_is_the_scene_that_is_shown(tmp_path: Path, stage: None, anti
     got = tmp_path / "got.ply"
     got.write_bytes(download.content)
     assert origin_of(got) == FAR
-    assert is_antialiased(got) == antialiased
+    assert load_splat_file(got).antialiased == antialiased
     assert_same(gs.load_splats(got), splats)
 
 

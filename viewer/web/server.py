@@ -14,6 +14,7 @@ from types import TracebackType
 import rich
 import viser
 
+from ...renderer.splats import Splats
 from ..camera import (
     NamedCamera,
     bounds_of_cameras,
@@ -71,7 +72,7 @@ class Viewer:
 
     def __init__(
         self,
-        source: SceneSource,
+        source: SceneSource | Splats,
         *,
         cameras: Sequence[NamedCamera] = (),
         host: str = "127.0.0.1",
@@ -82,7 +83,7 @@ class Viewer:
         """Start to serve.
 
         Args:
-            source: the scene, now and later.
+            source: the scene, now and later; or splats that stay what they are.
             cameras: training cameras; a browser begins at the first, or else sees the whole scene.
             host: name or address to listen on.
             port: TCP port; 0 is any free one.
@@ -93,6 +94,8 @@ class Viewer:
             PortInUse: the port is taken.
             InputError: the address is not valid.
         """
+        if isinstance(source, Splats):
+            source = SceneSource(source)
         if not isinstance(render, Renderers):
             render = Renderers(render) if render is not None else Renderers()
         choices = _panel_choices(source, cameras, options)

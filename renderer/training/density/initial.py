@@ -78,7 +78,7 @@ def _round_splats(
     points: Tensor, colors: Tensor, radii: Tensor, config: TrainConfig, generator: torch.Generator
 ) -> dict[str, Tensor]:
     count = len(points)
-    bands = (config.sh_degree + 1) ** 2
+    sh_coeffs = (config.sh_degree + 1) ** 2
     opacity = START_OPACITY[config.strategy]
     return {
         "means": points.clone(),
@@ -86,7 +86,7 @@ def _round_splats(
         "scales": torch.log(radii)[:, None].repeat(1, 3),
         "opacities": torch.full((count,), math.log(opacity / (1 - opacity))),
         "sh0": ((colors - 0.5) / SH_C0)[:, None],
-        "shN": torch.zeros(count, bands - 1, 3),
+        "shN": torch.zeros(count, sh_coeffs - 1, 3),
         "frequencies": torch.zeros(count, config.gabor, 3),
         "coefficients": torch.zeros(count, config.gabor, 2),
     }

@@ -16,7 +16,7 @@ from viewer_page import PATIENCE, eventually
 
 import gaborsplat as gs
 from gaborsplat.commands import train as training
-from gaborsplat.commands.train import Train
+from gaborsplat.commands.train import TrainCommand
 from gaborsplat.renderer.training import checkpoints
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer import Action, LiveView, SceneSource, TrainingStatus, ViewerOptions
@@ -191,7 +191,7 @@ class Stage:
 
 
 @contextmanager
-def training_of(command: Train, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def training_of(command: TrainCommand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """`command` at work, paused before its first step."""
     stage = Stage()
     monkeypatch.setattr(training, "Viewer", stage)
@@ -213,7 +213,9 @@ def test_a_page_can_save_a_training_while_it_is_paused_and_after_its_end(
 ) -> None:
     out = tmp_path / "run"
     config = gs.TrainConfig(steps=4, max_splats=300, antialiased=True)
-    command = Train(demo_path(), out, max_size=64, eval_every=0, config=config, stock_page=True)
+    command = TrainCommand(
+        demo_path(), out, max_size=64, eval_every=0, config=config, stock_page=True
+    )
     with training_of(command, monkeypatch) as stage:
         assert stage.options.stock_page
         assert stage.source.current is not None

@@ -1,0 +1,41 @@
+"""Where to compute."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+
+from .backends.cuda.trial import why_unusable
+
+Device = Literal["auto", "cpu", "cuda"]
+"""`auto` takes an NVIDIA GPU where there is one that works."""
+
+log = logging.getLogger(__name__)
+
+
+def pick_device(wanted: torch.device | str = "auto") -> torch.device:
+    """The device to compute on. Logs a warning when there is a GPU that `auto` cannot take.
+
+    Args:
+        wanted: "auto", which takes an NVIDIA GPU where there is one that works; "cpu", "cuda", or
+            one GPU of several, such as "cuda:1".
+
+    Raises:
+        ValueError: a GPU is wanted and cannot be used.
+    """
+    if wanted == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        device = torch.device("cuda")
+        reason = why_unusable(device)
+        if reason is None:
+            return device
+        log.warning("note: on the CPU, for the GPU cannot be used: %s", reason)
+        return torch.device("cpu")
+    device = torch.device(wanted)
+    reason = why_unusable(device) if device.type == "cuda" else None
+    if reason is not None:
+        raise ValueError(f"device: {device} cannot be used: {reason}; cpu works")
+    return device
