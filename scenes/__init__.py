@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..renderer.gabor.bake import bake as bake
+from ..renderer.bake import bake as bake
 from .atomic import replacing as replacing
 from .capture import Capture as Capture
 from .capture import CaptureView as CaptureView

@@ -4,8 +4,8 @@ from ..losses import photometric_loss, psnr, ssim
 from .checkpoint import checkpoint_splats, checkpoints, load_checkpoint, save_checkpoint
 from .config import LearningRates, TrainConfig
 from .data import FitInput, TrainingView
-from .distill import to_gaussians
 from .evaluate import Evaluation, Score, evaluate
+from .gabor.distill import to_gaussians
 from .interrupt import deferred_interrupt
 from .run import TrainResult, finish, train
 from .trainer import StepReport, Trainer

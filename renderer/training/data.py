@@ -11,6 +11,9 @@ from torch import Tensor
 
 from ..cameras import Camera
 
+EXTENT_MARGIN = 1.1
+"""Scene scale per greatest distance of a camera from their mean, as in 3DGS."""
+
 
 class TrainingView(Protocol):
     """One photograph and where it was taken from."""
@@ -106,3 +109,23 @@ class PhotosOnDevice:
             self._left -= size
             self._kept[view.name] = photo
         return photo
+
+
+def scene_scale(cameras: Sequence[Camera], points: Tensor) -> float:
+    """Length that makes learning rates free of the capture's unit: the extent of the cameras.
+
+    With all cameras in one place it is the median distance from there to the `points` [P, 3],
+    and 1 without any points.
+    """
+    centres = camera_centres(cameras)
+    extent = float((centres - centres.mean(0)).norm(dim=-1).max())
+    distances = (points - centres.mean(0)).norm(dim=-1)
+    typical = float(distances.median()) if len(points) else 0.0
+    if extent > 1e-3 * typical:
+        return EXTENT_MARGIN * extent
+    return typical if typical > 0 else 1.0
+
+
+def camera_centres(cameras: Sequence[Camera]) -> Tensor:
+    """[C, 3] positions of the cameras in the world."""
+    return torch.stack([camera.position for camera in cameras])

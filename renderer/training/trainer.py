@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..gabor.waves import limit_waves, start_waves
 from ..losses import decibel
 from ..splats import Parameters, RawSplats, Splats
 from .config import TrainConfig
-from .data import FitInput, PhotosOnDevice, TrainingView
-from .density.initial import initial_parameters, scene_scale
+from .data import FitInput, PhotosOnDevice, TrainingView, scene_scale
+from .density.initial import initial_parameters
 from .density.strategy import make_strategy
 from .fairlock import FairLock
+from .gabor.wave_init import PHOTOS, init_from_residual
+from .gabor.waves import limit_waves, start_waves
 from .objective import PhotoObjective
 from .optimizer import adam_step, make_optimizers, prune_broken
 from .schedule import Schedule
-from .wave_init import PHOTOS, init_from_residual
 
 STATE_VERSION = 1
 """Version of what `Trainer.state_dict` returns."""

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from gaborsplat.renderer.gabor.waves import START_FREQUENCY, carry_waves, start_waves
 from gaborsplat.renderer.splats import Parameters, RawSplats
 from gaborsplat.renderer.training.config import LearningRates, TrainConfig
 from gaborsplat.renderer.training.density.default import WaveDefaultStrategy
 from gaborsplat.renderer.training.density.mcmc import MCMCStrategy, share_opacity
+from gaborsplat.renderer.training.gabor.waves import START_FREQUENCY, carry_waves, start_waves
 from gaborsplat.renderer.training.optimizer import Optimizers, make_optimizers, take_rows
 from gaborsplat.renderer.training.schedule import Schedule
 

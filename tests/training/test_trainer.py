@@ -22,8 +22,8 @@ from gaborsplat.renderer.training import (
     evaluate,
     train,
 )
-from gaborsplat.renderer.training.data import PhotosOnDevice
-from gaborsplat.renderer.training.density.initial import initial_parameters, scene_scale
+from gaborsplat.renderer.training.data import PhotosOnDevice, scene_scale
+from gaborsplat.renderer.training.density.initial import initial_parameters
 from gaborsplat.renderer.training.density.neighbours import neighbour_distance
 from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
 

@@ -11,22 +11,22 @@ from fitting import Photo, looking_at_origin
 from torch import Tensor
 from torch.nn import Parameter
 
+from gaborsplat.renderer.bake import bake
 from gaborsplat.renderer.cameras import Camera
-from gaborsplat.renderer.gabor.bake import bake
-from gaborsplat.renderer.gabor.waves import limit_waves, start_waves
 from gaborsplat.renderer.losses import psnr
 from gaborsplat.renderer.raster.frequency import NYQUIST, render_frequencies, waves_on_image
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats, Splats
-from gaborsplat.renderer.training.distill import CRESTS, crests, strongest_waves, to_gaussians
-from gaborsplat.renderer.training.wave_init import (
+from gaborsplat.renderer.training.gabor.distill import CRESTS, crests, strongest_waves, to_gaussians
+from gaborsplat.renderer.training.gabor.wave_init import (
     AMPLITUDE,
     APART,
     DIRECTIONS,
     MAGNITUDES,
     init_from_residual,
 )
+from gaborsplat.renderer.training.gabor.waves import limit_waves, start_waves
 
 SETTINGS = RenderSettings()
 pytestmark = pytest.mark.usefixtures("device")

@@ -11,9 +11,9 @@ import torch
 from gsplat.strategy import DefaultStrategy
 from torch import Tensor
 
-from ...gabor.waves import carry_waves
 from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
+from ..gabor.waves import carry_waves
 from ..optimizer import Optimizers
 from ..schedule import Schedule
 

@@ -12,13 +12,11 @@ from torch import Tensor
 from ...cameras import Camera
 from ...splats import SH_C0, Parameters
 from ..config import TrainConfig
-from ..data import FitInput
+from ..data import FitInput, camera_centres, scene_scale
 from .neighbours import neighbour_distance
 
 START_OPACITY = {"mcmc": 0.5, "default": 0.1}
 """MCMC starts firm, since its regularisation fades what is not needed; cloning starts faint."""
-EXTENT_MARGIN = 1.1
-"""Scene scale per greatest distance of a camera from their mean, as in 3DGS."""
 NEAREST = 0.02
 """Points nearer to a camera than this many scene scales are dropped: they fill its image."""
 WIDEST = 0.2
@@ -29,21 +27,6 @@ FEWEST_POINTS = 100
 """Captures with fewer points than this get random ones besides."""
 RANDOM_POINTS = 10_000
 """How many random ones."""
-
-
-def scene_scale(cameras: Sequence[Camera], points: Tensor) -> float:
-    """Length that makes learning rates free of the capture's unit: the extent of the cameras.
-
-    With all cameras in one place it is the median distance from there to the `points` [P, 3],
-    and 1 without any points.
-    """
-    centres = _centres(cameras)
-    extent = float((centres - centres.mean(0)).norm(dim=-1).max())
-    distances = (points - centres.mean(0)).norm(dim=-1)
-    typical = float(distances.median()) if len(points) else 0.0
-    if extent > 1e-3 * typical:
-        return EXTENT_MARGIN * extent
-    return typical if typical > 0 else 1.0
 
 
 def initial_parameters(
@@ -92,13 +75,9 @@ def _round_splats(
     }
 
 
-def _centres(cameras: Sequence[Camera]) -> Tensor:
-    return torch.stack([camera.position for camera in cameras])
-
-
 def _camera_distance(points: Tensor, cameras: Sequence[Camera]) -> Tensor:
     """[P] distance to the nearest camera."""
-    centres = _centres(cameras)
+    centres = camera_centres(cameras)
     parts = [torch.cdist(part, centres).amin(dim=-1) for part in points.split(16_384)]
     return torch.cat(parts) if parts else points.new_zeros(0)
 
@@ -118,7 +97,7 @@ def _focus(cameras: Sequence[Camera], size: float) -> tuple[Tensor, float]:
 
     Where the axes are parallel or meet behind the cameras: two scene scales ahead of their mean.
     """
-    centres = _centres(cameras)
+    centres = camera_centres(cameras)
     axes = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
     across = torch.eye(3) - axes[:, :, None] * axes[:, None, :]  # [C, 3, 3] off-axis projection
     normal = across.mean(0)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ..._native import NoiseArguments
 from ...backends.registry import backend_for
-from ...gabor.waves import carry_waves
 from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
+from ..gabor.waves import carry_waves
 from ..optimizer import Optimizers, take_rows
 from ..schedule import Schedule
 

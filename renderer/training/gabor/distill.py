@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from ..cameras import Camera
-from ..gabor.bake import bake
-from ..raster.frequency import waves_on_image
-from ..raster.render import render_bytes
-from ..rotations import to_matrices, to_quaternions
-from ..settings import RenderSettings
-from ..splats import Parameters, RawSplats, Splats
-from .config import LearningRates
-from .density.initial import scene_scale
-from .objective import PhotoObjective
-from .optimizer import adam_step, make_optimizers
+from ...bake import bake
+from ...cameras import Camera
+from ...raster.frequency import waves_on_image
+from ...raster.render import render_bytes
+from ...rotations import to_matrices, to_quaternions
+from ...settings import RenderSettings
+from ...splats import Parameters, RawSplats, Splats
+from ..config import LearningRates
+from ..data import scene_scale
+from ..objective import PhotoObjective
+from ..optimizer import adam_step, make_optimizers
 
 CRESTS = 3
 """Gaussians that a splat is split into, along its strongest wave."""

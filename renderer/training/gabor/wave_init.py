@@ -16,11 +16,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..gabor.waves import START_FREQUENCY, in_longest_plane
-from ..settings import RenderSettings
-from ..splats import WAVE_COUNTS, RawSplats
-from .data import TrainingView, load_photo
-from .objective import PhotoObjective
+from ...settings import RenderSettings
+from ...splats import WAVE_COUNTS, RawSplats
+from ..data import TrainingView, load_photo
+from ..objective import PhotoObjective
+from .waves import START_FREQUENCY, in_longest_plane
 
 MAGNITUDES = (START_FREQUENCY, 0.5, 0.7)
 """Cycles per sigma of the candidates."""

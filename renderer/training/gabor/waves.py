@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..cameras import Camera
-from ..raster.frequency import NYQUIST, waves_on_image
-from ..settings import RenderSettings
-from ..splats import RawSplats
+from ...cameras import Camera
+from ...raster.frequency import NYQUIST, waves_on_image
+from ...settings import RenderSettings
+from ...splats import RawSplats
 
 START_FREQUENCY = 0.3
 """Cycles per sigma; measured: from here gradient descent finds most waves up to 1."""

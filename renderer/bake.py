@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ..splats import Splats
+from .splats import Splats
 
 
 def bake(splats: Splats) -> Splats:

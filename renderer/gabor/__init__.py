@@ -1,1 +1,0 @@
-"""Gabor waves: what a fit and an export do with them."""

@@ -1,0 +1,1 @@
+"""Gabor waves in training: how they start and are bounded, and what stands in for them."""
