@@ -11,9 +11,9 @@
 
 #include "../math/tile_extent.h"
 #include "../passes/tiles.h"
+#include "../threads/scratch.h"
+#include "../threads/thread_pool.h"
 #include "bins.h"
-#include "scratch.h"
-#include "thread_pool.h"
 
 GABORSPLAT_BEGIN
 

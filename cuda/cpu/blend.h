@@ -4,8 +4,8 @@
 #include <memory>
 #include <vector>
 
-#include "scratch.h"
-#include "thread_pool.h"
+#include "../threads/scratch.h"
+#include "../threads/thread_pool.h"
 #include "tile.h"
 
 GABORSPLAT_BEGIN

@@ -7,9 +7,9 @@
 
 #include "../math/similarity.h"
 #include "../passes/loss.h"
-#include "pack_math.h"
-#include "scratch.h"
-#include "thread_pool.h"
+#include "../simd/pack_math.h"
+#include "../threads/scratch.h"
+#include "../threads/thread_pool.h"
 
 GABORSPLAT_BEGIN
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../math/optimizer.h"
-#include "thread_pool.h"
+#include "../threads/thread_pool.h"
 
 GABORSPLAT_BEGIN
 

@@ -8,8 +8,8 @@
 
 #include "../math/harmonics.h"
 #include "../math/projection.h"
-#include "pack_math.h"
-#include "thread_pool.h"
+#include "../simd/pack_math.h"
+#include "../threads/thread_pool.h"
 
 GABORSPLAT_BEGIN
 

@@ -8,8 +8,8 @@
 #include "../math/compositing.h"
 #include "../math/linalg.h"
 #include "../passes/blend.h"
-#include "pack_math.h"
-#include "thread_pool.h"
+#include "../simd/pack_math.h"
+#include "../threads/thread_pool.h"
 
 GABORSPLAT_BEGIN
 

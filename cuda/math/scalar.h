@@ -1,5 +1,5 @@
 // Scalar functions that the formulas are written with. Each exists for float, double, Dual<T, N>
-// (dual.h) and Pack<T, N> (cpu/pack.h), so that one formula serves them all.
+// (dual.h) and Pack<T, N> (simd/pack.h), so that one formula serves them all.
 #pragma once
 
 #if defined(__CUDACC_RTC__)

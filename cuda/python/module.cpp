@@ -6,8 +6,8 @@
 #include <nanobind/stl/vector.h>
 
 #include "../cpu/passes.h"
-#include "../cpu/thread_pool.h"
 #include "../math/harmonics.h"
+#include "../threads/thread_pool.h"
 #include "arguments.h"
 #include "launcher.h"
 
