@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from .backends.cuda.trial import why_unusable
+from .backends.trial import why_unusable
 
 Device = Literal["auto", "cpu", "cuda"]
 """`auto` takes an NVIDIA GPU where there is one that works."""

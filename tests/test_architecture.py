@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # which pytest brings
 
 from gaborsplat import renderer
 from gaborsplat.renderer import _native, reference
@@ -17,8 +25,42 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LAYERS = ("renderer", "scenes", "viewer", "gaborsplat")
 """From the bottom up: each may import those before it."""
 
+FLOORS = {
+    "renderer": (
+        {"splats", "cameras", "settings", "frame", "rotations", "_native"},
+        {"reference", "bake", "backends"},
+        {"losses", "devices", "raster"},
+        {"gsplat_api", "training"},
+    ),
+    "renderer.backends": ({"stages", "memory"}, {"base", "cpu", "cuda"}, {"registry"}, {"trial"}),
+    "renderer.training": (
+        {"config", "data", "schedule", "optimizer", "objective", "interrupt", "fairlock"},
+        {"gabor"},
+        {"density", "evaluate"},
+        {"trainer"},
+        {"checkpoint"},
+        {"run"},
+    ),
+    "scenes": (
+        {"errors", "atomic"},
+        {"colmap", "splats"},
+        {"photos", "demo"},
+        {"capture"},
+    ),
+    "viewer": (
+        {"settings", "scene", "camera", "background", "download"},
+        {"pacing", "picture"},
+        {"path"},
+        {"panel"},
+        {"web"},
+        {"live"},
+    ),
+}
+"""Rooms and files of a package, from the bottom up: each may import its own and lower floors."""
+
 MAX_FILE = 400
 MAX_FUNCTION = 60
+MAX_ROOM = 12
 
 
 def sources(*packages: str) -> list[Path]:
@@ -38,6 +80,9 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {module_name(path) for path in sources(*LAYERS)} | {_native.__name__}
+
+
 def imported(path: Path) -> Iterator[str]:
     """Full names of the modules that a file imports, relative ones resolved."""
     package = module_name(path).split(".")
@@ -48,7 +93,20 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
-            yield ".".join((*base, *filter(None, [node.module])))
+            source = ".".join((*base, *filter(None, [node.module])))
+            for alias in node.names:
+                module = f"{source}.{alias.name}"
+                yield module if module in MODULES else source
+
+
+def floor_of(module: str, package: str) -> int | None:
+    """The floor of a package on which a module lies; None for the package itself and others."""
+    if not module.startswith(f"gaborsplat.{package}."):
+        return None
+    name = module.removeprefix(f"gaborsplat.{package}.").split(".")[0]
+    floors = [floor for floor, names in enumerate(FLOORS[package]) if name in names]
+    assert floors, f"{module} lies on no floor of {package}"
+    return floors[0]
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -61,6 +119,51 @@ def test_imports_point_one_way(layer: str):
         if name.startswith("gaborsplat") and not name.startswith(allowed)
     ]
     assert layer == "gaborsplat" or not upward
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_import_what_lies_below_them(package: str):
+    upward = [
+        f"{module_name(path)} imports {name}"
+        for path in sources(package.replace(".", "/"))
+        if (floor := floor_of(module_name(path), package)) is not None
+        for name in imported(path)
+        if name == f"gaborsplat.{package}" or (floor_of(name, package) or 0) > floor
+    ]
+    assert not upward
+
+
+def test_no_files_import_each_other_in_a_circle():
+    graph = {module_name(path): {*imported(path)} & MODULES for path in sources(*LAYERS)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_no_room_is_crowded():
+    """Links aside: those in gaborsplat/ show type checkers and editors the installed tree."""
+    endings = {".py", ".h", ".cpp", ".cu", ".js"}
+    rooms = Counter(
+        path.parent.relative_to(REPOSITORY)
+        for top in (*LAYERS, "cuda", "tests", "benchmarks")
+        for path in (REPOSITORY / top).rglob("*")
+        if path.suffix in endings
+    )
+    assert {str(room): files for room, files in rooms.items() if files > MAX_ROOM} == {}
+
+
+def test_type_checkers_see_the_tree_that_is_installed():
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        scikit_build = tomllib.load(file)["tool"]["scikit-build"]
+    installed = {Path(to): Path(source) for to, source in scikit_build["wheel"]["packages"].items()}
+    links = {
+        path.relative_to(REPOSITORY): path.resolve().relative_to(REPOSITORY)
+        for path in (REPOSITORY / "gaborsplat").iterdir()
+        if path.is_symlink()
+    }
+    assert links | {Path("gaborsplat"): Path("gaborsplat")} == installed
+    assert {str(link) for link in links} <= {*scikit_build["sdist"]["exclude"]}
 
 
 def test_the_oracle_uses_nothing_of_the_kernels():

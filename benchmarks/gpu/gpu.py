@@ -31,7 +31,7 @@ from benchmarks.support.report import summary, write
 from benchmarks.support.workload import Workload, load
 from gaborsplat.console import console
 from gaborsplat.devices import machine
-from gaborsplat.renderer.backends.cuda.trial import why_unusable
+from gaborsplat.renderer.backends.trial import why_unusable
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.raster.render import render

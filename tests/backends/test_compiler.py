@@ -13,7 +13,7 @@ import torch
 
 from gaborsplat.renderer._native import kernels
 from gaborsplat.renderer.backends.cuda import compiler
-from gaborsplat.renderer.backends.cuda.trial import why_unusable
+from gaborsplat.renderer.backends.trial import why_unusable
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 BLEND = (("CHANNELS", "3"), ("REAL", "float"), ("WAVES", "2"))

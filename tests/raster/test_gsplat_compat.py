@@ -33,10 +33,8 @@ INFO_KEYS = {
     *("opacities", "tile_width", "tile_height", "tiles_per_gauss", "isect_ids", "flatten_ids"),
     *("isect_offsets", "width", "height", "tile_size", "n_batches", "n_cameras"),
 }
-CAMERAS = [
-    synthetic.camera(dtype=torch.float32),
-    synthetic.camera(centre=(0.7, 0.2)).to(torch.float32),
-]
+CAMERAS = [synthetic.camera(), synthetic.camera(centre=(0.7, 0.2))]
+CAMERAS = [camera.to(torch.float32) for camera in CAMERAS]
 
 
 def gsplat_source() -> ast.Module:

@@ -6,8 +6,8 @@ from functools import cache
 
 import torch
 
-from ..._native import NoiseArguments
-from ..registry import backend_for
+from .._native import NoiseArguments
+from .registry import backend_for
 
 
 @cache
