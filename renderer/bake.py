@@ -16,6 +16,9 @@ def bake(splats: Splats) -> Splats:
     The mean of M = 1 - sum a + sum a cos(2 pi f.y) + b sin(2 pi f.y) under the envelope,
     y ~ N(0, I), is 1 - sum a + sum a exp(-2 pi^2 |f|^2) (docs/mathematics.md, 6): what is seen
     of the splat from far away.
+
+    Args:
+        splats: N splats with any number of waves.
     """
     cosines = splats.coefficients[..., 0]
     damping = torch.exp(-2.0 * math.pi**2 * splats.frequencies.square().sum(-1))

@@ -115,8 +115,9 @@ def photometric_loss(
 
 
 def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean structural similarity of two [H, W, 3] images over the valid pixels, a scalar. Takes and
-    raises what `photometric_loss` does."""
+    """Mean structural similarity of two [H, W, 3] images over the valid pixels, a scalar
+    (Wang et al. 2004), with the window that `evaluate` states. Takes and raises what
+    `photometric_loss` does."""
     return image.new_tensor(quality(image, target, mask)[1])
 
 

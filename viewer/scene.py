@@ -91,7 +91,12 @@ class SceneSource:
     """
 
     def __init__(self, splats: Splats | None = None, settings: RenderSettings = _DEFAULTS) -> None:
-        """`settings` say how `splats` and those of later scenes are to be rendered."""
+        """Make a source that may be empty.
+
+        Args:
+            splats: the first scene; None if it is published later.
+            settings: how this scene and later ones are to be rendered.
+        """
         self.current: Snapshot | None = None
         self.status: TrainingStatus | None = None
         self.history: list[TrainingPoint] = []

@@ -85,15 +85,23 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
             spherical harmonics.
         viewmats: [C, 4, 4] world to camera.
         Ks: [C, 3, 3] intrinsics [px].
+        width, height: size of the images [px].
         near_plane, far_plane: bounds of camera z outside which splats are culled.
         radius_clip: splats of no larger radius are culled [px].
         eps2d: dilation of the 2D covariance [px^2].
+        sh_degree: highest degree of the harmonics to evaluate; None blends `colors` as they are.
         packed: drop invisible splats before blending; `info` then holds [nnz, ...] tensors.
         backgrounds: [C, D] colour behind the splats.
         render_mode: what the channels are: colour, accumulated depth (D), expected depth (ED).
         absgrad: give `info["means2d"]` an `absgrad` on backward.
         rasterize_mode: "antialiased" compensates the opacity for the dilation.
         channel_chunk, segmented: without effect, as the result does not depend on them.
+        tile_size, sparse_grad, distributed, camera_model, with_ut, with_eval3d: not supported; only
+            the defaults are taken.
+        rolling_shutter: not supported; only None and gsplat's GLOBAL are taken.
+        covars, viewmats_rs: not supported; only None is taken.
+        radial_coeffs, tangential_coeffs, thin_prism_coeffs, ftheta_coeffs: not supported; only
+            None is taken.
         gabor: waves of each splat: frequencies [N, K, 3] and coefficients [N, K, 2].
         settings: thresholds that gsplat does not expose; by default RenderSettings(). Fields that
             have an argument here are taken from that argument.

@@ -70,9 +70,9 @@ def evaluate(
 ) -> Evaluation:
     """PSNR and SSIM of splats on views with photos, as the field reports them.
 
-    Both are means over all pixels of the image clamped to [0, 1]; SSIM has an 11-pixel Gaussian
-    window, sigma 1.5, zero padding. Pixels that a view's mask excludes, such as the border that
-    undistortion leaves empty, do not count.
+    Both are means over all pixels of the image clamped to [0, 1]; SSIM (Wang et al. 2004) has an
+    11-pixel Gaussian window, sigma 1.5, zero padding. Pixels that a view's mask excludes, such as
+    the border that undistortion leaves empty, do not count.
 
     Args:
         splats: on the device that renders them.

@@ -86,7 +86,7 @@ class Trainer:
         device: where it runs.
         parameters: what is fitted, raw, by name; only between steps.
         steps_done: steps so far.
-        seconds: spent in steps so far.
+        seconds: spent in steps so far [s].
         skipped_steps: those of them whose loss or gradient was not finite.
         pruned_splats: splats that were removed because they were not finite.
         intact: False during a step, and after one that was cut short: nothing to save or show then.
