@@ -47,5 +47,6 @@ from .scenes import save_splats as save_splats
 from .viewer import NamedCamera as NamedCamera
 from .viewer import SceneSource as SceneSource
 from .viewer import Viewer as Viewer
+from .viewer import ViewerOptions as ViewerOptions
 
 __version__ = _version("gaborsplat")

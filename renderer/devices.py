@@ -23,7 +23,7 @@ def pick_device(wanted: torch.device | str = "auto") -> torch.device:
             one GPU of several, such as "cuda:1".
 
     Raises:
-        ValueError: a GPU is wanted and cannot be used.
+        ValueError: there is no such device, or it cannot be used.
     """
     if wanted == "auto":
         if not torch.cuda.is_available():
@@ -34,8 +34,13 @@ def pick_device(wanted: torch.device | str = "auto") -> torch.device:
             return device
         log.warning("note: on the CPU, for the GPU cannot be used: %s", reason)
         return torch.device("cpu")
-    device = torch.device(wanted)
-    reason = why_unusable(device) if device.type == "cuda" else None
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:  # torch lists the devices of all its backends
+        raise ValueError(f"device: {wanted!r} is neither auto, cpu nor cuda, or cuda:1") from None
+    if device.type == "cpu":
+        return device
+    reason = why_unusable(device) if device.type == "cuda" else "no backend computes there"
     if reason is not None:
         raise ValueError(f"device: {device} cannot be used: {reason}; cpu works")
     return device

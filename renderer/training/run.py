@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from ..devices import pick_device
 from ..splats import Splats
 from .checkpoint import load_checkpoint, save_checkpoint
 from .config import TrainConfig
@@ -77,7 +76,7 @@ def train(
         ArithmeticError: the fit diverges.
     """
     config = config or TrainConfig()
-    trainer = Trainer(data, config, pick_device(device))
+    trainer = Trainer(data, config, device)
     if resume is not None:
         load_checkpoint(resume, trainer)
     try:

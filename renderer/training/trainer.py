@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ..devices import pick_device
 from ..losses import decibel
 from ..splats import Parameters, RawSplats, Splats
 from .config import TrainConfig
@@ -78,7 +79,7 @@ class Trainer:
     Args:
         data: views to fit, and points to begin with.
         config: settings of the fit.
-        device: where it runs.
+        device: where it runs, as for `pick_device`.
         objective: finds loss and gradient; one that takes its settings from `config` by default.
 
     Attributes:
@@ -92,7 +93,7 @@ class Trainer:
         intact: False during a step, and after one that was cut short: nothing to save or show then.
 
     Raises:
-        ValueError: there are no training views.
+        ValueError: there are no training views, or the device cannot be used.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Trainer:
         if not data.train:
             raise ValueError("there are no views to train on")
         self.config = config
-        self.device = torch.device(device)
+        self.device = pick_device(device)
         self.steps_done = 0
         self.seconds = 0.0
         self.skipped_steps = 0

@@ -57,8 +57,8 @@ class SplatFile:
 
 
 def load_splat_file(path: str | Path) -> SplatFile:
-    """Splats from a file, and how they are to be shown. Takes and raises what `load_splats` does.
-    `save_splats` writes all of it again."""
+    """Splats from a file, and how they are to be shown: what `save_splats` writes to a .ply.
+    Takes and raises what `load_splats` does."""
     splats = load_splats(path)
     if Path(path).suffix.lower() != ".ply":
         return SplatFile(splats)
@@ -115,7 +115,7 @@ def save_splats(
         origin: `Capture.origin`, added to the positions so that the file is in the capture's own
             frame.
         antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation.
-        comments: further lines for the header.
+        comments: further lines for the header; one of them may state another render mode.
 
     Raises:
         InputError: the format cannot be written or cannot carry waves, or a value is not finite.
@@ -124,7 +124,7 @@ def save_splats(
     check_writable(target)
     name = target.name.lower()
     if name.endswith(".ply") and not name.endswith(".compressed.ply"):
-        stated = [*splat_ply.mode_comments(antialiased), *comments]
+        stated = [*splat_ply.mode_comments(antialiased, comments), *comments]
         splat_ply.save_splats(splats, target, origin=origin, comments=stated)
         return
     writers = {".compressed.ply": _write_compressed, ".splat": _write_splat, ".spz": _write_spz}

@@ -96,8 +96,11 @@ def splat_origin(path: str | Path) -> tuple[float, float, float]:
     return _stated_origin(read_header(Path(path)))
 
 
-def mode_comments(antialiased: bool) -> list[str]:
-    """The comment by which programs tell how splats were trained, in the words of Brush."""
+def mode_comments(antialiased: bool, comments: Sequence[str] = ()) -> list[str]:
+    """The comment by which programs tell how splats were trained, in the words of Brush; none if
+    `comments` have it already."""
+    if any(line.startswith(_RENDER_MODE_COMMENT) for line in comments):
+        return []
     return [f"{_RENDER_MODE_COMMENT} {'mip' if antialiased else 'default'}"]
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import emulated
 import pytest
-
-from gaborsplat.renderer.backends.cuda.compiler import source_folder
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 
@@ -35,9 +32,7 @@ def run(tmp_path: Path) -> Run:
         source = tmp_path / "kernel.cu"
         source.write_text(PROGRAM.format(body=body, threads=threads))
         library = tmp_path / "kernel.so"
-        header = str(emulated.EMULATOR / "emulator.h")
-        command = [emulated.COMPILER, *emulated.OPTIONS, header, "-x", "c++", str(source)]
-        subprocess.run([*command, "-o", str(library)], check=True)
+        emulated.compile_library(source, library)
         out = (ctypes.c_int * 64)()
         arguments = ctypes.c_void_p(ctypes.addressof(out))
         launch = ctypes.CDLL(str(library)).launch_kernel
@@ -110,9 +105,7 @@ def test_any_count_of_sums_over_a_warp_is_right_and_each_is_with_one_lane(tmp_pa
     source = tmp_path / "kernel.cu"
     source.write_text(SUMS)
     library = tmp_path / "kernel.so"
-    header = str(emulated.EMULATOR / "emulator.h")
-    command = [emulated.COMPILER, *emulated.OPTIONS, header, "-I", str(source_folder())]
-    subprocess.run([*command, "-x", "c++", str(source), "-o", str(library)], check=True)
+    emulated.compile_library(source, library)
     found = (ctypes.c_float * (33 * 33))()
     holders = (ctypes.c_int * (33 * 33))()
     arguments = (ctypes.c_void_p * 2)(ctypes.addressof(found), ctypes.addressof(holders))

@@ -13,7 +13,16 @@ import synthetic
 import torch
 from derivatives import autograd, random_loss
 from drawing import rasterized
-from tolerances import assert_frames_equal
+from tolerances import (
+    DEPTH,
+    EXACT,
+    GRADIENT,
+    GRADIENT_FLOAT,
+    IMAGE,
+    assert_frames_close,
+    assert_frames_equal,
+    relative_error,
+)
 from torch import Tensor
 
 from gaborsplat.renderer import _native
@@ -169,16 +178,24 @@ def test_tiles_without_lists_for_the_gradient_draw_the_same_picture(
 
 @DTYPES
 def test_waves_of_zero_amplitude_leave_a_gaussian_to_the_bit(
-    waves: int, dtype: torch.dtype, device: torch.device
+    waves: int, dtype: torch.dtype, device: torch.device, request: pytest.FixtureRequest
 ):
+    """On a GPU to rounding: there, NVRTC fuses other products and sums for each number of waves."""
+    on_gpu = request.node.callspec.params["device"] == "cuda"
+    real = dtype == torch.float64
+    limit = (GRADIENT if real else GRADIENT_FLOAT) if on_gpu else 0.0
     plain, camera = scene(50, 0, dtype, device)
     idle = synthetic.with_idle_waves(plain, waves)
     for settings in (RenderSettings(antialiased=True), RenderSettings.inria()):
-        assert_frames_equal(render(idle, camera, settings), render(plain, camera, settings))
+        drawn, wanted = render(idle, camera, settings), render(plain, camera, settings)
+        if on_gpu:
+            assert_frames_close(drawn, wanted, *((EXACT,) if real else (IMAGE, DEPTH)))
+        else:
+            assert_frames_equal(drawn, wanted)
         expected = gradients(plain, camera, settings)
         actual = gradients(idle, camera, settings)
         for name in ("means", "quats", "scales", "opacities", "sh", "world_to_camera"):
-            assert torch.equal(actual[name], expected[name]), name
+            assert relative_error(actual[name], expected[name]) <= limit, name
         assert not actual["frequencies"].any()
 
 

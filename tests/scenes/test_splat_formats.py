@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.scenes import READABLE, WRITABLE, InputError, bake, load_splats, save_splats
+from gaborsplat.scenes import (
+    READABLE,
+    WRITABLE,
+    InputError,
+    bake,
+    load_splat_file,
+    load_splats,
+    save_splats,
+)
 
 OTHERS = tuple(ending for ending in WRITABLE if ending != ".ply")
 fuzz = settings(
@@ -233,6 +241,25 @@ def test_ply_keeps_waves_origin_and_comments(tmp_path: Path):
     head = (tmp_path / "a.PLY").read_bytes()[:300]
     assert b"comment origin 1000000.0 0.0 0.0\n" in head
     assert b"comment steps 7\n" in head
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+def test_a_ply_comes_back_with_how_it_is_to_be_shown(tmp_path: Path, antialiased: bool):
+    splats, origin = random_splats(waves=2), (1e6, -20.0, 0.5)
+    save_splats(splats, tmp_path / "a.ply", origin=origin, antialiased=antialiased)
+    file = load_splat_file(tmp_path / "a.ply")
+    assert (file.antialiased, file.origin) == (antialiased, origin)
+    assert file.settings.antialiased == antialiased
+    save_splats(file.splats, tmp_path / "b.ply", origin=file.origin, antialiased=file.antialiased)
+    again = load_splat_file(tmp_path / "b.ply")
+    assert (again.antialiased, again.origin) == (antialiased, origin)
+    torch.testing.assert_close(again.splats.tensors(), file.splats.tensors())
+
+
+def test_a_render_mode_among_the_comments_is_the_only_one(tmp_path: Path):
+    save_splats(random_splats(), tmp_path / "a.ply", comments=["SplatRenderMode: mip"])
+    assert load_splat_file(tmp_path / "a.ply").antialiased
+    assert (tmp_path / "a.ply").read_bytes().count(b"SplatRenderMode") == 1
 
 
 @pytest.mark.parametrize("ending", OTHERS)

@@ -12,6 +12,7 @@ import torch
 from fitting import SmallCapture, blobs, small_capture
 from torch import Tensor
 
+from gaborsplat.renderer.losses import LossResult
 from gaborsplat.renderer.raster.frequency import NYQUIST, waves_on_image
 from gaborsplat.renderer.splats import RawSplats
 from gaborsplat.renderer.training import (
@@ -25,6 +26,7 @@ from gaborsplat.renderer.training import (
 from gaborsplat.renderer.training.data import PhotosOnDevice, scene_scale
 from gaborsplat.renderer.training.density.initial import initial_parameters
 from gaborsplat.renderer.training.density.neighbours import neighbour_distance
+from gaborsplat.renderer.training.objective import FitPicture, PhotoObjective
 from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
 
 SHORT = TrainConfig(steps=150, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5)
@@ -242,6 +244,33 @@ def test_more_points_than_splats_are_thinned_out(capture: SmallCapture) -> None:
     assert len(means) == 20
     assert len(means.unique(dim=0)) == 20
     assert {tuple(row) for row in means.tolist()} <= {tuple(row) for row in capture.points.tolist()}
+
+
+class OnlyGreen(PhotoObjective):
+    """A loss that knows one channel of one parameter."""
+
+    def backward(
+        self, picture: FitPicture, photo: Tensor, mask: Tensor | None
+    ) -> tuple[LossResult, dict[str, Tensor]]:
+        result, gradients = super().backward(picture, photo, mask)
+        for name, gradient in gradients.items():
+            gradient[..., (0, 2) if name == "sh0" else slice(None)] = 0
+        return result, gradients
+
+
+def test_a_trainer_follows_the_objective_that_it_is_given(capture: SmallCapture) -> None:
+    config = replace(SHORT, gabor=0, strategy="default")
+    trainer = Trainer(
+        capture, config, objective=OnlyGreen(torch.device("cpu"), config.render_settings())
+    )
+    before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
+    trainer.step()
+    for name, value in before.items():
+        moved = trainer.parameters[name].detach() != value
+        if name == "sh0":
+            assert moved[..., 1].any()
+            moved = moved[..., (0, 2)]
+        assert not moved.any(), name
 
 
 def test_without_points_splats_fill_what_the_cameras_look_at(capture: SmallCapture) -> None:

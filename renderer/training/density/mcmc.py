@@ -112,7 +112,7 @@ class MCMCStrategy:
         carry_waves(RawSplats.of(params), anchor_means, anchor_scales)
 
     def _inject_noise(self, params: Parameters, strength: float) -> None:
-        """Move faint splats by noise of their own shape."""
+        """Move faint splats by Sigma n, where n is white noise and Sigma the splat's covariance."""
         raw = RawSplats.of(params)
         seed = int(torch.randint(2**62, (), generator=self._generator))
         arguments = NoiseArguments(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
@@ -22,10 +23,13 @@ from gaborsplat.renderer.backends.cuda.launcher import Launch
 from gaborsplat.renderer.backends.registry import use_backend
 
 EMULATOR = Path(__file__).parent / "emulator"
+SOURCES = ("kernels", "math", "passes", "primitives")
 COMPILER = os.environ.get("CXX", "g++")
-OPTIONS = ("-std=c++17", "-g", "-shared", "-fPIC", "-ffp-contract=off", "-include")
-SANITIZE = os.environ.get("GABORSPLAT_SANITIZE", "")
+SANITIZE = os.environ.get("GABORSPLAT_SANITIZE", "").split()
 """Flags of the sanitizers, when the tests run under them."""
+
+OPTIONS = ["-std=c++17", "-O1", "-fPIC", "-ffp-contract=off", *SANITIZE]
+"""Of all that is compiled. More optimisation takes longer than it saves."""
 
 Defines = tuple[tuple[str, str], ...]
 
@@ -41,10 +45,10 @@ def available() -> bool:
 
 @cache
 def _digest() -> str:
-    digest = hashlib.sha256()
-    for root in (source_folder().parent, EMULATOR):
+    digest = hashlib.sha256(" ".join([COMPILER, *OPTIONS]).encode())
+    for root in (*(source_folder().parent / folder for folder in SOURCES), EMULATOR):
         for path in sorted(root.rglob("*")):
-            if path.suffix in (".h", ".cu"):
+            if path.is_file():
                 digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -57,28 +61,37 @@ def _folder() -> Path:
     return folder
 
 
-def compile_source(source: Path, defines: Defines) -> Path:
-    """The kernels of a source, specialised, as a library."""
-    flags = [f"-D{PREFIX}{name}={value}" for name, value in defines]
-    optimize = ["-O1", *SANITIZE.split()] if SANITIZE else ["-O2"]
-    named = hashlib.sha256(" ".join([str(source), *flags, *optimize]).encode()).hexdigest()[:16]
-    library = _folder() / f"{source.stem}-{named}.so"
-    if not library.exists():
-        building = library.with_suffix(f".{os.getpid()}")
-        header = str(EMULATOR / "emulator.h")
-        command = [COMPILER, *OPTIONS, header, *optimize, *flags, "-x", "c++", str(source)]
-        include = ["-I", str(source_folder()), "-o", str(building)]
-        result = subprocess.run([*command, *include], capture_output=True, text=True, check=False)
+def _compile(target: Path, *command: str) -> None:
+    """Make `target`, unless it is there or another process is making it."""
+    with target.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if target.exists():
+            return
+        building = target.with_suffix(".building")
+        words = [COMPILER, *OPTIONS, *command, "-o", str(building)]
+        result = subprocess.run(words, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             raise EmulatorError(result.stderr)
-        building.replace(library)
-    return library
+        building.replace(target)
+
+
+def compile_library(source: Path, library: Path, defines: Defines = ()) -> None:
+    """Compile kernels against the emulator; its header, half of the time, only once for all."""
+    header = "emulator.h"
+    precompiled = _folder() / f"{header}.gch"  # found by the name of the header, if that is first
+    _compile(precompiled, "-w", "-x", "c++-header", str(EMULATOR / header))
+    folders = [f"-I{folder}" for folder in (precompiled.parent, EMULATOR, source_folder())]
+    flags = [f"-D{PREFIX}{name}={value}" for name, value in defines]
+    _compile(library, "-shared", *folders, "-include", header, *flags, "-x", "c++", str(source))
 
 
 @cache
 def load(source: Path, defines: Defines) -> ctypes.CDLL:
     """The kernels of a source, specialised."""
-    return ctypes.CDLL(str(compile_source(source, defines)))
+    named = hashlib.sha256(f"{source} {defines}".encode()).hexdigest()[:16]
+    library = _folder() / f"{source.stem}-{named}.so"
+    compile_library(source, library, defines)
+    return ctypes.CDLL(str(library))
 
 
 class Emulator:

@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 from viewer_page import (
     CANVAS,
     ORANGE,
@@ -48,6 +49,15 @@ def page(viewer: Viewer) -> Iterator[Page]:
     with opened(viewer) as page:
         page.picture(0)
         yield page
+
+
+def test_splats_are_shown_without_a_source_around_them(painter: Painter) -> None:
+    splats = cloud(5, waves=1)
+    with Viewer(splats, port=0, render=painter) as viewer, opened(viewer) as page:
+        page.picture(0)
+    shown, _, settings = painter.calls[0]
+    assert torch.equal(shown.means, splats.means)
+    assert not settings.antialiased
 
 
 def test_a_page_that_acknowledges_gets_sharp_pictures_soon_after_its_camera_stops(
