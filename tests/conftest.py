@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,6 +23,18 @@ hypothesis.settings.register_profile(
     "repeatable", derandomize=True, deadline=None, max_examples=25, database=None
 )
 hypothesis.settings.load_profile("repeatable")
+
+
+QUICK_EMULATED = ("test_fit_gradient.py", "test_optimizer.py")
+"""What the quick run has of the emulator: every pass, for two waves. Compiling takes its time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Most tests on emulated kernels are slow."""
+    for item in items:
+        chosen = item.path.name in QUICK_EMULATED and not re.search(r"K[014]", item.name)
+        if "cuda-emulated" in item.name and not chosen:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)

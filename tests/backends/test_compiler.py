@@ -44,6 +44,7 @@ def test_every_source_compiles_without_a_gpu(source: str):
     assert compiler.compile_kernel(source, source, (), "sm_90").startswith(b"\x7fELF")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("source", ["blend", "blend_backward"])
 def test_blending_keeps_all_its_numbers_in_registers(source: str, architecture: str, waves: int):
@@ -101,6 +102,7 @@ def test_another_source_option_or_architecture_is_another_file(cache: Path):
     assert len(stored(cache)) == 3
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_do_not_disturb_each_other(cache: Path):
     with ProcessPoolExecutor(3, get_context("spawn")) as pool:
         results = list(pool.map(compile_in_process, [str(cache)] * 3))

@@ -9,7 +9,10 @@ from pathlib import Path
 import emulated
 import pytest
 
-pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
+pytestmark = [
+    pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler"),
+    pytest.mark.slow,
+]
 
 PROGRAM = """
 struct Arguments {{

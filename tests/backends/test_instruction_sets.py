@@ -16,6 +16,8 @@ from gaborsplat.renderer import _native
 from gaborsplat.renderer.reference import render_reference
 from gaborsplat.renderer.settings import RenderSettings
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import sys, torch
 sys.path.insert(0, sys.argv[1])

@@ -224,6 +224,7 @@ def test_doctor_fails_on_what_cannot_be_trained(tmp_path: Path, capsys: pytest.C
     assert "cannot train" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path):
     options = ["--steps", "300", "--gabor", "1", "--eval-every", "0", "--checkpoint-every", "90"]
     assert train(tmp_path / "whole", *options) == DONE
@@ -346,6 +347,7 @@ def test_a_nadir_view_can_be_orbited():
         assert torch.isfinite(view.world_to_camera).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["train", "view"])
 def test_the_page_is_served_until_ctrl_c(run: Path, tmp_path: Path, command: str):
     out = tmp_path / "out"

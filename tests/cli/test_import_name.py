@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import gaborsplat as gs, renderer, scenes, viewer
 print(gs.pick_device("cpu"), renderer.MINE, scenes.MINE, viewer.MINE)

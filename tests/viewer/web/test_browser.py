@@ -26,7 +26,7 @@ from chromium_page import (
 from gaborsplat.viewer import NamedCamera, SceneSource, Viewer
 from gaborsplat.viewer.pacing.resolution import MIN_LONGEST_SIDE
 
-pytestmark = needed
+pytestmark = [needed, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

@@ -175,6 +175,7 @@ def test_nonsense_in_a_widget_leaves_the_page_connected(
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_flood_is_read_slowly_and_others_are_served_meanwhile(
     served: Viewer, bystander: Page, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,7 @@ from gaborsplat.viewer.picture.draw import PictureRenderer
 from gaborsplat.viewer.picture.photos import NearestPhoto
 from gaborsplat.viewer.settings import ViewSettings
 
-pytestmark = needed
+pytestmark = [needed, pytest.mark.slow]
 
 SAME = 26.0
 """PSNR [dB] from which a screenshot shows a picture: it was a JPEG in between, which blurs
