@@ -39,6 +39,7 @@ def test_every_kernel_of_the_sources_is_known_by_its_source():
     assert found == {(kernel.source, kernel.name) for kernel in kernels()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", sorted({kernel.source for kernel in kernels()}))
 def test_every_source_compiles_without_a_gpu(source: str):
     assert compiler.compile_kernel(source, source, (), "sm_90").startswith(b"\x7fELF")

@@ -113,6 +113,7 @@ def listed_tiles(projected: Projected, size: tuple[int, int], backend: Backend) 
     return found.view(-1, down, across)
 
 
+@pytest.mark.slow
 def test_a_splat_is_listed_in_every_tile_that_it_is_seen_in_and_in_few_others(
     device: torch.device,
 ):

@@ -101,6 +101,7 @@ def test_baked_exports_have_no_waves_and_state_what_is_lost(
     assert len(gs.load_splats(tmp_path / "baked.splat")) == len(gs.load_splats(path))
 
 
+@pytest.mark.slow
 def test_baking_under_a_budget_says_what_either_way_loses(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -346,6 +346,7 @@ def test_absolute_gradients_bound_the_signed_ones():
     assert (absolute > 2 * signed.abs()).any()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("absgrad", [True, False])

@@ -130,6 +130,7 @@ def test_float32_gradients_are_close_to_float64(waves: int, device: torch.device
             assert error <= GRADIENT_FLOAT, f"{name}: {error:.1e}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_gradients_match_finite_differences(waves: int, antialiased: bool, device: torch.device):
     splats = synthetic.cloud(5, waves, degree=1, seed=20 + waves, view=SMALL)

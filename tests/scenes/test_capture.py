@@ -174,6 +174,7 @@ def assert_points_have_the_colour_of_their_pixels(capture: Capture, limit: float
     assert np.concatenate(differences).mean() < limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "limit"), [("fox", 9.5), ("fox_opencv", 10), ("banana", 6.5), ("lund_door", 5.5)]
 )

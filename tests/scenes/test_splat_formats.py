@@ -89,6 +89,7 @@ def assert_alike(splats: Splats, reference: Splats, *, position: float, shape: f
 # One scene, written by other programs in every format.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "position", "shape"),
     [

@@ -191,6 +191,7 @@ def test_a_flood_is_read_slowly_and_others_are_served_meanwhile(
         assert time.monotonic() - started > (messages - 200) / MAX_RATE
 
 
+@pytest.mark.slow
 def test_a_page_that_stops_acknowledging_is_sent_ever_fewer_pictures(
     served: Viewer, bystander: Page, painter: Painter
 ) -> None:
