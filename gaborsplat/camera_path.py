@@ -65,7 +65,7 @@ def past(cameras: Sequence[Camera], frames: int, size: tuple[int, int]) -> list[
 
 
 def from_file(path: Path, origin: Origin) -> Film:
-    """What a camera path's file holds; viewer/path_file.py describes it.
+    """What a camera path's file holds; viewer/path/file.py describes it.
 
     Poses in it are in the frame of the capture, from which `origin` was subtracted for the splats.
 

@@ -70,7 +70,8 @@ class Cameras:
     @classmethod
     def of(cls, camera: Camera) -> Cameras:
         """One alone."""
-        return cls(camera.world_to_camera[None], camera.intrinsics[None], camera.size)
+        pose, intrinsics = camera.world_to_camera.contiguous(), camera.intrinsics.contiguous()
+        return cls(pose[None], intrinsics[None], camera.size)
 
     def __len__(self) -> int:
         return self.viewmats.shape[0]

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from .backends.memory import gpu_index
 from .backends.trial import why_unusable
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -28,8 +29,7 @@ def pick_device(wanted: torch.device | str = "auto") -> torch.device:
     if wanted == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        device = torch.device("cuda")
-        reason = why_unusable(device)
+        reason = why_unusable(device := _numbered(torch.device("cuda")))
         if reason is None:
             return device
         log.warning("note: on the CPU, for the GPU cannot be used: %s", reason)
@@ -37,10 +37,15 @@ def pick_device(wanted: torch.device | str = "auto") -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError:  # torch lists the devices of all its backends
-        raise ValueError(f"device: {wanted!r} is neither auto, cpu nor cuda, or cuda:1") from None
+        raise ValueError(f"device: must be auto, cpu, cuda or cuda:N, not {wanted!r}") from None
     if device.type == "cpu":
         return device
     reason = why_unusable(device) if device.type == "cuda" else "no backend computes there"
     if reason is not None:
         raise ValueError(f"device: {device} cannot be used: {reason}; cpu works")
-    return device
+    return _numbered(device)
+
+
+def _numbered(device: torch.device) -> torch.device:
+    """One GPU, whichever thread asks: without a number it is the thread's current one."""
+    return torch.device("cuda", gpu_index(device))

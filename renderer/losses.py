@@ -70,12 +70,13 @@ def compare(
         memory: where the result lies.
 
     Raises:
-        ValueError: shapes or devices that do not fit.
+        ValueError: shapes, types or devices that do not fit.
     """
     _check(image, target, mask)
     if target.dtype != torch.uint8:
         target = target.to(image.dtype)
     image, target = image.detach().contiguous(), target.detach().contiguous()
+    mask = None if mask is None else mask.contiguous()
     found, means = memory.keep("loss", _empty_result, image.shape, image.dtype, image.device)
     height, width, _ = image.shape
     arguments = LossArguments(
@@ -86,7 +87,7 @@ def compare(
         image=image,
         photo=None if target.dtype == torch.uint8 else target,
         photo_bytes=target if target.dtype == torch.uint8 else None,
-        mask=None if mask is None else mask.contiguous(),
+        mask=mask,
         gradient=found if gradient else None,
         means=means,
     )
@@ -109,7 +110,7 @@ def photometric_loss(
         A scalar, of the image's type.
 
     Raises:
-        ValueError: shapes or devices that do not fit.
+        ValueError: shapes, types or devices that do not fit.
     """
     return _Photometric.apply(image, target, mask, ssim_weight)
 
@@ -153,7 +154,7 @@ class _Photometric(torch.autograd.Function):
     ) -> Tensor:
         result = compare(image, target, mask, ssim_weight, gradient=True)
         ctx.save_for_backward(result.gradient)
-        return result.loss.to(image.dtype)
+        return result.loss.to(image.dtype, copy=True)
 
     @staticmethod
     @once_differentiable
@@ -165,6 +166,10 @@ class _Photometric(torch.autograd.Function):
 
 
 def _check(image: Tensor, target: Tensor, mask: Tensor | None) -> None:
+    if image.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"the picture must be float32 or float64, not {image.dtype}")
+    if mask is not None and mask.dtype not in (torch.bool, torch.uint8):
+        raise ValueError(f"the mask must be bool, not {mask.dtype}")
     if image.ndim != 3 or image.shape[2] != 3 or target.shape != image.shape:
         shapes = f"{tuple(image.shape)} and {tuple(target.shape)}"
         raise ValueError(f"images must be [H, W, 3] of one shape, not {shapes}")

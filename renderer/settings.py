@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from ._native import constants
+
+
+def rgb(color: Iterable[float]) -> tuple[float, float, float]:
+    """A colour as three numbers, of any sequence, array or tensor. Raises ValueError."""
+    red, green, blue = map(float, color)
+    return red, green, blue
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,9 @@ class RenderSettings:
             to this or below.
         extent: the tiles a splat is drawn in: all in which it reaches alpha_min, or those of its
             3-sigma square.
+
+    Raises:
+        ValueError: the background has not three numbers.
     """
 
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -39,6 +49,9 @@ class RenderSettings:
     alpha_max: float = constants.ALPHA_MAX
     transmittance_min: float = constants.TRANSMITTANCE_MIN
     extent: Literal["exact", "three_sigma"] = "exact"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "background", rgb(self.background))
 
     @classmethod
     def inria(cls) -> RenderSettings:

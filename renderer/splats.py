@@ -160,7 +160,7 @@ class Splats:
         return int(self.sh.shape[1] ** 0.5) - 1
 
     @property
-    def shape(self) -> SplatShape:
+    def geometry(self) -> SplatShape:
         """Everything but the colour."""
         return SplatShape(
             self.means,
@@ -259,7 +259,7 @@ class RawSplats:
         return self.frequencies.shape[1]
 
     @property
-    def shape(self) -> SplatShape:
+    def geometry(self) -> SplatShape:
         """Everything but the colour."""
         return SplatShape(
             self.means,

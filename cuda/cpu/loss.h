@@ -22,7 +22,7 @@ class PhotometricLoss {
         : p_(p),
           row_((3 * p.width + V::kSize - 1) / V::kSize * V::kSize),
           pitch_(row_ + 2 * kMargin),
-          planes_(kPlanes * (p.height + 2 * kSsimRadius) * pitch_) {
+          planes_(std::size_t(kPlanes) * (p.height + 2 * kSsimRadius) * pitch_) {
         for (int k = 0; k < kTaps; ++k) taps_[k] = S(ssim_tap(k - kSsimRadius));
     }
 

@@ -14,7 +14,11 @@ constexpr int kComputeMajor = 75, kComputeMinor = 76;  // CU_DEVICE_ATTRIBUTE_CO
 #if defined(_WIN32)
 constexpr const char* kLibrary = "nvcuda.dll";
 
-void* open_library(const char* name) { return LoadLibraryA(name); }
+void* open_library(const char* name) {
+    bool given = name != kLibrary;
+    return LoadLibraryExA(name, nullptr, given ? 0 : LOAD_LIBRARY_SEARCH_SYSTEM32);
+}
+std::string why_not_opened() { return "error " + std::to_string(GetLastError()); }
 void* find_symbol(void* library, const char* name) {
     return reinterpret_cast<void*>(GetProcAddress(static_cast<HMODULE>(library), name));
 }
@@ -22,6 +26,10 @@ void* find_symbol(void* library, const char* name) {
 constexpr const char* kLibrary = "libcuda.so.1";
 
 void* open_library(const char* name) { return dlopen(name, RTLD_NOW | RTLD_LOCAL); }
+std::string why_not_opened() {
+    const char* reason = dlerror();
+    return reason ? reason : "no reason given";
+}
 void* find_symbol(void* library, const char* name) { return dlsym(library, name); }
 #endif
 
@@ -37,7 +45,8 @@ Driver::Driver(const std::string& library) {
     const char* name = library.empty() ? kLibrary : library.c_str();
     void* opened = open_library(name);
     if (!opened)
-        throw DriverError(std::string(name) + " was not found: NVIDIA's driver is not installed");
+        throw DriverError("NVIDIA's driver is not installed or cannot be used: " +
+                          why_not_opened());
     find(opened, "cuInit", api_.cuInit);
     find(opened, "cuDeviceGet", api_.cuDeviceGet);
     find(opened, "cuDeviceGetAttribute", api_.cuDeviceGetAttribute);
@@ -104,12 +113,18 @@ std::string Driver::architecture(int device) {
     return "sm_" + std::to_string(major) + std::to_string(minor);
 }
 
-Function Driver::load(int device, const void* cubin, const char* name) {
+Module Driver::load(int device, const void* cubin, const char* source) {
     InContext context(*this, device);
-    void* module = nullptr;
+    Module module = nullptr;
+    check(api_.cuModuleLoadData(&module, cubin), std::string("the kernels of ") + source +
+                                                     ".cu do not load on GPU " +
+                                                     std::to_string(device));
+    return module;
+}
+
+Function Driver::function(int device, Module module, const char* name) {
+    InContext context(*this, device);
     Function function = nullptr;
-    check(api_.cuModuleLoadData(&module, cubin),
-          std::string("kernel ") + name + " does not load on GPU " + std::to_string(device));
     check(api_.cuModuleGetFunction(&function, module, name),
           std::string("kernel ") + name + " is not in its code");
     return function;

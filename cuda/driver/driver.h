@@ -2,7 +2,6 @@
 // that somebody else has compiled and launches kernels.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -17,6 +16,7 @@ struct DriverError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+using Module = struct CUmod_st*;
 using Function = struct CUfunc_st*;
 using Context = struct CUctx_st*;
 using Stream = struct CUstream_st*;
@@ -37,8 +37,12 @@ class Driver {
     /// Such as sm_90.
     std::string architecture(int device);
 
-    /// A kernel of a cubin, in the primary context of a GPU, where it stays loaded.
-    Function load(int device, const void* cubin, const char* name);
+    /// The kernels of a cubin, in the primary context of a GPU, where they stay loaded. `source` is
+    /// for errors.
+    Module load(int device, const void* cubin, const char* source);
+
+    /// One of them.
+    Function function(int device, Module module, const char* name);
 
     /// Queues kernels in order on a stream of a GPU, whatever context is current.
     void launch(int device, Stream stream, const std::vector<Launch>& launches);
@@ -53,8 +57,8 @@ class Driver {
         int (*cuCtxGetCurrent)(Context*);
         int (*cuCtxPushCurrent)(Context);
         int (*cuCtxPopCurrent)(Context*);
-        int (*cuModuleLoadData)(void**, const void*);
-        int (*cuModuleGetFunction)(Function*, void*, const char*);
+        int (*cuModuleLoadData)(Module*, const void*);
+        int (*cuModuleGetFunction)(Function*, Module, const char*);
         int (*cuLaunchKernel)(Function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                               unsigned, Stream, void**, void**);
         int (*cuGetErrorName)(int, const char**);

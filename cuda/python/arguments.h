@@ -22,14 +22,27 @@
 
 namespace gaborsplat {
 
+/// An array of a struct: the tensor that owns it, if there is one, and how many numbers it has.
+struct HeldArray {
+    nb::object owner;
+    std::int64_t count = 0;
+};
+
+/// Where an array without numbers lies: a null pointer means that there is none.
+alignas(16) inline char kNoNumbers[16];
+
 /// Fills a struct from Python's arguments.
 class Filler {
   public:
-    /// Without `all`, fields that no argument names keep what they have.
-    Filler(const char* pass, const FieldNames& names, nb::handle arguments, bool all)
-        : pass_(pass), names_(names), arguments_(arguments), all_(all) {}
+    /// Without `all`, fields that no argument names keep what they have. `held` has the arrays in
+    /// the order of their fields.
+    Filler(const char* pass, const FieldNames& names, nb::handle arguments, bool all,
+           std::vector<HeldArray>& held)
+        : pass_(pass), names_(names), arguments_(arguments), all_(all), held_(held) {}
 
     int device() const { return device_; }
+    /// Whether an array with numbers stayed as it was.
+    bool kept() const { return kept_; }
 
     /// Throws unless every argument was a field's.
     void finish() const {
@@ -70,16 +83,27 @@ class Filler {
     void array(const char* name, T*& out, Access access, std::initializer_list<std::int64_t> shape,
                const char* described) {
         bool needed = access == Access::kRead || access == Access::kWrite;
-        nb::handle given = take(name, needed);
-        if (!given) return;
-        if (given.is_none() && !needed) {
-            out = nullptr;
-            return;
-        }
+        if (held_.size() <= array_) held_.resize(array_ + 1);
+        HeldArray& held = held_[array_++];
         std::int64_t count = 1;
         for (std::int64_t size : shape) count *= size;
+        nb::handle given = take(name, needed);
+        if (!given) {
+            if (out && held.count != count)
+                fail(nb::value_error,
+                     std::string(name) + " must be set too: its shape is another one");
+            kept_ |= out && count > 0;
+            return;
+        }
+        if (given.is_none() && !needed) {
+            out = nullptr;
+            held = {};
+            return;
+        }
         using Element = std::remove_const_t<T>;
-        out = static_cast<T*>(checked(name, given, kNumber<Element>, count, described));
+        void* data = checked(name, given, kNumber<Element>, count, described);
+        out = static_cast<T*>(count ? data : kNoNumbers);
+        held = {nb::borrow(given), count};
     }
     template <class Part>
     void part(Part& part) {
@@ -164,7 +188,9 @@ class Filler {
     const FieldNames& names_;
     nb::handle arguments_;
     bool all_;
-    std::size_t next_ = 0;
+    std::vector<HeldArray>& held_;
+    bool kept_ = false;
+    std::size_t next_ = 0, array_ = 0;
     Py_ssize_t used_ = 0;
     int device_ = kOtherDevice;
 };
@@ -185,14 +211,12 @@ class ArgumentBlock {
     int device_ = kCpu;
 };
 
-/// Whether the first tensor of real numbers among the arguments has doubles.
-inline bool has_doubles(nb::handle arguments) {
-    PyObject *key, *value;
-    for (Py_ssize_t at = 0; PyDict_Next(arguments.ptr(), &at, &key, &value);) {
-        if (value == Py_None || PyLong_Check(value) || PyFloat_Check(value)) continue;
+/// Whether the first array of real numbers that is given has doubles.
+inline bool has_doubles(const FieldNames& names, nb::handle arguments) {
+    for (PyObject* name : names.reals()) {
+        PyObject* given = PyDict_GetItemWithError(arguments.ptr(), name);
         TensorView view;
-        if (!view_tensor(value, view)) continue;
-        if (view.number == Number::kFloat32 || view.number == Number::kFloat64)
+        if (given && given != Py_None && view_tensor(given, view))
             return view.number == Number::kFloat64;
     }
     return false;
@@ -202,13 +226,17 @@ template <template <class> class A>
 class Block : public ArgumentBlock {
   public:
     Block(const char* pass, nb::handle arguments) : pass_(pass) {
-        if (has_doubles(arguments)) arguments_.template emplace<A<double>>();
+        if (has_doubles(FieldNames::of<A<float>>(), arguments))
+            arguments_.template emplace<A<double>>();
         fill(arguments, true);
-        std::visit([](const auto& a) { check_sizes(a); }, arguments_);
     }
 
-    /// Changes some fields.
-    void set(nb::handle arguments) { fill(arguments, false); }
+    /// Changes some fields, or, when that cannot be, none.
+    void set(nb::handle arguments) {
+        Block changed = *this;
+        changed.fill(arguments, false);
+        *this = std::move(changed);
+    }
 
     nb::object field(const std::string& name) const override {
         FieldFinder finder{name, {}};
@@ -235,14 +263,20 @@ class Block : public ArgumentBlock {
 
   private:
     void fill(nb::handle arguments, bool all) {
-        Filler filler(pass_, FieldNames::of<A<float>>(), arguments, all);
+        Filler filler(pass_, FieldNames::of<A<float>>(), arguments, all, held_);
         std::visit([&](auto& a) { a.for_each_field(filler); }, arguments_);
         filler.finish();
-        if (filler.device() != kOtherDevice) device_ = filler.device();
+        std::visit([](const auto& a) { check_sizes(a); }, arguments_);
+        if (filler.device() == kOtherDevice) return;
+        if (filler.kept() && filler.device() != device_)
+            throw nb::type_error(
+                (std::string(pass_) + ": arrays would lie on two devices").c_str());
+        device_ = filler.device();
     }
 
     const char* pass_;
     std::variant<A<float>, A<double>> arguments_;
+    std::vector<HeldArray> held_;  // tensors live as long as what points into them
 };
 
 }  // namespace gaborsplat

@@ -4,6 +4,11 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <tuple>
+
 #include "../driver/driver.h"
 #include "kernels.h"
 
@@ -12,6 +17,9 @@ namespace {
 
 /// What specialises a kernel, as macros of the preprocessor without their prefix.
 using Defines = std::vector<std::tuple<std::string, std::string>>;
+
+// What a grid may have along x and y.
+constexpr std::int64_t kMostBlocks = 2147483647, kMostPictures = 65535;
 
 /// A kernel with all that it takes to run it, for launchers in Python.
 struct PlannedLaunch {
@@ -32,16 +40,16 @@ PlannedLaunch plan(const std::string& name, const ArgumentBlock& block) {
     return {&kernel, kernel.call(block), &block};
 }
 
-/// A kernel on a GPU, specialised.
+/// A kernel, or its source, on a GPU, specialised.
 struct Specialisation {
     int device;
-    const Kernel* kernel;
+    std::string_view name;
     bool is_double;
     std::vector<int> macros;
 
     bool operator<(const Specialisation& other) const {
-        return std::tie(device, kernel, is_double, macros) <
-               std::tie(other.device, other.kernel, other.is_double, other.macros);
+        return std::tie(device, name, is_double, macros) <
+               std::tie(other.device, other.name, other.is_double, other.macros);
     }
 };
 
@@ -63,6 +71,8 @@ class DriverLauncher {
                     ("kernel " + name + ": its tensors are on another device").c_str());
             PlannedLaunch planned = plan(name, block);
             if (planned.call.grid.x == 0 || planned.call.grid.y == 0) continue;
+            if (planned.call.grid.x > kMostBlocks || planned.call.grid.y > kMostPictures)
+                throw nb::value_error(("kernel " + name + ": too many splats or pictures").c_str());
             launches.push_back({find(planned, device), planned.kernel->name,
                                 static_cast<unsigned>(planned.call.grid.x),
                                 static_cast<unsigned>(planned.call.grid.y),
@@ -77,26 +87,41 @@ class DriverLauncher {
     std::string architecture(int device) { return driver_.architecture(device); }
 
   private:
-    /// Compiles and loads a kernel that is not there yet. Two threads may do so at once.
     Function find(const PlannedLaunch& planned, int device) {
-        Specialisation wanted = {device, planned.kernel, planned.block->is_double(), {}};
+        Specialisation wanted = {device, planned.kernel->name, planned.block->is_double(), {}};
         for (const Macro& macro : planned.call.macros) wanted.macros.push_back(macro.value);
         {
             std::lock_guard<std::mutex> lock(mutex_);
             auto found = functions_.find(wanted);
             if (found != functions_.end()) return found->second;
         }
-        nb::object cubin = compile_(planned.kernel->source, planned.kernel->name, planned.defines(),
-                                    driver_.architecture(device));
-        Function function =
-            driver_.load(device, nb::cast<nb::bytes>(cubin).c_str(), planned.kernel->name);
+        wanted.name = planned.kernel->source;
+        Function function = driver_.function(device, module(planned, wanted), planned.kernel->name);
+        wanted.name = planned.kernel->name;
         std::lock_guard<std::mutex> lock(mutex_);
         return functions_[wanted] = function;
+    }
+
+    /// Compiles and loads a source that is not there yet. Two threads may do so at once.
+    Module module(const PlannedLaunch& planned, const Specialisation& wanted) {
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            auto found = modules_.find(wanted);
+            if (found != modules_.end()) return found->second;
+        }
+        auto cubin =
+            nb::cast<nb::bytes>(compile_(planned.kernel->source, planned.kernel->name,
+                                         planned.defines(), driver_.architecture(wanted.device)));
+        nb::gil_scoped_release release;  // the GPU may be waited for
+        Module loaded = driver_.load(wanted.device, cubin.c_str(), planned.kernel->source);
+        std::lock_guard<std::mutex> lock(mutex_);
+        return modules_[wanted] = loaded;
     }
 
     nb::callable compile_;
     Driver driver_;
     std::mutex mutex_;  // guards what follows
+    std::map<Specialisation, Module> modules_;
     std::map<Specialisation, Function> functions_;
 };
 
@@ -130,8 +155,9 @@ void bind_launcher(nb::module_& m) {
              nb::arg("library") = "",
              nb::sig("def __init__(self, compile: Callable[[str, str, list[tuple[str, str]], str], "
                      "bytes], library: str = '') -> None"),
-             "`compile(source, kernel, defines, architecture)` gives a kernel's cubin; it is asked "
-             "once for each. Raises DriverError.")
+             "`compile(source, kernel, defines, architecture)` gives the cubin of a source, of "
+             "which "
+             "`kernel` is wanted first; a thread asks once for each. Raises DriverError.")
         .def("launch", &DriverLauncher::launch, nb::arg("launches"),
              nb::sig("def launch(self, launches: Sequence[tuple[str, ArgumentBlock]], /) -> None"),
              "Queues kernels, each with its arguments, in order on torch's current stream of the "

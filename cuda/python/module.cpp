@@ -35,7 +35,8 @@ template <template <class> class O>
 void bind_options(nb::module_& m, const char* name) {
     static const std::string signature = FieldNames::of<O<double>>().signature();
     auto fill = [name](O<double>& values, nb::handle arguments, bool all) {
-        Filler filler(name, FieldNames::of<O<double>>(), arguments, all);
+        std::vector<HeldArray> none;
+        Filler filler(name, FieldNames::of<O<double>>(), arguments, all, none);
         values.for_each_field(filler);
         filler.finish();
     };
@@ -59,16 +60,16 @@ void bind_options(nb::module_& m, const char* name) {
 }
 
 /// Runs a pass with the GIL released.
-template <template <class> class A>
-void run(const Block<A>& block, void (*Passes<float>::*single)(const A<float>&),
-         void (*Passes<double>::*precise)(const A<double>&)) {
+template <class Result, template <class> class A>
+Result run(const Block<A>& block, Result (*Passes<float>::*single)(const A<float>&),
+           Result (*Passes<double>::*precise)(const A<double>&)) {
     if (block.device() != kCpu) throw nb::type_error("the CPU's passes take tensors on the CPU");
     nb::gil_scoped_release release;
-    block.visit([&](const auto& arguments) {
+    return block.visit([&](const auto& arguments) {
         if constexpr (std::is_same_v<std::decay_t<decltype(arguments)>, A<float>>)
-            (passes_for<float>().*single)(arguments);
+            return (passes_for<float>().*single)(arguments);
         else
-            (passes_for<double>().*precise)(arguments);
+            return (passes_for<double>().*precise)(arguments);
     });
 }
 
@@ -76,12 +77,12 @@ void run(const Block<A>& block, void (*Passes<float>::*single)(const A<float>&),
 struct Cpu {};
 struct Constants {};
 
-#define BIND_PASS(name, A)                                                  \
-    cpu.def_static(                                                         \
-        #name,                                                              \
-        [](const Block<A>& arguments) {                                     \
-            run<A>(arguments, &Passes<float>::name, &Passes<double>::name); \
-        },                                                                  \
+#define BIND_PASS(name, A)                                               \
+    cpu.def_static(                                                      \
+        #name,                                                           \
+        [](const Block<A>& arguments) {                                  \
+            run(arguments, &Passes<float>::name, &Passes<double>::name); \
+        },                                                               \
         nb::arg("arguments"))
 
 /// A NumPy array that owns the memory.
@@ -94,13 +95,7 @@ nb::object owned(OwnedArray<T>&& values) {
 }
 
 nb::tuple bin(const Block<BinArguments>& block) {
-    Bins bins;
-    {
-        nb::gil_scoped_release release;
-        block.visit([&](const auto& p) {
-            bins = passes_for<std::decay_t<decltype(p.depths[0])>>().bin(p);
-        });
-    }
+    Bins bins = run(block, &Passes<float>::bin, &Passes<double>::bin);
     return nb::make_tuple(owned(std::move(bins.splat_ids)), owned(std::move(bins.offsets)),
                           owned(std::move(bins.slots)), owned(std::move(bins.first_slot)));
 }
@@ -111,8 +106,7 @@ void blend_backward(const Block<BlendBackwardArguments>& block) {
         if (!p.first_slot || (!p.slots && p.in.pairs > 0))
             throw nb::type_error("blend_backward on the CPU needs slots and first_slot");
     });
-    run<BlendBackwardArguments>(block, &Passes<float>::blend_backward,
-                                &Passes<double>::blend_backward);
+    run(block, &Passes<float>::blend_backward, &Passes<double>::blend_backward);
 }
 
 void bind_cpu(nb::module_& m) {
@@ -209,11 +203,12 @@ NB_MODULE(_native, m) {
                 if (!view_tensor(tensors[i], view) || !view.contiguous) return false;
                 if (i == 0) first = view;
                 if (view.number != first.number || view.device != first.device) return false;
+                if (view.number == Number::kOther || view.device == kOtherDevice) return false;
             }
             return true;
         },
         nb::sig("def alike(*tensors: Tensor) -> bool"),
-        "Whether tensors are contiguous, of one type and on one device.");
+        "Whether tensors are contiguous, of one type that passes know, and on one device.");
     m.def("kinds", &kinds, "Names of the registered kinds of splat.");
     m.def("modulation_size", &modulation_size, nb::arg("waves"),
           "Numbers that describe one splat's waves on the image.");

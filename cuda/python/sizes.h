@@ -7,6 +7,7 @@
 
 #include "../passes/blend.h"
 #include "../passes/launch.h"
+#include "../passes/loss.h"
 #include "../passes/project.h"
 #include "../passes/shade.h"
 #include "../primitives/kinds.h"
@@ -30,6 +31,10 @@ inline void require_size(const char* name, std::int64_t found, std::int64_t expe
                                         .c_str());
 }
 
+inline void require(bool holds, const char* rule) {
+    if (!holds) throw nanobind::value_error(rule);
+}
+
 template <class Arguments>
 void check_sizes(const Arguments&) {}
 
@@ -39,10 +44,12 @@ void check_sizes(const ProjectInputs<S>& in) {
 }
 template <class S>
 void check_sizes(const ShadeInputs<S>& in) {
-    if (in.degree < 0 || in.degree > 3 || (in.degree + 1) * (in.degree + 1) > in.sh_coeffs)
-        throw nanobind::value_error(("SH degree " + std::to_string(in.degree) +
-                                     " needs more than " + std::to_string(in.sh_coeffs) +
-                                     " coefficients")
+    int most = 0;
+    while (most < 3 && (most + 2) * (most + 2) <= in.sh_coeffs) ++most;
+    if (in.degree < 0 || in.degree > most)
+        throw nanobind::value_error(("SH degree " + std::to_string(in.degree) + ": " +
+                                     std::to_string(in.sh_coeffs) + " coefficients have 0 to " +
+                                     std::to_string(most))
                                         .c_str());
     bool apart = in.sh0_coeffs == 1 && in.sh_coeffs != 1;
     if (!apart || !in.sh_rest) require_size("sh0_coeffs", in.sh0_coeffs, in.sh_coeffs);
@@ -73,10 +80,19 @@ void check_sizes(const ShadeBackwardArguments<S>& p) {
 template <class S>
 void check_sizes(const BlendArguments<S>& p) {
     check_sizes(p.in);
+    bool numbers = p.image && p.transmittance && !p.bytes;
+    require(numbers || (p.bytes && !p.image && !p.transmittance),
+            "blending gives image and transmittance, or bytes");
+    require(!p.bytes || p.in.channels >= 3, "bytes need 3 channels");
 }
 template <class S>
 void check_sizes(const BlendBackwardArguments<S>& p) {
     check_sizes(p.in);
+    require(!p.slots || p.first_slot, "slots need first_slot");
+}
+template <class S>
+void check_sizes(const LossArguments<S>& p) {
+    require((p.photo != nullptr) != (p.photo_bytes != nullptr), "one of photo, photo_bytes");
 }
 
 }  // namespace gaborsplat

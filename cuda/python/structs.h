@@ -3,6 +3,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -53,6 +54,8 @@ class FieldNames {
     }
 
     PyObject* operator[](std::size_t i) const { return names_[i]; }
+    /// Of the arrays of real numbers.
+    const std::vector<PyObject*>& reals() const { return reals_; }
     const std::string& signature() const { return signature_; }
 
     // What `for_each_field` calls.
@@ -74,6 +77,7 @@ class FieldNames {
                const char*) {
         bool needed = access == Access::kRead || access == Access::kWrite;
         add(name, needed ? "Tensor" : "Tensor | None", needed ? nullptr : "None");
+        if (std::is_same_v<std::remove_const_t<T>, float>) reals_.push_back(names_.back());
     }
     template <class Part>
     void part(Part& part) {
@@ -98,7 +102,7 @@ class FieldNames {
         if (otherwise) signature_ += std::string(" = ") + otherwise;
     }
 
-    std::vector<PyObject*> names_;
+    std::vector<PyObject*> names_, reals_;
     std::string signature_;
 };
 

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -67,10 +68,14 @@ class ThreadPool {
         return static_cast<int>(count);
     }
 
+    /// With fewer threads where the system refuses more.
     void start(int count) {
         stopping_ = false;
-        for (int i = 1; i < std::max(count, 1); ++i)
-            workers_.emplace_back([this, seen = generation_] { work(seen); });
+        try {
+            for (int i = 1; i < std::max(count, 1); ++i)
+                workers_.emplace_back([this, seen = generation_] { work(seen); });
+        } catch (const std::system_error&) {
+        }
     }
 
     void stop() {

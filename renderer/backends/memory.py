@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -46,7 +47,10 @@ class Workspace:
         kept = self._kept.get(name)
         if kept is not None and kept[0] == key:
             return kept[1]
-        made = make(*key)
+        del kept
+        self._kept.pop(name, None)  # before the new ones need its memory
+        with torch.inference_mode(False):  # later calls may be outside of it
+            made = make(*key)
         self._kept[name] = (key, made)
         return made
 
@@ -61,34 +65,27 @@ class WorkspacePool:
     all that uses it is queued, on the same stream.
     """
 
-    KEPT = 2
-    """How many idle ones are kept for a stream: as many pictures at once cost no allocation."""
+    STREAMS = 4
+    """How many streams have an idle workspace kept for them, those used last."""
 
     def __init__(self) -> None:
-        self._idle: dict[tuple[int, int], list[Workspace]] = {}
+        self._idle: dict[tuple[int, int], Workspace] = {}
         self._lock = threading.Lock()
 
-    def lend(self, device: torch.device) -> Loan:
+    @contextmanager
+    def lend(self, device: torch.device) -> Generator[Workspace]:
         """A workspace that nobody else uses while this is entered."""
         gpu = gpu_index(device)
         key = (gpu, current_stream(gpu))
         with self._lock:
-            idle = self._idle.setdefault(key, [])
-            return Loan(idle, idle.pop() if idle else Workspace())
-
-
-class Loan:
-    """A workspace that goes back to the idle ones."""
-
-    def __init__(self, idle: list[Workspace], workspace: Workspace) -> None:
-        self._idle, self._workspace = idle, workspace
-
-    def __enter__(self) -> Workspace:
-        return self._workspace
-
-    def __exit__(self, *_: object) -> None:
-        if len(self._idle) < WorkspacePool.KEPT:  # one more, by threads at once, does no harm
-            self._idle.append(self._workspace)
+            workspace = self._idle.pop(key, None) or Workspace()
+        try:
+            yield workspace
+        finally:
+            with self._lock:
+                self._idle[key] = workspace
+                while len(self._idle) > self.STREAMS:
+                    del self._idle[next(iter(self._idle))]
 
 
 def gpu_index(device: torch.device) -> int:

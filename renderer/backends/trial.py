@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 
 from .._native import NoiseArguments
+from .memory import gpu_index
 from .registry import backend_for
 
+_works: set[torch.device] = set()
 
-@cache
+
 def why_unusable(device: torch.device) -> str | None:
-    """What keeps the kernels from running on a GPU, in one sentence; None when nothing does."""
+    """What keeps the kernels from running on a GPU, in one sentence; None when nothing does. A GPU
+    on which they ran is not tried again."""
     if not torch.cuda.is_available():
         built = "finds no GPU" if torch.version.cuda else "is built for the CPU alone"
         return f"torch {torch.__version__} {built}"
+    device = torch.device("cuda", gpu_index(device))
+    if device in _works:
+        return None
     try:
         ones = torch.ones(4, device=device)
         arguments = NoiseArguments(
@@ -32,6 +36,7 @@ def why_unusable(device: torch.device) -> str | None:
         )
         backend_for(device).inject_noise(arguments)
         torch.cuda.synchronize(device)
-    except Exception as error:  # whatever torch, cuda.core or the driver raise
+    except Exception as error:  # whatever torch, the compiler or the driver raise
         return (str(error).splitlines() or [type(error).__name__])[0]
+    _works.add(device)
     return None

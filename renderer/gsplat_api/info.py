@@ -23,7 +23,12 @@ class Info(MutableMapping[str, Any]):
     """
 
     def __init__(
-        self, projected: Projected, tiles: Tiles, views: Cameras, packing: Packing | None
+        self,
+        projected: Projected,
+        visible: Tensor,
+        tiles: Tiles,
+        views: Cameras,
+        packing: Packing | None,
     ) -> None:
         size = constants.TILE_SIZE
         across, down = (math.ceil(pixels / size) for pixels in views.size)
@@ -31,7 +36,6 @@ class Info(MutableMapping[str, Any]):
         self._known: dict[str, Any] = {
             "camera_ids": None if packing is None else packing.camera_ids,
             "gaussian_ids": None if packing is None else packing.gaussian_ids,
-            "radii": projected.radii,
             "means2d": projected.means2d,
             "depths": projected.depths,
             "conics": projected.conics,
@@ -46,6 +50,7 @@ class Info(MutableMapping[str, Any]):
             "n_cameras": cameras,
         }
         self._later: dict[str, Callable[[], Any]] = {
+            "radii": lambda: projected.radii * visible[..., None],
             "batch_ids": lambda: None if packing is None else torch.zeros_like(packing.camera_ids),
             "tiles_per_gauss": lambda: _tiles_per_splat(projected, tiles),
             "isect_ids": lambda: _sort_keys(projected, tiles, across * down),

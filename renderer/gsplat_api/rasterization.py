@@ -141,13 +141,13 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         far_plane=far_plane,
         eps2d=eps2d,
     )
-    if gabor is None:
-        n = len(means)
-        gabor = GaborWaves(means.new_zeros(n, 0, 3), means.new_zeros(n, 0, 2))
-    shape = SplatShape(means, quats, scales, opacities, *gabor)
+    shape = SplatShape(means, quats, scales, opacities, *(gabor or _no_waves(means)))
     cameras = Cameras(viewmats, Ks, (width, height))
-    _check_shapes(shape, colors, cameras, sh_degree)
-    shape, (colors,), cameras = checked(shape, {"colors": colors}, cameras)
+    if render_mode in ("D", "ED"):  # depth has no background
+        backgrounds = None
+    _check_shapes(shape, colors, backgrounds, cameras, sh_degree)
+    others = {"colors": colors} | ({} if backgrounds is None else {"backgrounds": backgrounds})
+    shape, (colors, *_), cameras = checked(shape, others, cameras)
     gradient = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (*shape.tensors().values(), colors, viewmats)
     )
@@ -166,14 +166,24 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     drawn = blend_shaded(passes, splats, shaded, shaded.colors, options)
     assert drawn.transmittance is not None  # but of bytes
     image, alphas = drawn.image, 1 - drawn.transmittance[..., None]
-    if backgrounds is not None and render_mode not in ("D", "ED"):
-        if render_mode != "RGB":  # depth has no background
-            backgrounds = torch.nn.functional.pad(backgrounds, (0, 1))
-        image = image + drawn.transmittance[..., None] * backgrounds[:, None, None, :]
+    if backgrounds is not None:
+        image = image + drawn.transmittance[..., None] * _wide(backgrounds, image.shape[-1])
     if render_mode in ("ED", "RGB+ED"):
         image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
     blended = drawn.blended
-    return image, alphas, Info(blended.projected, blended.tiles.trimmed(), cameras, drawn.packing)
+    visible = shaded.visible if drawn.packing is None else drawn.packing.pick(shaded.visible)
+    info = Info(blended.projected, visible, blended.tiles.trimmed(), cameras, drawn.packing)
+    return image, alphas, info
+
+
+def _no_waves(means: Tensor) -> GaborWaves:
+    return GaborWaves(means.new_zeros(len(means), 0, 3), means.new_zeros(len(means), 0, 2))
+
+
+def _wide(backgrounds: Tensor, channels: int) -> Tensor:
+    """[C, 1, 1, channels] of [C, D], 0 behind depth."""
+    padded = torch.nn.functional.pad(backgrounds, (0, channels - backgrounds.shape[-1]))
+    return padded[:, None, None, :]
 
 
 def _refuse(options: dict[str, bool]) -> None:
@@ -188,7 +198,11 @@ def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
 
 
 def _check_shapes(
-    geometry: SplatShape, colors: Tensor, views: Cameras, sh_degree: int | None
+    geometry: SplatShape,
+    colors: Tensor,
+    backgrounds: Tensor | None,
+    views: Cameras,
+    sh_degree: int | None,
 ) -> None:
     n, c, k = len(geometry.means), len(views), geometry.waves
     expected = {
@@ -201,6 +215,8 @@ def _check_shapes(
         "viewmats": (views.viewmats, (c, 4, 4)),
         "Ks": (views.intrinsics, (c, 3, 3)),
     }
+    if backgrounds is not None:
+        expected["backgrounds"] = (backgrounds, (c, colors.shape[-1]))
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")

@@ -68,7 +68,7 @@ def in_view(
     degree = splats.sh_degree
     if settings.sh_degree is not None:
         degree = min(degree, settings.sh_degree)
-    shape, (sh,), cameras = checked(splats.shape, {"sh": splats.sh}, Cameras.of(camera))
+    shape, (sh,), cameras = checked(splats.geometry, {"sh": splats.sh}, Cameras.of(camera))
     return SplatsInView(shape, Harmonics(sh), degree, cameras, options.project)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from ..settings import RenderSettings
+from ..settings import RenderSettings, rgb
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ class TrainConfig:
             _require(name, getattr(self, name), 0.0)
         for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
             _require(name, getattr(self, name), 0.0, 1.0)
+        object.__setattr__(self, "background", rgb(self.background))
         for value in self.background:
             _require("background", value, 0.0, 1.0)
         _require_one_of("gabor", self.gabor, (0, 1, 2, 4))

@@ -63,7 +63,7 @@ class PhotoObjective:
     def forward(self, raw: RawSplats, camera: Camera, *, sh_degree: int) -> FitPicture:
         """The splats that `raw` stands for, seen by `camera`, without history."""
         cameras = Cameras.of(camera)
-        view = SplatsInView(raw.shape, raw.harmonics, sh_degree, cameras, self._options.project)
+        view = SplatsInView(raw.geometry, raw.harmonics, sh_degree, cameras, self._options.project)
         drawn = forward(self._passes, view, self._options)
         assert drawn.transmittance is not None
         color = drawn.image[0]
@@ -74,6 +74,7 @@ class PhotoObjective:
         info = {
             "means2d": projected.means2d.detach().requires_grad_(),  # strategies look at its grad
             "radii": projected.radii,
+            "visible": drawn.shaded.visible,
             "width": camera.size[0],
             "height": camera.size[1],
             "n_cameras": 1,

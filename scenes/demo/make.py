@@ -1,4 +1,7 @@
-"""Makes the demo capture from the original photos: python make.py PATH/TO/lund_door.
+"""Makes the demo capture from the original photos of Lund door:
+
+    python -m gaborsplat.scenes.demo.make PATH/TO/lund_door
+
 
 The photos become a third of their size, without their last row, so that both axes scale alike. The
 model keeps cameras, poses and points; the 2D observations and tracks, most of its bytes, are left

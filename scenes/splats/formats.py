@@ -100,7 +100,7 @@ def save_splats(
     path: str | Path,
     *,
     origin: Sequence[float] = (0.0, 0.0, 0.0),
-    antialiased: bool = False,
+    antialiased: bool | None = None,
     comments: Sequence[str] = (),
 ) -> None:
     """Writes splats to a file; the ending of its name says which format.
@@ -114,8 +114,9 @@ def save_splats(
         path: a .ply, .compressed.ply, .spz or .splat; its folder is made if need be.
         origin: `Capture.origin`, added to the positions so that the file is in the capture's own
             frame.
-        antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation.
-        comments: further lines for the header; one of them may state another render mode.
+        antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation,
+            as `RenderSettings.antialiased`; None says nothing of it in the file.
+        comments: further lines for the header.
 
     Raises:
         InputError: the format cannot be written or cannot carry waves, or a value is not finite.
@@ -124,7 +125,7 @@ def save_splats(
     check_writable(target)
     name = target.name.lower()
     if name.endswith(".ply") and not name.endswith(".compressed.ply"):
-        stated = [*splat_ply.mode_comments(antialiased, comments), *comments]
+        stated = [*splat_ply.mode_comments(antialiased), *comments]
         splat_ply.save_splats(splats, target, origin=origin, comments=stated)
         return
     writers = {".compressed.ply": _write_compressed, ".splat": _write_splat, ".spz": _write_spz}

@@ -96,10 +96,10 @@ def splat_origin(path: str | Path) -> tuple[float, float, float]:
     return _stated_origin(read_header(Path(path)))
 
 
-def mode_comments(antialiased: bool, comments: Sequence[str] = ()) -> list[str]:
+def mode_comments(antialiased: bool | None) -> list[str]:
     """The comment by which programs tell how splats were trained, in the words of Brush; none if
-    `comments` have it already."""
-    if any(line.startswith(_RENDER_MODE_COMMENT) for line in comments):
+    that is not known."""
+    if antialiased is None:
         return []
     return [f"{_RENDER_MODE_COMMENT} {'mip' if antialiased else 'default'}"]
 

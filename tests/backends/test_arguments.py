@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import weakref
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from gaborsplat.renderer._native import (
     AdamArguments,
+    BlendArguments,
     BlendOptions,
     LossArguments,
     ProjectArguments,
@@ -116,7 +119,7 @@ def test_shapes_are_made_of_the_sizes_that_were_given():
 
 @pytest.mark.parametrize("degree", [-1, 2, 4])
 def test_a_degree_without_coefficients_is_refused(degree: int):
-    with pytest.raises(ValueError, match=f"SH degree {degree} needs more than 4 coefficients"):
+    with pytest.raises(ValueError, match=f"SH degree {degree}: 4 coefficients have 0 to 1"):
         ShadeArguments(**shading(degree=degree))
 
 
@@ -226,3 +229,119 @@ def test_arguments_of_another_pass_are_refused():
         plan("nothing", arguments)
     with pytest.raises(TypeError):
         cpu.shade(arguments)
+
+
+def test_a_struct_keeps_alive_what_it_points_to():
+    given = adam()
+    arguments = AdamArguments(**given)
+    tensors = [weakref.ref(value) for value in given.values() if isinstance(value, Tensor)]
+    del given
+    gc.collect()
+    assert all(tensor() is not None for tensor in tensors)
+    moved = torch.ones(4, 3)
+    arguments.set(values=moved)
+    assert arguments["values"] == moved.data_ptr()
+    del arguments
+    gc.collect()
+    assert all(tensor() is None for tensor in tensors)
+
+
+def test_an_array_without_numbers_is_not_one_that_is_missing():
+    apart = {"splats": 0, "sh0_coeffs": 1}
+    empty = {
+        "means": torch.zeros(0, 3),
+        "sh0": torch.zeros(0, 1, 3),
+        "projected": torch.ones(1, 0, dtype=torch.uint8),
+        "visible": torch.zeros(1, 0, dtype=torch.uint8),
+        "colors": torch.zeros(1, 0, 3),
+    }
+    cpu.shade(ShadeArguments(**shading(**apart, **empty, sh_rest=torch.zeros(0, 3, 3))))
+    with pytest.raises(ValueError, match="sh0_coeffs must be 4, not 1"):
+        ShadeArguments(**shading(**apart, **empty))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"splats": 10**9}, ValueError, "values must be set too: its shape is another one"),
+        ({"beta1": 0.5, "values": torch.zeros(2, 3)}, ValueError, "values holds 6 numbers"),
+        ({"values": torch.zeros(4, 3).double()}, TypeError, "values must be .* of float32"),
+        ({"beta1": 0.5, "typo": 1}, TypeError, "has no argument typo"),
+    ],
+)
+def test_a_change_that_does_not_fit_changes_nothing(
+    change: dict[str, Any], error: type[Exception], message: str
+):
+    arguments = AdamArguments(**adam())
+    before = plan("adam_step", arguments).arguments
+    with pytest.raises(error, match=message):
+        arguments.set(**change)
+    assert plan("adam_step", arguments).arguments == before
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_type_of_numbers_does_not_hang_on_the_order_of_arguments(dtype: torch.dtype):
+    given = loss(dtype)
+    for order in (list(given), list(reversed(given))):
+        assert LossArguments(**{name: given[name] for name in order}).is_double == (
+            dtype == torch.float64
+        )
+
+
+def loss(dtype: torch.dtype = torch.float32, **others: Any) -> dict[str, Any]:
+    given = {
+        "means": torch.zeros(4, dtype=torch.float64),
+        "width": 2,
+        "height": 2,
+        "ssim_weight": 0.2,
+        "image": torch.zeros(2, 2, 3, dtype=dtype),
+        "photo": torch.zeros(2, 2, 3, dtype=dtype),
+    }
+    return given | others
+
+
+def test_a_loss_is_of_one_photo():
+    both = {"photo_bytes": torch.zeros(2, 2, 3, dtype=torch.uint8)}
+    for wrong in (both, {"photo": None}):
+        with pytest.raises(ValueError, match="one of photo, photo_bytes"):
+            LossArguments(**loss(**wrong))
+    LossArguments(**loss(photo=None, **both))
+
+
+def blending(channels: int, **outputs: Tensor) -> BlendArguments:
+    options = BlendOptions(
+        alpha_min=0.0, alpha_max=0.99, transmittance_min=0.0, background=(0, 0, 0)
+    )
+    sizes = {"cameras": 1, "splats": 0, "pairs": 0, "tiles": 1, "waves": 0, "modulation_size": 0}
+    names = {"means2d": 2, "conics": 3, "colors": channels, "modulation2d": 0}
+    return BlendArguments(
+        **sizes,
+        channels=channels,
+        width=2,
+        height=2,
+        options=options,
+        **{name: torch.zeros(0, size) for name, size in names.items()},
+        opacities2d=torch.zeros(0),
+        cutoffs=torch.zeros(0),
+        splat_ids=torch.zeros(0, dtype=torch.int32),
+        offsets=torch.zeros(2, dtype=torch.int64),
+        **outputs,
+    )
+
+
+def test_a_blend_gives_image_and_transmittance_or_bytes():
+    image, transmittance = torch.zeros(1, 2, 2, 3), torch.zeros(1, 2, 2)
+    as_bytes = torch.zeros(1, 2, 2, 3, dtype=torch.uint8)
+    cpu.blend(blending(3, image=image, transmittance=transmittance))
+    cpu.blend(blending(3, bytes=as_bytes))
+    wrong = (
+        {},
+        {"image": image},
+        {"transmittance": transmittance},
+        {"image": image, "bytes": as_bytes},
+    )
+    for outputs in wrong:
+        with pytest.raises(ValueError, match="blending gives image and transmittance, or bytes"):
+            blending(3, **outputs)
+    with pytest.raises(ValueError, match="bytes need 3 channels"):
+        blending(1, bytes=as_bytes)

@@ -44,6 +44,7 @@ def test_auto_warns_of_a_gpu_that_does_not_work_and_takes_the_cpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(devices, "why_unusable", lambda device: "it is on fire")
     assert gs.pick_device("auto") == torch.device("cpu")
     assert "it is on fire" in caplog.text

@@ -138,3 +138,29 @@ def test_a_mask_of_another_size_is_refused() -> None:
     image, photo = torch.rand(4, 6, 3), torch.rand(4, 6, 3)
     with pytest.raises(ValueError, match=r"the mask is \(4, 1\), the picture \(4, 6\)"):
         photometric_loss(image, photo, torch.ones(4, 1, dtype=torch.bool))
+
+
+def test_tensors_need_not_lie_side_by_side() -> None:
+    image, target = pair(40, 50)
+    mask = hole(40, 50)
+    expected = photometric_loss(image, target, mask)
+    scattered = torch.stack([mask, ~mask, mask], dim=2)[..., 0]
+    strided = [tensor.transpose(0, 1).contiguous().transpose(0, 1) for tensor in (image, target)]
+    assert torch.equal(photometric_loss(*strided, scattered), expected)
+
+
+def test_the_loss_is_a_tensor_of_its_own() -> None:
+    image, target = pair()
+    loss = photometric_loss(image.requires_grad_(), target)
+    loss += 1.0
+    loss.backward()
+    assert image.grad is not None
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.uint8])
+def test_pictures_and_masks_of_another_type_are_refused(kind: torch.dtype) -> None:
+    image, target = pair()
+    with pytest.raises(ValueError, match="the picture must be float32 or float64, not torch"):
+        psnr(image.to(kind), target)
+    with pytest.raises(ValueError, match="the mask must be bool, not torch"):
+        ssim(image, target, hole().float())

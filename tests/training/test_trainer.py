@@ -246,6 +246,17 @@ def test_more_points_than_splats_are_thinned_out(capture: SmallCapture) -> None:
     assert {tuple(row) for row in means.tolist()} <= {tuple(row) for row in capture.points.tolist()}
 
 
+def test_a_step_of_an_empty_cloud_is_no_error(capture: SmallCapture) -> None:
+    config = replace(SHORT, gabor=0)
+    parameters = {k: v[:0] for k, v in start(capture, config).items()}
+    objective = PhotoObjective(torch.device("cpu"), config.render_settings())
+    view = capture.train[0]
+    picture = objective.forward(RawSplats.of(parameters), view.camera, sh_degree=0)
+    result, gradients = objective.backward(picture, view.image(), None)
+    assert float(result.loss) > 0
+    assert all(len(gradient) == 0 for gradient in gradients.values())
+
+
 class OnlyGreen(PhotoObjective):
     """A loss that knows one channel of one parameter."""
 

@@ -66,7 +66,8 @@ def _headers() -> bytes:
     """A digest of all that a kernel may include."""
     digest = hashlib.sha256()
     root = source_folder().parent
-    for path in sorted(root.glob("*/*.h")):
+    folders = (source_folder(), *(root / name for name in ("math", "passes", "primitives")))
+    for path in sorted(path for folder in folders for path in folder.glob("*.h")):
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.digest()

@@ -63,6 +63,8 @@ class WaveDefaultStrategy(DefaultStrategy):
         packed: bool = False,
     ) -> None:
         """Collect gradients; at refinements clone, split and prune. See gsplat's `Strategy`."""
+        if "visible" in info:  # gsplat takes radii for a mask
+            info = {**info, "radii": info["radii"] * info["visible"][..., None]}
         inherited = (params, optimizers, state, step, info, packed)
         if not self._schedule.refines(step):
             super().step_post_backward(*inherited)
