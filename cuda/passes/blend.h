@@ -11,7 +11,7 @@ struct BlendOptions {
     VALUE(S, alpha_min);          // contributions below this are skipped
     VALUE(S, alpha_max);          // alpha is clamped to this
     VALUE(S, transmittance_min);  // a pixel ends before it comes down to this
-    VALUES(S, background, 3);     // RGB behind the splats; pictures of bytes have it in them
+    VALUES(S, background, 3);     // RGB behind the splats; only where bytes are drawn
     END_ARGUMENTS;
 };
 

@@ -13,7 +13,7 @@
 //
 // Kernels, on any device, see plain members: `const S* means`. The Python module goes through the
 // same lines (`for_each_field`) to fill a struct from arguments by name, with type, size and device
-// checked, and to describe it. Arrays belong to whoever calls.
+// checked, and to describe it; what it fills keeps the arrays alive.
 #pragma once
 
 #include "../math/scalar.h"

@@ -83,7 +83,6 @@ class Filler {
     void array(const char* name, T*& out, Access access, std::initializer_list<std::int64_t> shape,
                const char* described) {
         bool needed = access == Access::kRead || access == Access::kWrite;
-        if (held_.size() <= array_) held_.resize(array_ + 1);
         HeldArray& held = held_[array_++];
         std::int64_t count = 1;
         for (std::int64_t size : shape) count *= size;
@@ -225,7 +224,8 @@ inline bool has_doubles(const FieldNames& names, nb::handle arguments) {
 template <template <class> class A>
 class Block : public ArgumentBlock {
   public:
-    Block(const char* pass, nb::handle arguments) : pass_(pass) {
+    Block(const char* pass, nb::handle arguments)
+        : pass_(pass), held_(FieldNames::of<A<float>>().arrays()) {
         if (has_doubles(FieldNames::of<A<float>>(), arguments))
             arguments_.template emplace<A<double>>();
         fill(arguments, true);

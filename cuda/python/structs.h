@@ -56,6 +56,7 @@ class FieldNames {
     PyObject* operator[](std::size_t i) const { return names_[i]; }
     /// Of the arrays of real numbers.
     const std::vector<PyObject*>& reals() const { return reals_; }
+    std::size_t arrays() const { return arrays_; }
     const std::string& signature() const { return signature_; }
 
     // What `for_each_field` calls.
@@ -78,6 +79,7 @@ class FieldNames {
         bool needed = access == Access::kRead || access == Access::kWrite;
         add(name, needed ? "Tensor" : "Tensor | None", needed ? nullptr : "None");
         if (std::is_same_v<std::remove_const_t<T>, float>) reals_.push_back(names_.back());
+        ++arrays_;
     }
     template <class Part>
     void part(Part& part) {
@@ -103,6 +105,7 @@ class FieldNames {
     }
 
     std::vector<PyObject*> names_, reals_;
+    std::size_t arrays_ = 0;
     std::string signature_;
 };
 

@@ -1,8 +1,8 @@
 """What a backend does: the passes of the rasterizer and of a fit, each over a struct of arguments.
 
 The structs are declared in cuda/passes, where every field has its shape; `_native` has them by the
-same names. Tensors are contiguous, on one device and of one floating-point type; whoever makes a
-struct owns them.
+same names. Tensors are contiguous, on one device and of one floating-point type; a struct keeps
+them alive.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ class Backend(Protocol):
         ...
 
     def project(self, arguments: ProjectArguments) -> None:
-        """Splats onto the image."""
+        """Project splats to the image."""
         ...
 
     def project_backward(self, arguments: ProjectBackwardArguments) -> None:
-        """Its gradient."""
+        """Gradient of the projection."""
         ...
 
     def shade(self, arguments: ShadeArguments) -> None:
-        """Spherical harmonics to colours."""
+        """Evaluate spherical harmonics to colours."""
         ...
 
     def shade_backward(self, arguments: ShadeBackwardArguments) -> None:
-        """Its gradient."""
+        """Gradient of the colours."""
         ...
 
     def bin(self, splats: SplatsToBin, memory: Memory) -> Tiles:
@@ -58,15 +58,15 @@ class Backend(Protocol):
         ...
 
     def blend(self, arguments: BlendArguments) -> None:
-        """Splats front to back, to an image, or to bytes."""
+        """Blend splats front to back, to an image, or to bytes."""
         ...
 
     def blend_backward(self, arguments: BlendBackwardArguments) -> None:
-        """Its gradient."""
+        """Gradient of the blending."""
         ...
 
     def photometric_loss(self, arguments: LossArguments) -> None:
-        """A picture against a photo, and the gradient of that."""
+        """Loss of a picture against a photo, and its gradient."""
         ...
 
     def adam_step(self, arguments: Sequence[AdamArguments]) -> None:
@@ -74,5 +74,5 @@ class Backend(Protocol):
         ...
 
     def inject_noise(self, arguments: NoiseArguments) -> None:
-        """The noise of 3DGS-MCMC."""
+        """Add the noise of 3DGS-MCMC to the centres."""
         ...

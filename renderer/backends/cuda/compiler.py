@@ -63,7 +63,7 @@ def cache_folder() -> Path:
 
 @cache
 def _headers() -> bytes:
-    """A digest of all that a kernel may include."""
+    """A digest of the headers of kernels, formulas and argument structs."""
     digest = hashlib.sha256()
     root = source_folder().parent
     folders = (source_folder(), *(root / name for name in ("math", "passes", "primitives")))
