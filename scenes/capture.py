@@ -112,7 +112,7 @@ def load_capture(
     """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
 
     Photos are decoded when they are first used, but all of them are found and measured here.
-    Lens distortion is taken out, see `scenes.undistort`.
+    Lens distortion is taken out, see `scenes.photos.undistort`.
 
     Args:
         path: folder of the capture, or of its model.

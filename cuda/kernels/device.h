@@ -19,7 +19,8 @@
 #define GABORSPLAT_CHANNELS 3
 #endif
 
-// The emulator of tests/emulator defines these in its own way, and all of CUDA that stands below.
+// The emulator (tests/support/gpu/emulator) defines these in its own way, and all of CUDA that
+// stands below.
 #if !defined(GABORSPLAT_EMULATOR)
 #define KERNEL(name, Arguments, threads) \
     extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments p)
