@@ -29,9 +29,9 @@ def pick_device(wanted: torch.device | str = "auto") -> torch.device:
     if wanted == "auto":
         if not torch.cuda.is_available():
             return torch.device("cpu")
-        reason = why_unusable(device := _numbered(torch.device("cuda")))
+        reason = why_unusable(torch.device("cuda"))
         if reason is None:
-            return device
+            return _numbered(torch.device("cuda"))
         log.warning("note: on the CPU, for the GPU cannot be used: %s", reason)
         return torch.device("cpu")
     try:

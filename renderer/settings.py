@@ -11,7 +11,10 @@ from ._native import constants
 
 def rgb(color: Iterable[float]) -> tuple[float, float, float]:
     """A colour as three numbers, of any sequence, array or tensor. Raises ValueError."""
-    red, green, blue = map(float, color)
+    numbers = tuple(map(float, color))
+    if len(numbers) != 3:
+        raise ValueError(f"background must be 3 numbers, RGB, not {len(numbers)}")
+    red, green, blue = numbers
     return red, green, blue
 
 

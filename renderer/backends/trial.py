@@ -17,10 +17,10 @@ def why_unusable(device: torch.device) -> str | None:
     if not torch.cuda.is_available():
         built = "finds no GPU" if torch.version.cuda else "is built for the CPU alone"
         return f"torch {torch.__version__} {built}"
-    device = torch.device("cuda", gpu_index(device))
-    if device in _works:
-        return None
     try:
+        device = torch.device("cuda", gpu_index(device))
+        if device in _works:
+            return None
         ones = torch.ones(4, device=device)
         arguments = NoiseArguments(
             splats=1,

@@ -40,6 +40,20 @@ def test_a_device_without_a_backend_is_refused(wanted: str):
         gs.pick_device(wanted)
 
 
+def test_a_gpu_that_does_not_even_start_is_one_that_does_not_work(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def fails() -> int:
+        raise RuntimeError("CUDA error: out of memory\nmore lines")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", fails)
+    assert gs.pick_device("auto") == torch.device("cpu")
+    assert "CUDA error: out of memory" in caplog.text
+    with pytest.raises(ValueError, match="cannot be used: CUDA error: out of memory; cpu works"):
+        gs.pick_device("cuda")
+
+
 def test_auto_warns_of_a_gpu_that_does_not_work_and_takes_the_cpu(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):

@@ -63,7 +63,7 @@ def test_a_background_is_any_three_numbers(settings: type[RenderSettings | Train
     expected = settings(background=(1.0, 0.5, 0.0))
     for three in ([1, 0.5, 0], torch.tensor([1.0, 0.5, 0.0]), torch.tensor([1, 0.5, 0]).numpy()):
         assert settings(background=three) == expected  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match="values to unpack"):
+    with pytest.raises(ValueError, match="background must be 3 numbers, RGB, not 2"):
         settings(background=(1.0, 0.5))  # pyright: ignore[reportArgumentType]
 
 
