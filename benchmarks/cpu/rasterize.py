@@ -81,9 +81,8 @@ def there_and_back(splats: Any, camera: Any, settings: Any) -> None:
     """Forward, and backward to all parameters of the splats."""
     from gaborsplat.renderer.backends.registry import backend_for
     from gaborsplat.renderer.raster.backward import backward
-    from gaborsplat.renderer.raster.forward import RasterOptions, forward
+    from gaborsplat.renderer.raster.forward import RasterOptions, forward, in_view
     from gaborsplat.renderer.raster.passes import Passes
-    from gaborsplat.renderer.raster.render import in_view
 
     passes = Passes(backend_for(splats.means.device))
     options = RasterOptions.of(settings, gradient=True)

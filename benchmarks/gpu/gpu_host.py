@@ -38,7 +38,7 @@ from gaborsplat.devices import machine
 from gaborsplat.renderer._native import Driver
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.compiler import source_folder
-from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher, Program
 from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render, render_bytes
@@ -77,6 +77,11 @@ class CountingLauncher:
         """See `Launcher`."""
         self.launched += [name for name, _ in launches]
         self._launcher.launch(launches)
+
+    def record(self, launches: Sequence[Launch], /) -> Program:
+        """See `Launcher`. What is recorded is noted once."""
+        self.launched += [name for name, _ in launches]
+        return self._launcher.record(launches)
 
 
 @contextmanager

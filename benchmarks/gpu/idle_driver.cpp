@@ -1,12 +1,27 @@
 // In the place of NVIDIA's driver, for gpu_host.py beside this: every function does nothing, but
 // that every splat is counted in one tile.
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "passes/tiles.h"
 
-using gaborsplat::ListTilesArguments;
+namespace {
+
+/// CUDA_KERNEL_NODE_PARAMS_v1.
+struct KernelNode {
+    void* function;
+    unsigned sizes[7];
+    void** arguments;
+    void** extra;
+};
+
+void count_one_tile_each(void** arguments) {
+    auto* p = static_cast<gaborsplat::ListTilesArguments<float>*>(arguments[0]);
+    *p->pair_count = static_cast<std::int32_t>(p->in.cameras * p->in.splats);
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -28,16 +43,30 @@ int cuModuleLoadData(void** module, const void*) {
     return 0;
 }
 int cuModuleGetFunction(void** function, void*, const char* name) {
-    *function = reinterpret_cast<void*>(std::intptr_t(std::strcmp(name, "count_tiles") == 0));
+    *function = reinterpret_cast<void*>(std::intptr_t(std::strcmp(name, "scan_tiles") == 0));
     return 0;
 }
 int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                    unsigned, void*, void** arguments, void**) {
-    if (function) {
-        auto* p = static_cast<ListTilesArguments<float>*>(arguments[0]);
-        std::fill_n(p->counts, p->in.cameras * p->in.splats, 1);
-    }
+    if (function) count_one_tile_each(arguments);
     return 0;
 }
+int cuMemcpyAsync(std::uintptr_t to, std::uintptr_t from, std::size_t size, void*) {
+    std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), size);
+    return 0;
+}
+int cuGraphCreate(void**, unsigned) { return 0; }
+int cuGraphAddKernelNode(void** node, void*, const void*, std::size_t, const KernelNode* added) {
+    if (added->function) count_one_tile_each(added->arguments);
+    *node = reinterpret_cast<void*>(std::intptr_t(1));
+    return 0;
+}
+int cuGraphInstantiateWithFlags(void** graph, void*, unsigned long long) {
+    *graph = reinterpret_cast<void*>(std::intptr_t(1));
+    return 0;
+}
+int cuGraphLaunch(void*, void*) { return 0; }
+int cuGraphExecDestroy(void*) { return 0; }
+int cuGraphDestroy(void*) { return 0; }
 int cuGetErrorName(int, const char**) { return 1; }
 }

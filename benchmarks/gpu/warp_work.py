@@ -35,9 +35,9 @@ from gaborsplat.renderer.backends.cpu import CpuBackend
 from gaborsplat.renderer.backends.cuda.compiler import compile_kernel
 from gaborsplat.renderer.backends.stages import Projected, SplatsToBin
 from gaborsplat.renderer.cameras import Camera
-from gaborsplat.renderer.raster.forward import RasterOptions
+from gaborsplat.renderer.raster.forward import RasterOptions, in_view
+from gaborsplat.renderer.raster.inputs import project_options
 from gaborsplat.renderer.raster.passes import Passes
-from gaborsplat.renderer.raster.render import in_view
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 
@@ -153,7 +153,9 @@ def tiles_of(ids: Tensor, offsets: Tensor, across: int) -> Iterator[tuple[Tensor
 
 def ours(p: Projected, size: tuple[int, int]) -> Counted:
     """Exact tile lists, and warps of 8 x 4 that pass over what cannot be seen in them."""
-    tiles = PASSES.bin(SplatsToBin(p, p.visible, size, exact=True, gradient=False))
+    tiles = PASSES.bin(
+        SplatsToBin(p, p.visible, size, project_options(RenderSettings()), True, False)
+    )
     counted = Counted(len(tiles.splat_ids), LoopPasses(), LoopPasses())
     for ids, corner in tiles_of(tiles.splat_ids, tiles.offsets, math.ceil(size[0] / TILE)):
         tile = Tile(p, ids, corner)

@@ -295,7 +295,7 @@ void sum_pairs(const BlendBackwardArguments<S>& p, const S* pairs) {
         for (std::int64_t i = block * kSplats; i < end; ++i) {
             S* t = &total[0];
             std::fill_n(t, width, S(0));
-            for (std::int64_t slot = p.first_slot[i]; slot < p.first_slot[i + 1]; ++slot)
+            for (std::int64_t slot = p.slot_begins[i]; slot < p.slot_ends[i]; ++slot)
                 for (int k = 0; k < At::kColor + (D > 0 ? D : channels); ++k)
                     t[k] += pairs[slot * width + k];
             std::copy_n(t + At::kMean, 2, p.v_means2d + 2 * i);

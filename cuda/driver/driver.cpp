@@ -34,8 +34,12 @@ void* find_symbol(void* library, const char* name) { return dlsym(library, name)
 #endif
 
 template <class Function>
-void find(void* library, const char* name, Function& out) {
+void find_if_there(void* library, const char* name, Function& out) {
     out = reinterpret_cast<Function>(find_symbol(library, name));
+}
+template <class Function>
+void find(void* library, const char* name, Function& out) {
+    find_if_there(library, name, out);
     if (!out) throw DriverError(std::string("NVIDIA's driver has no ") + name + ": it is too old");
 }
 
@@ -57,7 +61,14 @@ Driver::Driver(const std::string& library) {
     find(opened, "cuModuleLoadData", api_.cuModuleLoadData);
     find(opened, "cuModuleGetFunction", api_.cuModuleGetFunction);
     find(opened, "cuLaunchKernel", api_.cuLaunchKernel);
+    find(opened, "cuMemcpyAsync", api_.cuMemcpyAsync);
     find(opened, "cuGetErrorName", api_.cuGetErrorName);
+    find_if_there(opened, "cuGraphCreate", api_.cuGraphCreate);
+    find_if_there(opened, "cuGraphAddKernelNode", api_.cuGraphAddKernelNode);
+    find_if_there(opened, "cuGraphInstantiateWithFlags", api_.cuGraphInstantiate);
+    find_if_there(opened, "cuGraphLaunch", api_.cuGraphLaunch);
+    find_if_there(opened, "cuGraphExecDestroy", api_.cuGraphExecDestroy);
+    find_if_there(opened, "cuGraphDestroy", api_.cuGraphDestroy);
     check(api_.cuInit(0), "NVIDIA's driver does not start");
 }
 
@@ -130,8 +141,17 @@ Function Driver::function(int device, Module module, const char* name) {
     return function;
 }
 
-void Driver::launch(int device, Stream stream, const std::vector<Launch>& launches) {
+void Driver::copy(Stream stream, const std::vector<Copy>& copies) {
+    for (const Copy& c : copies)
+        check(api_.cuMemcpyAsync(reinterpret_cast<std::uintptr_t>(c.to),
+                                 reinterpret_cast<std::uintptr_t>(c.from), c.size, stream),
+              std::to_string(c.size) + " bytes were not copied");
+}
+
+void Driver::launch(int device, Stream stream, const std::vector<Copy>& copies,
+                    const std::vector<Launch>& launches) {
     InContext context(*this, device);
+    copy(stream, copies);
     for (const Launch& l : launches) {
         void* arguments[] = {l.arguments};
         int status = api_.cuLaunchKernel(l.function, l.grid_x, l.grid_y, 1, l.threads, 1, 1, 0,
@@ -140,6 +160,48 @@ void Driver::launch(int device, Stream stream, const std::vector<Launch>& launch
             check(status, std::string("kernel ") + l.name + " was not launched on " +
                               std::to_string(l.grid_x) + " x " + std::to_string(l.grid_y) +
                               " blocks");
+    }
+}
+
+bool Driver::add_nodes(Graph graph, const std::vector<Launch>& launches) {
+    GraphNode last = nullptr;
+    for (const Launch& l : launches) {
+        void* arguments[] = {l.arguments};
+        KernelNode node = {l.function, l.grid_x, l.grid_y, 1,         l.threads,
+                           1,          1,        0,        arguments, nullptr};
+        GraphNode added = nullptr;
+        if (api_.cuGraphAddKernelNode(&added, graph, &last, last ? 1 : 0, &node) != 0) return false;
+        last = added;
+    }
+    return true;
+}
+
+GraphExec Driver::record(int device, const std::vector<Launch>& launches) {
+    if (!api_.cuGraphCreate || !api_.cuGraphAddKernelNode || !api_.cuGraphInstantiate ||
+        !api_.cuGraphLaunch || !api_.cuGraphExecDestroy || !api_.cuGraphDestroy)
+        return nullptr;
+    InContext context(*this, device);
+    Graph graph = nullptr;
+    if (api_.cuGraphCreate(&graph, 0) != 0) return nullptr;
+    GraphExec ready = nullptr;
+    if (!add_nodes(graph, launches) || api_.cuGraphInstantiate(&ready, graph, 0) != 0)
+        ready = nullptr;
+    api_.cuGraphDestroy(graph);
+    return ready;
+}
+
+void Driver::launch(int device, Stream stream, const std::vector<Copy>& copies, GraphExec graph) {
+    InContext context(*this, device);
+    copy(stream, copies);
+    check(api_.cuGraphLaunch(graph, stream), "recorded kernels were not launched");
+}
+
+void Driver::forget(int device, GraphExec graph) noexcept {
+    try {
+        InContext context(*this, device);
+        api_.cuGraphExecDestroy(graph);
+    } catch (const DriverError&) {
+        // Without the GPU there is nothing left to free.
     }
 }
 

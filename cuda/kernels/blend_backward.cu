@@ -154,7 +154,7 @@ KERNEL(finish_blend, BlendBackwardArguments<S>, kSplatThreads) {
     S sums[kSums] = {};
     S v_modulation2d[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1] = {};
 #if GABORSPLAT_DETERMINISTIC
-    for (std::int64_t slot = p.first_slot[i]; slot < p.first_slot[i + 1]; ++slot)
+    for (std::int64_t slot = p.slot_begins[i]; slot < p.slot_ends[i]; ++slot)
         for (int k = 0; k < kSums; ++k) sums[k] += p.sums[slot * kSums + k];
 #else
     for (int k = 0; k < kSums; ++k) sums[k] = p.sums[i * kSums + k];

@@ -1,172 +1,164 @@
-// Which splats touch which tile: counted by splat, then listed front to back. Both by one rule, to
-// the bit: compiled without contraction, which could differ between the two.
+// Which splats touch which tile: pairs counted, then listed front to back, and where each tile's
+// are once they are sorted. Counted and listed by one rule, to the bit: compiled without
+// contraction, which could differ between the two.
+//   GABORSPLAT_KEY_SIZE  [bytes] of a tile's number
 #include "../math/tile_extent.h"
 #include "../passes/tiles.h"
-#include "device.h"
+#include "scan.h"
+
+#ifndef GABORSPLAT_KEY_SIZE
+#define GABORSPLAT_KEY_SIZE 4
+#endif
 
 GABORSPLAT_BEGIN
 
-HD TileExtent<S> tile_extent(const TileInputs<S>& p, std::int64_t i) {
-    const S *mean = p.means2d + 2 * i, *conic = p.conics + 3 * i;
-    return {{mean[0], mean[1]},
-            {S(p.radii[2 * i]), S(p.radii[2 * i + 1])},
-            {conic[0], conic[1], conic[2]},
-            p.cutoffs[i],
-            p.exact != 0,
-            tiles_along(p.width),
-            tiles_along(p.height)};
-}
-
-/// Splats of all cameras.
-HD std::int64_t splats_of_all(const TileInputs<S>& p) { return p.cameras * p.splats; }
-
-/// The splat of a rank in the order of depth, camera by camera.
-HD std::int64_t splat_of_rank(const TileInputs<S>& p, const std::int64_t* order,
-                              std::int64_t depth_rank) {
-    return depth_rank / p.splats * p.splats + order[depth_rank];
-}
-
-// A splat with more rows of tiles than this is left to all lanes of its warp: one that covers the
-// picture would keep a lane busy long after all others are done.
-constexpr int kFewRows = 4;
-
-/// What the lanes before this one have of a number, and what all have.
-struct WarpScan {
-    std::int64_t before, total;
+template <int Size>
+struct TileKey {
+    using Type = std::uint32_t;
 };
-HD WarpScan scan_warp(std::int64_t number) {
-    std::int64_t sum = number;
-    for (unsigned step = 1; step < unsigned(kWarp); step *= 2) {
-        std::int64_t other = __shfl_up_sync(kAllLanes, sum, step);
-        if (lane_number() >= step) sum += other;
-    }
-    return {sum - number, __shfl_sync(kAllLanes, sum, kWarp - 1)};
-}
+template <>
+struct TileKey<2> {
+    using Type = std::uint16_t;
+};
+using Key = TileKey<GABORSPLAT_KEY_SIZE>::Type;
 
-KERNEL(count_tiles, ListTilesArguments<S>, kSplatThreads) {
-    const std::int64_t depth_rank = thread_number(), all = splats_of_all(p.in);
-    std::int64_t i = depth_rank < all ? splat_of_rank(p.in, p.order, depth_rank) : 0, count = 0;
-    bool many = false;
-    if (depth_rank < all && p.in.visible[i] != 0) {
-        TileExtent<S> extent = tile_extent(p.in, i);
-        many = extent.rows().count() > kFewRows;
-        if (!many) extent.for_rows([&](int, int begin, int end) { count += end - begin; });
-    }
-    for (unsigned left = __ballot_sync(kAllLanes, many); left != 0; left &= left - 1) {
-        int owner = __ffs(int(left)) - 1;
-        TileExtent<S> extent = tile_extent(p.in, __shfl_sync(kAllLanes, i, owner));
-        std::int64_t mine = 0;
-        for (int row = extent.rows().begin + int(lane_number()); row < extent.rows().end;
-             row += kWarp)
-            mine += extent.of_row(row).count();
-        std::int64_t total = scan_warp(mine).total;
-        if (int(lane_number()) == owner) count = total;
-    }
-    if (depth_rank >= all) return;
-    p.counts[depth_rank] = count;
-    if (p.of_splat) p.of_splat[i] = count;
-}
-
-/// Where a splat's pairs go.
-struct Listing {
-    std::int64_t splat, at, end;  // from `at` on; what would come at `end` is left out
-    std::int64_t slot;
-    int first_tile;  // of its camera
+/// A splat and what decides about its tiles.
+struct Candidate {
+    std::int32_t splat;
+    S mean_x, mean_y, radius_x, radius_y, xx, xy, yy, cutoff;
+    TileRange rows;
 };
 
-HD Listing find_listing(const ListTilesArguments<S>& p, std::int64_t depth_rank) {
-    std::int64_t i = splat_of_rank(p.in, p.order, depth_rank), end = p.ends[depth_rank];
-    int camera = int(depth_rank / p.in.splats);
-    return {i, depth_rank == 0 ? 0 : p.ends[depth_rank - 1], end < p.room ? end : p.room,
-            p.pair_slots ? p.first_slot[i] : 0,
-            camera * tiles_along(p.in.width) * tiles_along(p.in.height)};
+HD TileExtent<S> tile_extent(const TileInputs<S>& p, const Candidate& c) {
+    return {{c.mean_x, c.mean_y}, {c.radius_x, c.radius_y}, {c.xx, c.xy, c.yy},   c.cutoff,
+            p.exact != 0,         tiles_along(p.width),     tiles_along(p.height)};
 }
 
-HD void store_key(const ListTilesArguments<S>& p, std::int64_t at, int tile) {
-    if (p.narrow_keys)
-        p.narrow_keys[at] = std::int16_t(tile);
-    else
-        p.wide_keys[at] = tile;
+/// The splat of a rank in the order of depth; without rows when there is none.
+HD Candidate load_candidate(const ListTilesArguments<S>& p, std::int64_t depth_rank) {
+    Candidate c = {};
+    if (depth_rank >= *p.splat_count) return c;
+    std::int64_t i = p.order[depth_rank];
+    const S *mean = p.in.means2d + 2 * i, *conic = p.in.conics + 3 * i;
+    c = {std::int32_t(i), mean[0],  mean[1],  S(p.in.radii[2 * i]), S(p.in.radii[2 * i + 1]),
+         conic[0],        conic[1], conic[2], p.in.cutoffs[i],      {0, 0}};
+    c.rows = tile_extent(p.in, c).rows();
+    return c;
 }
 
-/// Lists a row's tiles; `before` of the splat's come earlier.
-HD void list_row(const ListTilesArguments<S>& p, const Listing& to, int row, TileRange range,
-                 std::int64_t before) {
-    int first = to.first_tile + row * tiles_along(p.in.width);
-    for (int k = 0; k < range.count(); ++k) {
-        std::int64_t at = to.at + before + k;
-        if (at >= to.end) return;
-        store_key(p, at, first + range.begin + k);
-        p.pair_ids[at] = std::int32_t(to.splat);
-        if (p.pair_slots) p.pair_slots[at] = std::int32_t(to.slot + before + k);
-    }
+template <class T>
+HD T of_lane(T number, int lane) {
+    return __shfl_sync(kAllLanes, number, lane);
+}
+HD Candidate of_lane(const Candidate& c, int lane) {
+    return {of_lane(c.splat, lane),    of_lane(c.mean_x, lane),
+            of_lane(c.mean_y, lane),   of_lane(c.radius_x, lane),
+            of_lane(c.radius_y, lane), of_lane(c.xx, lane),
+            of_lane(c.xy, lane),       of_lane(c.yy, lane),
+            of_lane(c.cutoff, lane),   {of_lane(c.rows.begin, lane), of_lane(c.rows.end, lane)}};
 }
 
-/// Of the room after the last pair, this thread's share.
-HD void fill_rest(const ListTilesArguments<S>& p, std::int64_t number) {
-    const std::int64_t all = splats_of_all(p.in);
-    for (std::int64_t at = p.ends[all - 1] + number; at < p.room; at += all) {
-        store_key(p, at, p.tiles);
-        p.pair_ids[at] = 0;
-    }
-}
+/// A row of tiles of a splat.
+struct SplatRow {
+    std::int32_t splat;
+    int row;
+    bool first, last;  // of the splat's rows
+    TileRange range;   // empty where there is no row
+};
 
-KERNEL(list_tiles, ListTilesArguments<S>, kSplatThreads) {
-    const std::int64_t depth_rank = thread_number();
-    Listing mine = {};
-    bool many = false;
-    if (depth_rank < splats_of_all(p.in)) {
-        fill_rest(p, depth_rank);
-        mine = find_listing(p, depth_rank);
-    }
-    if (mine.at < mine.end) {
-        TileExtent<S> extent = tile_extent(p.in, mine.splat);
-        many = extent.rows().count() > kFewRows;
-        std::int64_t before = 0;
-        for (int row = extent.rows().begin; !many && row < extent.rows().end; ++row) {
-            TileRange range = extent.of_row(row);
-            list_row(p, mine, row, range, before);
-            before += range.count();
-        }
-    }
-    for (unsigned left = __ballot_sync(kAllLanes, many); left != 0; left &= left - 1) {
-        int owner = __ffs(int(left)) - 1;
-        Listing to = find_listing(p, __shfl_sync(kAllLanes, depth_rank, owner));
-        TileExtent<S> extent = tile_extent(p.in, to.splat);
-        std::int64_t before = 0;
-        for (int first = extent.rows().begin; first < extent.rows().end; first += kWarp) {
-            int row = first + int(lane_number());
-            TileRange range = {0, 0};
-            if (row < extent.rows().end) range = extent.of_row(row);
-            WarpScan scan = scan_warp(range.count());
-            list_row(p, to, row, range, before + scan.before);
-            before += scan.total;
-        }
-    }
-}
-
-HD int key_at(const ListTilesArguments<S>& p, std::int64_t at) {
-    return p.narrow_keys ? p.sorted_narrow_keys[at] : p.sorted_wide_keys[at];
-}
-
-/// An entry of the lists a thread, and a tile.
-KERNEL(sort_lists, ListTilesArguments<S>, kNumberThreads) {
-    std::int64_t i = thread_number();
-    if (i < p.room) {
-        std::int64_t from = p.places[i];
-        p.splat_ids[i] = p.pair_ids[from];
-        if (p.slots) p.slots[i] = p.pair_slots[from];
-    }
-    if (i > p.tiles) return;
-    std::int64_t low = 0, high = p.room;  // the first key that is no smaller lies between
-    while (low < high) {
-        std::int64_t middle = (low + high) / 2;
-        if (key_at(p, middle) < i)
-            low = middle + 1;
+/// Deals the rows of the splats of a warp's lanes out to all of its lanes, in order, and calls
+/// visit(row) for 32 of them at a time: a splat that covers the picture keeps all lanes busy.
+template <class Visit>
+HD void for_rows(const TileInputs<S>& p, const Candidate& mine, const Visit& visit) {
+    Scan rows = scan_warp(mine.rows.count());
+    for (int first = 0; first < rows.total; first += kWarp) {
+        int wanted = first + int(lane_number()), owner = owner_of(wanted, rows.before);
+        Candidate c = of_lane(mine, owner);
+        int row = c.rows.begin + wanted - of_lane(rows.before, owner);
+        SplatRow out = {c.splat, row, row == c.rows.begin, row == c.rows.end - 1, {0, 0}};
+        if (wanted < rows.total)
+            out.range = tile_extent(p, c).of_row(row);
         else
-            high = middle;
+            out.first = out.last = false;
+        visit(out);
     }
-    p.offsets[i] = low;
+}
+
+/// Calls visit(splat) for those of this warp, 32 at a time.
+template <class Visit>
+HD void for_splats(const ListTilesArguments<S>& p, const Visit& visit) {
+    constexpr int kGroups = kListSplats / kListThreads;
+    std::int64_t first = std::int64_t(blockIdx.x) * kListSplats;
+    first += std::int64_t(threadIdx.x / kWarp) * kWarp * kGroups;
+    for (int group = 0; group < kGroups; ++group, first += kWarp) {
+        if (first >= *p.splat_count) return;
+        visit(load_candidate(p, first + lane_number()));
+    }
+}
+
+KERNEL(count_tiles, ListTilesArguments<S>, kListThreads) {
+    SHARED(int, warps, kListWarps);
+    int count = 0;
+    for_splats(p, [&](const Candidate& mine) {
+        for_rows(p.in, mine, [&](const SplatRow& row) { count += row.range.count(); });
+    });
+    int of_warp = scan_warp(count).total;
+    Scan all = scan_block<kListThreads>(lane_number() == 0 ? of_warp : 0, warps);
+    if (lane_number() == 0) p.warp_counts[blockIdx.x * kListWarps + threadIdx.x / kWarp] = of_warp;
+    if (threadIdx.x == 0) p.block_counts[blockIdx.x] = all.total;
+}
+
+/// What earlier blocks have; a block does all.
+KERNEL(scan_tiles, ListTilesArguments<S>, kListThreads) {
+    SHARED(int, warps, kListWarps);
+    int total = scan_numbers<kListThreads>(p.block_counts, list_blocks(*p.splat_count), warps);
+    if (threadIdx.x == 0) *p.pair_count = total;
+}
+
+/// Lists the tiles of 32 rows, `at` being where the first goes; returns how many there are. Lanes
+/// side by side write pairs side by side, whatever rows these are of.
+HD int list_rows(const ListTilesArguments<S>& p, const SplatRow& row, std::int64_t at) {
+    const int across = tiles_along(p.in.width), down = tiles_along(p.in.height);
+    Scan pairs = scan_warp(row.range.count());
+    int first_row = int(row.splat / p.in.splats) * down;  // of its camera
+    int first_tile = (first_row + row.row) * across + row.range.begin - pairs.before;
+    for (int first = 0; first < pairs.total; first += kWarp) {
+        int wanted = first + int(lane_number()), owner = owner_of(wanted, pairs.before);
+        int tile = of_lane(first_tile, owner) + wanted;
+        std::int32_t splat = of_lane(row.splat, owner);
+        std::int64_t to = at + wanted;
+        if (wanted >= pairs.total || to >= p.room) continue;
+        reinterpret_cast<Key*>(p.keys)[to] = Key(tile);
+        p.values[to] = p.pair_ids ? std::int32_t(to) : splat;
+        if (p.pair_ids) p.pair_ids[to] = splat;
+    }
+    if (p.slot_begins) {
+        std::int64_t begin = at + pairs.before, end = begin + row.range.count();
+        if (row.first) p.slot_begins[row.splat] = begin < p.room ? begin : p.room;
+        if (row.last) p.slot_ends[row.splat] = end < p.room ? end : p.room;
+    }
+    return pairs.total;
+}
+
+KERNEL(list_tiles, ListTilesArguments<S>, kListThreads) {
+    std::int64_t at = p.block_counts[blockIdx.x];
+    for (int warp = 0; warp < int(threadIdx.x) / kWarp; ++warp)
+        at += p.warp_counts[blockIdx.x * kListWarps + warp];
+    for_splats(p, [&](const Candidate& mine) {
+        for_rows(p.in, mine, [&](const SplatRow& row) { at += list_rows(p, row, at); });
+    });
+}
+
+/// An entry of the sorted list a thread: a tile's list begins where its number, or a higher one,
+/// comes first.
+KERNEL(find_offsets, ListTilesArguments<S>, kNumberThreads) {
+    const Key* keys = reinterpret_cast<const Key*>(p.sorted_keys);
+    std::int64_t i = thread_number(), pairs = *p.pair_count < p.room ? *p.pair_count : p.room;
+    if (i > pairs) return;
+    if (p.slots && i < pairs) p.splat_ids[i] = p.pair_ids[p.slots[i]];
+    std::int64_t tile = i == 0 ? 0 : std::int64_t(keys[i - 1]) + 1;
+    const std::int64_t last = i == pairs ? p.tiles : std::int64_t(keys[i]);
+    for (; tile <= last; ++tile) p.offsets[tile] = i;
 }
 
 GABORSPLAT_END

@@ -62,10 +62,11 @@ struct BlendBackwardArguments {
     IN(S, transmittance, in.cameras, in.height, in.width);
     IN(S, v_image, in.cameras, in.height, in.width, in.channels);
     OPTIONAL_IN(S, v_transmittance, in.cameras, in.height, in.width);  // null: zero
-    OPTIONAL_IN(std::int32_t, slots, in.pairs);  // place of each pair among those of its splat
-    OPTIONAL_IN(std::int64_t, first_slot, in.splats + 1);  // running total of tiles a splat
-    OUT(S, v_means2d, in.splats, 2);                       // of the envelope alone
-    OPTIONAL_OUT(S, v_means2d_abs, in.splats, 2);          // sum over pixels of |gradient|
+    OPTIONAL_IN(std::int32_t, slots, in.pairs);         // of each pair; a splat's are side by side
+    OPTIONAL_IN(std::int64_t, slot_begins, in.splats);  // where they begin
+    OPTIONAL_IN(std::int64_t, slot_ends, in.splats);
+    OUT(S, v_means2d, in.splats, 2);               // of the envelope alone
+    OPTIONAL_OUT(S, v_means2d_abs, in.splats, 2);  // sum over pixels of |gradient|
     OUT(S, v_conics, in.splats, 3);
     OUT(S, v_opacities2d, in.splats);
     OUT(S, v_colors, in.splats, in.channels);

@@ -14,9 +14,24 @@ constexpr int kTileThreads = kTileSize * kTileSize;  // a tile a block, a pixel 
 constexpr int kSquareSize = 16;                      // [px] of a block that compares pictures
 constexpr int kSquareThreads = kSquareSize * kSquareSize;
 
+constexpr int kSortThreads = 256;
+constexpr int kListThreads = 256;
+
+constexpr int kClearedBytes = 16;             // of a thread
+constexpr int kSortItems = 8 * kSortThreads;  // of a block
+constexpr int kMostBins = 1024;               // values of a digit that items are sorted by
+constexpr int kListWarps = kListThreads / kWarp;
+constexpr int kListSplats = 2 * kListThreads;  // of a block
+
 /// Blocks of `threads` that `count` threads take.
 HD constexpr std::int64_t blocks_for(std::int64_t count, int threads) {
     return (count + threads - 1) / threads;
+}
+
+/// Blocks that sort items, or list the tiles of splats.
+HD constexpr std::int64_t sort_blocks(std::int64_t items) { return blocks_for(items, kSortItems); }
+HD constexpr std::int64_t list_blocks(std::int64_t splats) {
+    return blocks_for(splats, kListSplats);
 }
 
 /// Rows of a gradient that is summed over splats for every camera: one a warp.

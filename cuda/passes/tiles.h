@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fields.h"
+#include "launch.h"
 
 namespace gaborsplat {
 
@@ -32,33 +33,33 @@ struct BinArguments {
     END_ARGUMENTS;
 };
 
-/// The pass on a GPU, in three kernels between which others sort and add up: tiles are counted,
-/// pairs of splat and tile listed in the order of depth, then put in the order of tiles. What does
-/// not fit into `room` is left out.
+/// The pass on a GPU, in kernels before and after sorts: splats are sorted by depth, their pairs
+/// with tiles counted and listed in that order, and these sorted by tile. What does not fit into
+/// `room` is left out. With slots, a pair is known by its place in the first list.
 template <class S>
 struct ListTilesArguments {
     ARGUMENTS;
     PART(TileInputs<S>, in);
-    SIZE(int, tiles);          // of all cameras; the key of places that nothing is listed in
-    SIZE(std::int64_t, room);  // for pairs
+    SIZE(int, tiles);            // of all cameras
+    SIZE(std::int64_t, room);    // for pairs
+    SIZE(int, key_size);         // [bytes] of a tile's number: 2 or 4
+    SIZE(std::int64_t, blocks);  // that share the splats: see list_blocks
     // Counting.
-    IN(std::int64_t, order, in.cameras, in.splats);    // of each camera's splats, front to back
-    OUT(std::int64_t, counts, in.cameras, in.splats);  // of tiles, in that order
-    OPTIONAL_OUT(std::int64_t, of_splat, in.cameras, in.splats);  // the same by splat
-    // Listing, by what the counts add up to.
-    IN(std::int64_t, ends, in.cameras, in.splats);
-    OPTIONAL_IN(std::int64_t, first_slot, in.cameras* in.splats + 1);  // as in BlendBackward
-    // Tiles, counted through all cameras; either of these. Narrow ones sort in half the time.
-    OPTIONAL_OUT(std::int16_t, narrow_keys, room);
-    OPTIONAL_OUT(std::int32_t, wide_keys, room);
-    OUT(std::int32_t, pair_ids, room);
-    OPTIONAL_OUT(std::int32_t, pair_slots, room);
-    // Putting in order, by the sorted keys and where they were.
-    OPTIONAL_IN(std::int16_t, sorted_narrow_keys, room);
-    OPTIONAL_IN(std::int32_t, sorted_wide_keys, room);
-    IN(std::int64_t, places, room);
+    IN(std::int32_t, order, in.cameras, in.splats);      // splats, front to back
+    IN(std::int32_t, splat_count, 1);                    // how many of them are visible
+    OUT(std::int32_t, warp_counts, blocks, kListWarps);  // pairs
+    OUT(std::int32_t, block_counts, blocks);             // likewise; then of earlier blocks
+    OUT(std::int32_t, pair_count, 1);                    // at most 2^31 - 1
+    // Listing.
+    OUT(std::uint8_t, keys, room, key_size);     // tiles, counted through all cameras
+    OUT(std::int32_t, values, room);             // splats; with slots, places in this list
+    OPTIONAL_OUT(std::int32_t, pair_ids, room);  // splats
+    OPTIONAL_OUT(std::int64_t, slot_begins, in.cameras* in.splats);  // zeros; as in BlendBackward
+    OPTIONAL_OUT(std::int64_t, slot_ends, in.cameras* in.splats);    // likewise
+    // After the second sort.
+    IN(std::uint8_t, sorted_keys, room, key_size);
+    OPTIONAL_IN(std::int32_t, slots, room);
     OUT(std::int32_t, splat_ids, room);
-    OPTIONAL_OUT(std::int32_t, slots, room);
     OUT(std::int64_t, offsets, tiles + 1);  // where each tile's list begins
     END_ARGUMENTS;
 };

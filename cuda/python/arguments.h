@@ -15,6 +15,7 @@
 #include "../passes/optimizer.h"
 #include "../passes/project.h"
 #include "../passes/shade.h"
+#include "../passes/sort.h"
 #include "../passes/tiles.h"
 #include "sizes.h"
 #include "structs.h"
@@ -239,10 +240,7 @@ class Block : public ArgumentBlock {
     }
 
     nb::object field(const std::string& name) const override {
-        FieldFinder finder{name, {}};
-        std::visit([&](auto a) { a.for_each_field(finder); }, arguments_);
-        if (!finder.found.is_valid()) throw nb::key_error(name.c_str());
-        return finder.found;
+        return std::visit([&](auto a) { return find_field(a, name); }, arguments_);
     }
     std::vector<ArrayField> arrays() const override {
         ArrayLister lister;

@@ -26,13 +26,28 @@ KernelCall shade_backward(const ShadeBackwardArguments<S>& p) {
     return {{blocks_for(p.in.splats, kSplatThreads), 1}, {{"DEGREE", p.in.degree}}};
 }
 template <class S>
-KernelCall by_splat(const ListTilesArguments<S>& p) {
-    return {{blocks_for(p.in.cameras * p.in.splats, kSplatThreads), 1}, {}};
+KernelCall clear(const ClearArguments<S>& p) {
+    return {{blocks_for(blocks_for(p.size, kClearedBytes), kNumberThreads), 1}, {}};
 }
 template <class S>
-KernelCall sort_lists(const ListTilesArguments<S>& p) {
-    std::int64_t threads = p.room > p.tiles ? p.room : p.tiles + 1;
-    return {{blocks_for(threads, kNumberThreads), 1}, {}};
+KernelCall sort_pass(const SortPassArguments<S>& p) {
+    return {{p.blocks, 1}, {{"KEY_SIZE", p.key_size}}};
+}
+template <class S>
+KernelCall sort_digits(const SortPassArguments<S>& p) {
+    return {{p.bins, 1}, {{"KEY_SIZE", p.key_size}}};
+}
+template <class S>
+KernelCall list_tiles(const ListTilesArguments<S>& p) {
+    return {{p.blocks, 1}, {{"KEY_SIZE", p.key_size}}};
+}
+template <class S>
+KernelCall scan_tiles(const ListTilesArguments<S>& p) {
+    return {{1, 1}, {{"KEY_SIZE", p.key_size}}};
+}
+template <class S>
+KernelCall find_offsets(const ListTilesArguments<S>& p) {
+    return {{blocks_for(p.room + 1, kNumberThreads), 1}, {{"KEY_SIZE", p.key_size}}};
 }
 template <class S>
 KernelCall blend(const BlendArguments<S>& p) {
@@ -90,9 +105,14 @@ const std::vector<Kernel>& kernels() {
                   project_backward),
         KERNEL_OF(shade, "shade", ShadeArguments, kSplatThreads, shade),
         KERNEL_OF(shade_backward, "shade", ShadeBackwardArguments, kSplatThreads, shade_backward),
-        KERNEL_OF(count_tiles, "tiles", ListTilesArguments, kSplatThreads, by_splat),
-        KERNEL_OF(list_tiles, "tiles", ListTilesArguments, kSplatThreads, by_splat),
-        KERNEL_OF(sort_lists, "tiles", ListTilesArguments, kNumberThreads, sort_lists),
+        KERNEL_OF(clear, "clear", ClearArguments, kNumberThreads, clear),
+        KERNEL_OF(count_digits, "sort", SortPassArguments, kSortThreads, sort_pass),
+        KERNEL_OF(scan_digits, "sort", SortPassArguments, kSortThreads, sort_digits),
+        KERNEL_OF(place_items, "sort", SortPassArguments, kSortThreads, sort_pass),
+        KERNEL_OF(count_tiles, "tiles", ListTilesArguments, kListThreads, list_tiles),
+        KERNEL_OF(scan_tiles, "tiles", ListTilesArguments, kListThreads, scan_tiles),
+        KERNEL_OF(list_tiles, "tiles", ListTilesArguments, kListThreads, list_tiles),
+        KERNEL_OF(find_offsets, "tiles", ListTilesArguments, kNumberThreads, find_offsets),
         KERNEL_OF(blend, "blend", BlendArguments, kTileThreads, blend),
         KERNEL_OF(blend_backward, "blend_backward", BlendBackwardArguments, kTileThreads,
                   blend_backward),

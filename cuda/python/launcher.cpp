@@ -2,9 +2,11 @@
 
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string_view>
 #include <tuple>
@@ -53,36 +55,68 @@ struct Specialisation {
     }
 };
 
+/// Tensors that are copied before kernels run: (to, from) each, contiguous, of one type and size.
+std::vector<Copy> copies_of(const nb::sequence& pairs, int device) {
+    std::vector<Copy> copies;
+    for (nb::handle pair : pairs) {
+        TensorView to, from;
+        bool known = view_tensor(pair[0], to) && view_tensor(pair[1], from);
+        if (!known || !to.contiguous || !from.contiguous || to.number != from.number ||
+            to.count != from.count || to.number == Number::kOther)
+            throw nb::type_error("what is copied must be contiguous, of one type and size");
+        if (to.device != device || (from.device != device && from.device != kCpu))
+            throw nb::type_error("what is copied must go to the GPU of the kernels");
+        copies.push_back(
+            {to.data, from.data, static_cast<std::size_t>(to.count) * size_of(to.number)});
+    }
+    return copies;
+}
+
+/// Kernels on their way to a GPU, and what they point to.
+struct LaunchList {
+    int device = kCpu;
+    std::vector<Launch> launches;
+    std::vector<nb::object> blocks;
+};
+
 class DriverLauncher {
   public:
     DriverLauncher(nb::callable compile, const std::string& library)
         : compile_(std::move(compile)), driver_(library) {}
 
-    void launch(const nb::sequence& items) {
-        if (nb::len(items) == 0) return;
-        int device = nb::cast<const ArgumentBlock&>(items[0][1]).device();
-        std::vector<Launch> launches;
-        launches.reserve(nb::len(items));
+    LaunchList prepare(const nb::sequence& items) {
+        LaunchList list;
+        if (nb::len(items) == 0) return list;
+        list.device = nb::cast<const ArgumentBlock&>(items[0][1]).device();
+        list.launches.reserve(nb::len(items));
         for (nb::handle item : items) {
             const auto& name = nb::cast<std::string>(item[0]);
             auto& block = nb::cast<const ArgumentBlock&>(item[1]);
-            if (block.device() != device)
+            if (block.device() != list.device)
                 throw nb::type_error(
                     ("kernel " + name + ": its tensors are on another device").c_str());
             PlannedLaunch planned = plan(name, block);
             if (planned.call.grid.x == 0 || planned.call.grid.y == 0) continue;
             if (planned.call.grid.x > kMostBlocks || planned.call.grid.y > kMostPictures)
                 throw nb::value_error(("kernel " + name + ": too many splats or pictures").c_str());
-            launches.push_back({find(planned, device), planned.kernel->name,
-                                static_cast<unsigned>(planned.call.grid.x),
-                                static_cast<unsigned>(planned.call.grid.y),
-                                static_cast<unsigned>(planned.kernel->threads),
-                                const_cast<void*>(block.data())});
+            list.launches.push_back({find(planned, list.device), planned.kernel->name,
+                                     static_cast<unsigned>(planned.call.grid.x),
+                                     static_cast<unsigned>(planned.call.grid.y),
+                                     static_cast<unsigned>(planned.kernel->threads),
+                                     const_cast<void*>(block.data())});
         }
-        std::uintptr_t stream = current_stream(device);
-        nb::gil_scoped_release release;
-        driver_.launch(device, reinterpret_cast<Stream>(stream), launches);
+        return list;
     }
+
+    void launch(const nb::sequence& items) {
+        LaunchList list = prepare(items);
+        if (list.launches.empty()) return;
+        std::uintptr_t stream = current_stream(list.device);
+        nb::gil_scoped_release release;
+        driver_.launch(list.device, reinterpret_cast<Stream>(stream), {}, list.launches);
+    }
+
+    Driver& driver() { return driver_; }
 
     std::string architecture(int device) { return driver_.architecture(device); }
 
@@ -125,6 +159,39 @@ class DriverLauncher {
     std::map<Specialisation, Function> functions_;
 };
 
+/// Kernels with their arguments, to be queued again and again.
+class DriverProgram {
+  public:
+    DriverProgram(DriverLauncher& launcher, const nb::sequence& items)
+        : driver_(launcher.driver()), list_(launcher.prepare(items)) {
+        for (nb::handle item : items) list_.blocks.push_back(nb::borrow(item[1]));
+        if (!list_.launches.empty()) graph_ = driver_.record(list_.device, list_.launches);
+    }
+    ~DriverProgram() {
+        if (graph_) driver_.forget(list_.device, graph_);
+    }
+    DriverProgram(const DriverProgram&) = delete;
+    DriverProgram& operator=(const DriverProgram&) = delete;
+
+    void launch(const nb::sequence& inputs) {
+        if (list_.launches.empty()) return;
+        std::vector<Copy> copies = copies_of(inputs, list_.device);
+        auto stream = reinterpret_cast<Stream>(current_stream(list_.device));
+        nb::gil_scoped_release release;
+        if (graph_)
+            driver_.launch(list_.device, stream, copies, graph_);
+        else
+            driver_.launch(list_.device, stream, copies, list_.launches);
+    }
+
+    bool is_graph() const { return graph_ != nullptr; }
+
+  private:
+    Driver& driver_;
+    LaunchList list_;
+    GraphExec graph_ = nullptr;
+};
+
 }  // namespace
 
 void bind_launcher(nb::module_& m) {
@@ -150,6 +217,15 @@ void bind_launcher(nb::module_& m) {
     m.def("plan", &plan, nb::arg("kernel"), nb::arg("arguments"), nb::keep_alive<0, 2>(),
           "What a call of a kernel with these arguments takes. Raises KeyError, TypeError.");
     m.def("kernels", [] { return kernels(); }, "All kernels.");
+    nb::class_<DriverProgram>(m, "DriverProgram",
+                              "Kernels with their arguments, to be queued again and again.")
+        .def(
+            "launch", &DriverProgram::launch, nb::arg("inputs"),
+            nb::sig("def launch(self, inputs: Sequence[tuple[Tensor, Tensor]], /) -> None"),
+            "Copies inputs, each a tensor on the GPU and what it becomes, then queues the kernels, "
+            "on torch's current stream. Raises DriverError.")
+        .def_prop_ro("is_graph", &DriverProgram::is_graph,
+                     "Whether the driver queues all in one call.");
     nb::class_<DriverLauncher>(m, "Driver", "Runs kernels by NVIDIA's driver.")
         .def(nb::init<nb::callable, const std::string&>(), nb::arg("compile"),
              nb::arg("library") = "",
@@ -163,6 +239,16 @@ void bind_launcher(nb::module_& m) {
              "Queues kernels, each with its arguments, in order on torch's current stream of the "
              "GPU "
              "where the arrays are. Raises DriverError.")
+        .def(
+            "record",
+            [](DriverLauncher& self, const nb::sequence& items) {
+                return std::make_unique<DriverProgram>(self, items);
+            },
+            nb::arg("launches"), nb::keep_alive<0, 1>(),
+            nb::sig("def record(self, launches: Sequence[tuple[str, ArgumentBlock]], /) -> "
+                    "DriverProgram"),
+            "What `launch` would queue, to be queued again and again. Changing the arguments "
+            "afterwards has no effect that can be relied on.")
         .def("architecture", &DriverLauncher::architecture, nb::arg("device"), "Such as sm_90.");
 }
 

@@ -56,7 +56,13 @@ void bind_options(nb::module_& m, const char* name) {
                 return changed;
             },
             nb::sig("def replaced(self, **fields: object) -> Self"),
-            "The same with some fields changed.");
+            "The same with some fields changed.")
+        .def(
+            "__getitem__",
+            [](Options<O> self, const std::string& field) {
+                return find_field(self.values, field);
+            },
+            nb::arg("field"), nb::sig("def __getitem__(self, field: str) -> float"));
 }
 
 /// Runs a pass with the GIL released.
@@ -103,8 +109,8 @@ nb::tuple bin(const Block<BinArguments>& block) {
 /// The gradient of blending adds pairs in the order of their slots.
 void blend_backward(const Block<BlendBackwardArguments>& block) {
     block.visit([](const auto& p) {
-        if (!p.first_slot || (!p.slots && p.in.pairs > 0))
-            throw nb::type_error("blend_backward on the CPU needs slots and first_slot");
+        if (!p.slot_begins || (!p.slots && p.in.pairs > 0))
+            throw nb::type_error("blend_backward on the CPU needs slots");
     });
     run(block, &Passes<float>::blend_backward, &Passes<double>::blend_backward);
 }
@@ -140,6 +146,8 @@ void bind_constants(nb::module_& m) {
     constants.attr("ALPHA_MAX") = kAlphaMax;
     constants.attr("TRANSMITTANCE_MIN") = kTransmittanceMin;
     constants.attr("TILE_SIZE") = kTileSize;
+    constants.attr("MOST_BINS") = kMostBins;
+    constants.attr("LIST_WARPS") = kListWarps;
     constants.attr("SH_C0") = kShC0;
     constants.attr("FIRST_WAVE") = Gabor<1>::kFirstWave;
 }
@@ -184,6 +192,8 @@ NB_MODULE(_native, m) {
     bind_arguments<ShadeArguments>(m, "ShadeArguments");
     bind_arguments<ShadeBackwardArguments>(m, "ShadeBackwardArguments");
     bind_arguments<BinArguments>(m, "BinArguments");
+    bind_arguments<ClearArguments>(m, "ClearArguments");
+    bind_arguments<SortPassArguments>(m, "SortPassArguments");
     bind_arguments<ListTilesArguments>(m, "ListTilesArguments");
     bind_arguments<BlendArguments>(m, "BlendArguments");
     bind_arguments<BlendBackwardArguments>(m, "BlendBackwardArguments");
@@ -214,6 +224,9 @@ NB_MODULE(_native, m) {
           "Numbers that describe one splat's waves on the image.");
     m.def("pose_parts", &pose_parts, nb::arg("splats"),
           "Rows of a GPU's sums over splats, for every camera.");
+    m.def("sort_blocks", &sort_blocks, nb::arg("items"), "Blocks of threads that sort items.");
+    m.def("list_blocks", &list_blocks, nb::arg("splats"),
+          "Blocks of threads that list the tiles of splats.");
     m.def("loss_parts", &loss_parts, nb::arg("width"), nb::arg("height"),
           "Rows of a GPU's sums over pixels.");
     m.def("blend_sum_size", &blend_sum_size_of, nb::arg("waves"), nb::arg("channels"),

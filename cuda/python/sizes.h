@@ -10,6 +10,8 @@
 #include "../passes/loss.h"
 #include "../passes/project.h"
 #include "../passes/shade.h"
+#include "../passes/sort.h"
+#include "../passes/tiles.h"
 #include "../primitives/kinds.h"
 
 namespace gaborsplat {
@@ -88,7 +90,26 @@ void check_sizes(const BlendArguments<S>& p) {
 template <class S>
 void check_sizes(const BlendBackwardArguments<S>& p) {
     check_sizes(p.in);
-    require(!p.slots || p.first_slot, "slots need first_slot");
+    require((p.slot_begins != nullptr) == (p.slot_ends != nullptr), "slots begin and end");
+    require(!p.slots || p.slot_begins, "slots need slot_begins");
+}
+template <class S>
+void check_sizes(const SortPassArguments<S>& p) {
+    require_size("blocks", p.blocks, sort_blocks(p.room));
+    require(p.bins > 0 && p.bins <= kMostBins && (p.bins & (p.bins - 1)) == 0,
+            "bins must be a power of two that is not too large");
+    if (p.depths) require_size("key_size", p.key_size, sizeof(S));
+    require(p.depths ? p.visible && !p.keys : p.keys && p.values && p.item_count,
+            "either visible depths are sorted, or keys with values and their count");
+}
+template <class S>
+void check_sizes(const ListTilesArguments<S>& p) {
+    require_size("blocks", p.blocks, list_blocks(p.in.cameras * p.in.splats));
+    require(p.tiles <= 65536 || p.key_size == 4, "so many tiles need keys of 4 bytes");
+    require((p.slots != nullptr) == (p.pair_ids != nullptr) &&
+                (p.slots != nullptr) == (p.slot_begins != nullptr) &&
+                (p.slots != nullptr) == (p.slot_ends != nullptr),
+            "slots need pair_ids, slot_begins and slot_ends");
 }
 template <class S>
 void check_sizes(const LossArguments<S>& p) {

@@ -144,6 +144,15 @@ struct FieldFinder {
     }
 };
 
+/// A field of a struct. Throws nb::key_error.
+template <class Arguments>
+nb::object find_field(Arguments& arguments, const std::string& name) {
+    FieldFinder finder{name, {}};
+    arguments.for_each_field(finder);
+    if (!finder.found.is_valid()) throw nb::key_error(name.c_str());
+    return finder.found;
+}
+
 /// An array of a struct.
 struct ArrayField {
     std::string name, number;  // of the field, of the type of its numbers

@@ -127,6 +127,11 @@ const char* name_of(Number number) {
     return number == Number::kOther ? "another type" : names[static_cast<int>(number)];
 }
 
+std::size_t size_of(Number number) {
+    constexpr std::size_t sizes[] = {4, 8, 2, 4, 8, 1};
+    return number == Number::kOther ? 0 : sizes[static_cast<int>(number)];
+}
+
 bool view_tensor(nb::handle object, TensorView& view) {
     const ExchangeApi* api = exchange_api(Py_TYPE(object.ptr()));
     if (!api) return view_by_attributes(object, view);

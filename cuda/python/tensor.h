@@ -5,6 +5,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace gaborsplat {
@@ -12,6 +13,8 @@ namespace gaborsplat {
 enum class Number { kFloat32, kFloat64, kInt16, kInt32, kInt64, kUint8, kOther };
 
 const char* name_of(Number number);
+/// [bytes]; 0 of another type.
+std::size_t size_of(Number number);
 
 template <class T>
 constexpr Number kNumber = Number::kOther;

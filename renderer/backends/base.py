@@ -7,8 +7,11 @@ them alive.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
 
 from .._native import (
     AdamArguments,
@@ -21,8 +24,30 @@ from .._native import (
     ShadeArguments,
     ShadeBackwardArguments,
 )
-from .memory import Memory
+from .memory import Memory, Workspace
 from .stages import SplatsToBin, Tiles
+
+T = TypeVar("T")
+Result = TypeVar("Result", covariant=True)
+
+
+class Repeated(Protocol[Result]):
+    """Work of a backend's passes that is done again and again, on other inputs each time. What it
+    gives lies where it lay the last time."""
+
+    def __call__(self, *inputs: Tensor) -> Result:
+        """What the work gives, on inputs of the same shapes and types each time. May wait for a
+        GPU."""
+        ...
+
+    def start(self, *inputs: Tensor) -> Result:
+        """The same without waiting for a GPU, to be settled before it is relied on."""
+        ...
+
+    def settle(self) -> bool:
+        """Waits for a GPU; whether what was started last is right. It is not if lists were too
+        short: then it has to be started again."""
+        ...
 
 
 class Backend(Protocol):
@@ -31,6 +56,24 @@ class Backend(Protocol):
     @property
     def max_channels(self) -> int | None:
         """Most numbers of a pixel that can be blended at once; None for any."""
+        ...
+
+    @property
+    def records(self) -> bool:
+        """Whether `repeated` work takes less time than the same work done anew."""
+        ...
+
+    def repeated(
+        self, work: Callable[..., T], scratch: Workspace, device: torch.device
+    ) -> Repeated[T]:
+        """Work that is done again and again.
+
+        Args:
+            work: takes tensors on `device`; does nothing but passes of this backend, and views of
+                tensors.
+            scratch: where what passes need beyond their arguments lies.
+            device: where the passes run.
+        """
         ...
 
     def pose_parts(self, splats: int) -> int:

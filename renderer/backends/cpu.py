@@ -2,19 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from .. import _native
-from .memory import Memory
+from .memory import Memory, Workspace
 from .stages import SplatsToBin, Tiles
+
+T = TypeVar("T")
+
+
+class _DoneAnew(Generic[T]):
+    """See `Repeated`."""
+
+    def __init__(self, work: Callable[..., T]) -> None:
+        self._work = work
+
+    def __call__(self, *inputs: Tensor) -> T:
+        """See `Repeated`."""
+        return self._work(*inputs)
+
+    def start(self, *inputs: Tensor) -> T:
+        """See `Repeated`."""
+        return self._work(*inputs)
+
+    def settle(self) -> bool:
+        """See `Repeated`."""
+        return True
 
 
 class CpuBackend:
     """A `Backend` for tensors on the CPU, with threads of its own."""
 
     max_channels = None
+    records = False
+
+    def repeated(
+        self, work: Callable[..., T], scratch: Workspace, device: torch.device
+    ) -> _DoneAnew[T]:
+        """See `Backend`."""
+        return _DoneAnew(work)
 
     def pose_parts(self, splats: int) -> int:
         """See `Backend`."""
@@ -55,8 +85,8 @@ class CpuBackend:
         )
         splat_ids, offsets, slots, first_slot = map(torch.from_numpy, _native.cpu.bin(arguments))
         if not splats.gradient:
-            return Tiles(splat_ids, offsets, None, None)
-        return Tiles(splat_ids, offsets, slots, first_slot)
+            return Tiles(splat_ids, offsets)
+        return Tiles(splat_ids, offsets, slots, first_slot[:-1], first_slot[1:])
 
     def blend(self, arguments: _native.BlendArguments) -> None:
         """See `Backend`."""

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._native import ProjectOptions
+
 
 class Projected(NamedTuple):
     """Splats on the image. What is not visible is 0 everywhere.
@@ -76,6 +78,7 @@ class SplatsToBin(NamedTuple):
         projected: fields of shape [C, N, ...].
         visible: [C, N] uint8, which of them to list.
         size: (width, height) of the images [px].
+        options: how they were projected.
         exact: test tiles against the ellipse, not just its box.
         gradient: whether what is blended by the lists will be differentiated.
     """
@@ -83,6 +86,7 @@ class SplatsToBin(NamedTuple):
     projected: Projected
     visible: Tensor
     size: tuple[int, int]
+    options: ProjectOptions
     exact: bool
     gradient: bool
 
@@ -93,17 +97,19 @@ class Tiles(NamedTuple):
     Attributes:
         splat_ids: [pairs] int32 into M, by (camera, tile), then by depth.
         offsets: [C * tiles + 1] int64 into splat_ids.
-        slots: [pairs] int32, place of each pair among those of its splat, for the gradient; None
+        slots: [pairs] int32, a place for each pair's gradient, those of a splat side by side; None
             where that was not asked for, or needs none.
-        first_slot: [M + 1] int64, running total of tiles per splat; None likewise.
+        slot_begins: [M] int64, where a splat's begin; None likewise.
+        slot_ends: [M] int64, where they end; None likewise.
         count_pairs: waits for the number of pairs, where the lists may be longer, or too short for
             them; None where they are as long as they have to be.
     """
 
     splat_ids: Tensor
     offsets: Tensor
-    slots: Tensor | None
-    first_slot: Tensor | None
+    slots: Tensor | None = None
+    slot_begins: Tensor | None = None
+    slot_ends: Tensor | None = None
     count_pairs: Callable[[], int] | None = None
 
     @property

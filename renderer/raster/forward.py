@@ -10,7 +10,10 @@ from torch import Tensor
 
 from .._native import BlendOptions, ProjectOptions
 from ..backends.stages import SplatsToBin
+from ..cameras import Camera, Cameras
 from ..settings import RenderSettings
+from ..splats import Harmonics, Splats
+from .checks import checked
 from .inputs import ShadedSplats, SplatsInTiles, SplatsInView, blend_options, project_options
 from .packing import Packing
 from .passes import Passes
@@ -67,6 +70,17 @@ class RasterOptions:
         )
 
 
+def in_view(
+    splats: Splats, camera: Camera, settings: RenderSettings, options: RasterOptions
+) -> SplatsInView:
+    """What the passes take for a picture. Raises ValueError for tensors of mixed type or device."""
+    degree = splats.sh_degree
+    if settings.sh_degree is not None:
+        degree = min(degree, settings.sh_degree)
+    shape, (sh,), cameras = checked(splats.geometry, {"sh": splats.sh}, Cameras.of(camera))
+    return SplatsInView(shape, Harmonics(sh), degree, cameras, options.project)
+
+
 class Rasterized(NamedTuple):
     """Pictures, with all that their gradient needs.
 
@@ -112,7 +126,12 @@ def blend_shaded(
     channels = _channels(colors, projected.depths, options.channels)
     size, cameras = splats.cameras.size, len(splats.cameras)
     to_bin = SplatsToBin(
-        shaded.projected.detached(), shaded.visible, size, options.exact, options.gradient
+        projected=shaded.projected.detached(),
+        visible=shaded.visible,
+        size=size,
+        options=options.project,
+        exact=options.exact,
+        gradient=options.gradient,
     )
     while True:
         tiles = passes.bin(to_bin)

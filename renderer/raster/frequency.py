@@ -14,9 +14,9 @@ from ..cameras import Camera
 from ..frame import Frame
 from ..settings import RenderSettings
 from ..splats import Splats
-from .forward import RasterOptions, blend_shaded
+from .forward import RasterOptions, blend_shaded, in_view
 from .passes import Passes
-from .render import frame_of, in_view
+from .render import frame_of
 
 NYQUIST = 0.5
 """Cycles per pixel of the finest wave that pixels can show."""

@@ -39,10 +39,10 @@ class Packing:
         return dense.map(self.pick)
 
     def renumber(self, tiles: Tiles) -> Tiles:
-        """The same lists, of the rows that are left."""
-        visible = self.visible.flatten()
+        """The same lists, of the rows that are left. Waits for the GPU."""
+        tiles, visible = tiles.trimmed(), self.visible.flatten()
         row_of = visible.cumsum(0) - 1
-        ids, first_slot = row_of[tiles.splat_ids.long()].int(), tiles.first_slot
-        if first_slot is not None:
-            first_slot = first_slot[torch.cat([visible, visible.new_ones(1)])]
-        return tiles._replace(splat_ids=ids, first_slot=first_slot)
+        ids, begins, ends = row_of[tiles.splat_ids.long()].int(), tiles.slot_begins, tiles.slot_ends
+        if begins is not None and ends is not None:
+            begins, ends = begins[visible], ends[visible]
+        return tiles._replace(splat_ids=ids, slot_begins=begins, slot_ends=ends)

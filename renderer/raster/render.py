@@ -7,15 +7,14 @@ from torch import Tensor
 
 from ..backends.memory import WORKSPACES
 from ..backends.registry import backend_for
-from ..cameras import Camera, Cameras
+from ..cameras import Camera
 from ..frame import Frame
 from ..settings import RenderSettings
-from ..splats import Harmonics, Splats
+from ..splats import Splats
 from .autograd import RecordedPasses
-from .checks import checked
-from .forward import Rasterized, RasterOptions, forward
-from .inputs import SplatsInView
+from .forward import Rasterized, RasterOptions, forward, in_view
 from .passes import Passes
+from .recorded import RecordedPictures
 
 _DEFAULTS = RenderSettings()
 _LEAST_ALPHA = 1e-10  # far under that of anything drawn
@@ -55,21 +54,14 @@ def render_bytes(splats: Splats, camera: Camera, settings: RenderSettings = _DEF
     Leaves out what only depth, alpha and gradients need. Takes and raises what `render` does.
     """
     device = splats.means.device
-    options = RasterOptions.of(settings, as_bytes=True)
+    backend = backend_for(device)
     with WORKSPACES.lend(device) as workspace:
-        passes = Passes(backend_for(device), workspace)
-        return forward(passes, in_view(splats, camera, settings, options), options).image[0]
-
-
-def in_view(
-    splats: Splats, camera: Camera, settings: RenderSettings, options: RasterOptions
-) -> SplatsInView:
-    """What the passes take for a picture. Raises ValueError for tensors of mixed type or device."""
-    degree = splats.sh_degree
-    if settings.sh_degree is not None:
-        degree = min(degree, settings.sh_degree)
-    shape, (sh,), cameras = checked(splats.geometry, {"sh": splats.sh}, Cameras.of(camera))
-    return SplatsInView(shape, Harmonics(sh), degree, cameras, options.project)
+        if backend.records:
+            recorded = workspace.keep("pictures", RecordedPictures)
+            return recorded.draw(backend, workspace, splats, camera, settings)
+        options = RasterOptions.of(settings, as_bytes=True)
+        view = in_view(splats, camera, settings, options)
+        return forward(Passes(backend, workspace), view, options).image[0]
 
 
 def frame_of(drawn: Rasterized, settings: RenderSettings) -> Frame:

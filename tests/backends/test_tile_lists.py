@@ -13,7 +13,9 @@ from gaborsplat.renderer.backends.cpu import CpuBackend
 from gaborsplat.renderer.backends.memory import FRESH
 from gaborsplat.renderer.backends.registry import backend_for
 from gaborsplat.renderer.backends.stages import Projected, SplatsToBin
+from gaborsplat.renderer.raster.inputs import project_options
 from gaborsplat.renderer.raster.render import render, render_bytes
+from gaborsplat.renderer.settings import RenderSettings
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
 
@@ -103,7 +105,9 @@ def seen_tiles(projected: Projected, size: tuple[int, int]) -> torch.Tensor:
 
 def listed_tiles(projected: Projected, size: tuple[int, int], backend: Backend) -> torch.Tensor:
     """Which tiles each splat is listed in, [n, down, across]."""
-    splats = SplatsToBin(projected, projected.visible, size, exact=True, gradient=False)
+    splats = SplatsToBin(
+        projected, projected.visible, size, project_options(RenderSettings()), True, False
+    )
     tiles = backend.bin(splats, FRESH).trimmed()
     across, down = (-(-pixels // 16) for pixels in size)
     found = torch.zeros(projected.depths.shape[1], down * across, dtype=torch.bool)

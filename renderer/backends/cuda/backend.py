@@ -4,7 +4,8 @@ them."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from torch import Tensor
 from ... import _native
 from ..memory import Memory, Workspace, gpu_index
 from ..stages import SplatsToBin, Tiles
-from .launcher import Launcher
+from .launcher import Launch, Launcher
+from .recorded import Recorded, Recorder
 from .tiles import TileLister
+
+T = TypeVar("T")
 
 
 class CudaBackend:
@@ -24,12 +28,27 @@ class CudaBackend:
         lister: lists the splats of every tile.
     """
 
+    records = True
     max_channels = 128  # what one thread holds of a pixel while it blends
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
-        self.lister = TileLister(launcher)
+        self.lister = TileLister(self._launch)
         self._thread = threading.local()
+
+    def repeated(
+        self, work: Callable[..., T], scratch: Workspace, device: torch.device
+    ) -> Recorded[T]:
+        """See `Backend`."""
+        return Recorded(self, self._launcher, work, scratch, device)
+
+    def through(self, recorder: Recorder, work: Callable[..., T], *inputs: Tensor) -> T:
+        """What `work(*inputs)` gives, with the passes of this thread going to `recorder`."""
+        self._thread.recorder = recorder
+        try:
+            return work(*inputs)
+        finally:
+            self._thread.recorder = None
 
     def pose_parts(self, splats: int) -> int:
         """See `Backend`."""
@@ -37,29 +56,37 @@ class CudaBackend:
 
     def project(self, arguments: _native.ProjectArguments) -> None:
         """See `Backend`."""
-        self._launcher.launch([("project", arguments)])
+        self._launch([("project", arguments)])
 
     def project_backward(self, arguments: _native.ProjectBackwardArguments) -> None:
         """See `Backend`."""
-        self._launcher.launch([("project_backward", arguments)])
+        self._launch([("project_backward", arguments)])
 
     def shade(self, arguments: _native.ShadeArguments) -> None:
         """See `Backend`."""
-        self._launcher.launch([("shade", arguments)])
+        self._launch([("shade", arguments)])
 
     def shade_backward(self, arguments: _native.ShadeBackwardArguments) -> None:
         """See `Backend`."""
-        self._launcher.launch([("shade_backward", arguments)])
+        self._launch([("shade_backward", arguments)])
 
     def bin(self, splats: SplatsToBin, memory: Memory) -> Tiles:
         """See `Backend`. The lists may be too short, which `Tiles.overflowed` finds out; places for
         the gradient are listed only if `torch.use_deterministic_algorithms` is on. Waits for the
         GPU when there was no picture of this size before."""
-        return self.lister.list(splats, memory, self._workspace(gpu_index(splats.visible.device)))
+        gpu = gpu_index(splats.visible.device)
+        tiles, count = self.lister.list(splats, memory, self._workspace(gpu))
+        recorder = self._recorder()
+        if count is None:
+            return tiles
+        if recorder is not None and recorder.recording:
+            recorder.counts.append(count)
+            return tiles
+        return tiles._replace(count_pairs=count.begin())
 
     def blend(self, arguments: _native.BlendArguments) -> None:
         """See `Backend`."""
-        self._launcher.launch([("blend", arguments)])
+        self._launch([("blend", arguments)])
 
     def blend_backward(self, arguments: _native.BlendBackwardArguments) -> None:
         """See `Backend`. Sums are added in a fixed order where the lists of tiles have slots, which
@@ -71,9 +98,11 @@ class CudaBackend:
         sums = self._workspace(arguments.device).keep(
             "sums", _empty, (rows, size), arguments.is_double, arguments.device
         )
-        sums.zero_()
+        clearing = _native.ClearArguments(size=sums.nbytes, bytes=sums.view(torch.uint8))
         arguments.set(sums=sums, sum_rows=rows, sum_size=size)
-        self._launcher.launch([("blend_backward", arguments), ("finish_blend", arguments)])
+        self._launch(
+            [("clear", clearing), ("blend_backward", arguments), ("finish_blend", arguments)]
+        )
 
     def photometric_loss(self, arguments: _native.LossArguments) -> None:
         """See `Backend`. Does not wait for the GPU."""
@@ -90,18 +119,32 @@ class CudaBackend:
         )
         arguments.set(parts=parts, sums=sums, valid=valid, derivatives=derivatives)
         kernels = ("compare_pictures", "finish_loss", "loss_gradient")
-        self._launcher.launch([(name, arguments) for name in kernels[: 3 if wanted else 2]])
+        self._launch([(name, arguments) for name in kernels[: 3 if wanted else 2]])
 
     def adam_step(self, arguments: Sequence[_native.AdamArguments]) -> None:
         """See `Backend`."""
-        self._launcher.launch([("adam_step", each) for each in arguments])
+        self._launch([("adam_step", each) for each in arguments])
 
     def inject_noise(self, arguments: _native.NoiseArguments) -> None:
         """See `Backend`."""
-        self._launcher.launch([("inject_noise", arguments)])
+        self._launch([("inject_noise", arguments)])
+
+    def _recorder(self) -> Recorder | None:
+        return getattr(self._thread, "recorder", None)
+
+    def _launch(self, launches: Sequence[Launch]) -> None:
+        recorder = self._recorder()
+        if recorder is not None and recorder.recording:
+            recorder.launches += launches
+        else:
+            self._launcher.launch(launches)
 
     def _workspace(self, gpu: int) -> Workspace:
-        """Of this thread and the current stream of a GPU, or of the CPU, -1, for an emulator."""
+        """Of what is being repeated; otherwise of this thread and the current stream of a GPU, or
+        of the CPU, -1, for an emulator."""
+        recorder = self._recorder()
+        if recorder is not None:
+            return recorder.scratch
         workspaces: dict[tuple[int, int], Workspace] | None
         workspaces = getattr(self._thread, "workspaces", None)
         if workspaces is None:

@@ -1,4 +1,4 @@
-"""Lists of the splats that touch a tile, on a GPU. Sorting and running sums are torch's.
+"""Lists of the splats that touch a tile, on a GPU.
 
 How long the lists are is known on the GPU alone. Waiting for the number would leave the GPU idle,
 so they get room for as many as the last picture of this size needed, and a margin; the number is
@@ -9,15 +9,17 @@ says so, and the picture is drawn again.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..._native import ListTilesArguments, constants
+from ..._native import ClearArguments, ListTilesArguments, constants, list_blocks
 from ..memory import Memory, Workspace
 from ..stages import SplatsToBin, Tiles
-from .launcher import Launcher
+from .launcher import Launch
+from .sort import DepthOrder, Items, SortPlan, depth_plan
 
 MARGIN = 1.25
 """Room per number of pairs that was needed."""
@@ -25,8 +27,10 @@ FADING = 0.95
 """What is left of an earlier need after each picture: views of one scene differ."""
 ROOM_DIGITS = 4
 """Binary digits of a room: most pictures find the tensors that the last one left."""
-NARROW_KEYS = 2**15
-"""Fewer tiles than this are numbered in 16 bits, which sort in half the time."""
+NARROW_KEYS = 2**16
+"""No more tiles than this are numbered in 16 bits, which sort faster."""
+MOST_PAIRS = 2**31 - 1
+"""What is counted in 32 bits."""
 
 
 class TileLister:
@@ -36,65 +40,59 @@ class TileLister:
         needed: pairs that pictures needed lately, by device, number and size of the pictures.
     """
 
-    def __init__(self, launcher: Launcher) -> None:
-        self._launcher = launcher
+    def __init__(self, launch: Callable[[Sequence[Launch]], None]) -> None:
+        self._launch = launch
         self.needed: dict[tuple[object, ...], float] = {}
 
-    def list(self, splats: SplatsToBin, memory: Memory, workspace: Workspace) -> Tiles:
-        """See `CudaBackend.bin`. What is not part of the result lies in `workspace`."""
+    def list(
+        self, splats: SplatsToBin, memory: Memory, workspace: Workspace
+    ) -> tuple[Tiles, PairCount | None]:
+        """See `CudaBackend.bin`; the lists, and the number of pairs where that is not known. What
+        is not part of the result lies in `workspace`."""
         device, (cameras, count) = splats.visible.device, splats.visible.shape
         everything, (width, height) = cameras * count, splats.size
         size = constants.TILE_SIZE
         tiles = cameras * -(-width // size) * -(-height // size)
         slotted = splats.gradient and torch.are_deterministic_algorithms_enabled()
         if everything == 0:
-            return _no_pairs(tiles, device, slotted=slotted)
-        order = _front_to_back(splats.projected.depths, workspace)
+            return _no_pairs(tiles, device, slotted=slotted), None
+        order = workspace.keep("order", DepthOrder.empty, depth_plan(splats), device)
         key = (device, cameras, splats.size)
+        launches = order.launches(splats)
 
-        def prepare(room: int) -> tuple[_ByDepth, Tiles, ListTilesArguments]:
-            narrow = tiles < NARROW_KEYS
-            by_depth = workspace.keep(
-                "by depth", _ByDepth.empty, everything, room, slotted, narrow, device
-            )
+        def prepare(room: int) -> tuple[_Pairs, Tiles, ListTilesArguments]:
+            pairs = workspace.keep("pairs", _Pairs.empty, everything, tiles, room, slotted, device)
             lists = memory.keep("lists", _empty_lists, everything, tiles, room, slotted, device)
-            return by_depth, lists, _arguments(splats, order, by_depth, lists)
+            return pairs, lists, _arguments(splats, order, pairs, lists)
 
         if key not in self.needed:
-            by_depth, _, arguments = prepare(0)
-            self._count(by_depth, arguments, key, memory)()
-        room = min(_rounded_up(MARGIN * self.needed[key]), everything * tiles)
-        by_depth, lists, arguments = prepare(room)
-        count_pairs = self._count(by_depth, arguments, key, memory)
-        if lists.first_slot is not None and by_depth.of_splat is not None:
-            torch.cumsum(by_depth.of_splat, 0, out=lists.first_slot[1:])
-        if room:
-            self._launcher.launch([("list_tiles", arguments)])
-            torch.sort(by_depth.keys, stable=True, out=(by_depth.sorted_keys, by_depth.places))
-        self._launcher.launch([("sort_lists", arguments)])
-        return Tiles(lists.splat_ids, lists.offsets, lists.slots, lists.first_slot, count_pairs)
+            pairs, _, arguments = prepare(0)
+            self._launch([*launches, *_counting(arguments)])
+            self._counted(pairs, key, memory).begin()()
+            launches.clear()
+        room = min(_rounded_up(MARGIN * self.needed[key]), everything * tiles, MOST_PAIRS - 1)
+        pairs, lists, arguments = prepare(room)
+        launches += _counting(arguments)
+        if lists.slot_begins is not None and lists.slot_ends is not None:
+            launches += [_clearing(lists.slot_begins), _clearing(lists.slot_ends)]
+        launches.append(("list_tiles", arguments))
+        launches += pairs.sorting(lists)
+        launches.append(("find_offsets", arguments))
+        self._launch(launches)
+        return lists, self._counted(pairs, key, memory)
 
-    def _count(
-        self,
-        by_depth: _ByDepth,
-        arguments: ListTilesArguments,
-        key: tuple[object, ...],
-        memory: Memory,
-    ) -> _PairCount:
-        """Count the tiles of all splats and add them up; what this gives waits for their number."""
-        self._launcher.launch([("count_tiles", arguments)])
-        torch.cumsum(by_depth.counts, 0, out=by_depth.ends)
-        arrival = memory.keep("pairs", _Arrival, by_depth.ends.device)
-        arrival.begin(by_depth.total)
-        return _PairCount(arrival, self.needed, key)
+    def _counted(self, pairs: _Pairs, key: tuple[object, ...], memory: Memory) -> PairCount:
+        """The number of pairs, not sent for yet."""
+        arrival = memory.keep("arrival", _Arrival, pairs.pair_count.device)
+        return PairCount(pairs.pair_count, pairs.plan.room, arrival, self.needed, key)
 
 
 def _arguments(
-    splats: SplatsToBin, order: Tensor, by_depth: _ByDepth, lists: Tiles
+    splats: SplatsToBin, order: DepthOrder, pairs: _Pairs, lists: Tiles
 ) -> ListTilesArguments:
-    """Of the three kernels."""
-    p, (cameras, count) = splats.projected, splats.visible.shape
-    narrow = by_depth.keys.dtype == torch.int16
+    """Of the kernels that count and list."""
+    p, (cameras, count), slotted = splats.projected, splats.visible.shape, lists.slots is not None
+    listed, by_tile = pairs.listed, pairs.by_tile
     return ListTilesArguments(
         cameras=cameras,
         splats=count,
@@ -107,23 +105,33 @@ def _arguments(
         conics=p.conics,
         cutoffs=p.cutoffs,
         tiles=lists.offsets.shape[0] - 1,
-        room=lists.splat_ids.shape[0],
-        order=order,
-        counts=by_depth.counts,
-        of_splat=by_depth.of_splat,
-        ends=by_depth.ends,
-        first_slot=lists.first_slot,
-        narrow_keys=by_depth.keys if narrow else None,
-        wide_keys=None if narrow else by_depth.keys,
-        pair_ids=by_depth.pair_ids,
-        pair_slots=by_depth.pair_slots,
-        sorted_narrow_keys=by_depth.sorted_keys if narrow else None,
-        sorted_wide_keys=None if narrow else by_depth.sorted_keys,
-        places=by_depth.places,
-        splat_ids=lists.splat_ids,
+        room=pairs.plan.room,
+        key_size=pairs.plan.key_size,
+        blocks=pairs.block_counts.shape[0],
+        order=order.splats,
+        splat_count=order.visible_count,
+        warp_counts=pairs.warp_counts,
+        block_counts=pairs.block_counts,
+        pair_count=pairs.pair_count,
+        keys=listed.keys,
+        values=listed.values,
+        pair_ids=pairs.ids if slotted else None,
+        slot_begins=lists.slot_begins,
+        slot_ends=lists.slot_ends,
+        sorted_keys=by_tile,
         slots=lists.slots,
+        splat_ids=lists.splat_ids,
         offsets=lists.offsets,
     )
+
+
+def _counting(arguments: ListTilesArguments) -> list[Launch]:
+    """Kernels that find how many pairs there are."""
+    return [("count_tiles", arguments), ("scan_tiles", arguments)]
+
+
+def _clearing(tensor: Tensor) -> Launch:
+    return "clear", ClearArguments(size=tensor.nbytes, bytes=tensor.view(torch.uint8))
 
 
 class _Arrival:
@@ -131,7 +139,7 @@ class _Arrival:
 
     def __init__(self, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
-        self.number = torch.empty(1, dtype=torch.int64, pin_memory=on_gpu)
+        self.number = torch.empty(1, dtype=torch.int32, pin_memory=on_gpu)
         self._device = device
         self._event = torch.cuda.Event() if on_gpu else None
 
@@ -148,71 +156,99 @@ class _Arrival:
         return int(self.number)
 
 
-class _PairCount:
-    """Waits for a number of pairs, and notes it as needed."""
+class PairCount:
+    """The number of pairs that kernels find, and whether lists have room for it."""
 
     def __init__(
-        self, arrival: _Arrival, needed: dict[tuple[object, ...], float], key: tuple[object, ...]
+        self,
+        found: Tensor,
+        room: int,
+        arrival: _Arrival,
+        needed: dict[tuple[object, ...], float],
+        key: tuple[object, ...],
     ) -> None:
-        self._arrival, self._needed, self._key, self._pairs = arrival, needed, key, -1
+        self._found, self._room, self._arrival = found, room, arrival
+        self._needed, self._key, self._pairs = needed, key, -1
+
+    def begin(self) -> PairCount:
+        """Send for it, once the kernels that find it are queued."""
+        self._pairs = -1
+        self._arrival.begin(self._found)
+        return self
+
+    def fits(self) -> bool:
+        """Waits for it; whether the lists have room."""
+        return self() <= self._room
 
     def __call__(self) -> int:
+        """Waits for it, and notes it as needed."""
         if self._pairs < 0:
             self._pairs = self._arrival.wait()
-            if self._pairs >= 2**31:
-                raise ValueError("the splats touch more than 2^31 tiles")
+            if self._pairs >= MOST_PAIRS:
+                raise ValueError("the splats touch 2^31 tiles or more")
             earlier = FADING * self._needed.get(self._key, 0.0)
             self._needed[self._key] = max(self._pairs, earlier)
         return self._pairs
 
 
-class _ByDepth(NamedTuple):
-    """What lists are made from, in the order of depth. R is the room for pairs.
+class _Pairs(NamedTuple):
+    """What lists are made from, of C * N splats.
 
     Attributes:
-        counts: [C * N] int64, tiles of each splat.
-        ends: [C * N] int64, their running totals.
-        total: [1] the last of these.
-        of_splat: [C * N] int64, the counts by splat; None without slots.
-        keys: [R] int16 or int32, tiles of pairs.
-        sorted_keys: [R] the same in order.
-        places: [R] int64, where these were.
-        pair_ids: [R] int32, splats of pairs.
-        pair_slots: [R] int32, slots of pairs; None without.
+        warp_counts: [B, W] int32, pairs that each warp lists.
+        block_counts: [B] int32, pairs of earlier blocks.
+        pair_count: [1] int32, of all pairs.
+        listed: pairs in the order of depth; the second room is for between sorts.
+        spare: likewise.
+        by_tile: keys in the order of tiles.
+        ids: [R] int32, splats of pairs, in the order of depth; None without slots.
+        counters: what the sort counts in.
+        plan: how pairs are sorted.
     """
 
-    counts: Tensor
-    ends: Tensor
-    total: Tensor
-    of_splat: Tensor | None
-    keys: Tensor
-    sorted_keys: Tensor
-    places: Tensor
-    pair_ids: Tensor
-    pair_slots: Tensor | None
+    warp_counts: Tensor
+    block_counts: Tensor
+    pair_count: Tensor
+    listed: Items
+    spare: Items
+    by_tile: Tensor
+    ids: Tensor | None
+    counters: tuple[Tensor, Tensor]
+    plan: SortPlan
 
     @classmethod
     def empty(
-        cls, splats: int, room: int, slotted: bool, narrow: bool, device: torch.device
-    ) -> _ByDepth:
-        """To be filled, for C * N splats."""
+        cls, splats: int, tiles: int, room: int, slotted: bool, device: torch.device
+    ) -> _Pairs:
+        """To be filled, with room for so many pairs."""
+        key_size, blocks = 2 if tiles <= NARROW_KEYS else 4, list_blocks(splats)
+        plan = SortPlan.of(room, key_size, (tiles - 1).bit_length())
 
-        def empty(dtype: torch.dtype, size: int) -> Tensor:
-            return torch.empty(size, dtype=dtype, device=device)
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(shape, dtype=torch.int32, device=device)
 
-        key = torch.int16 if narrow else torch.int32
-        ends = empty(torch.int64, splats)
         return cls(
-            counts=empty(torch.int64, splats),
-            ends=ends,
-            total=ends[-1:],
-            of_splat=empty(torch.int64, splats) if slotted else None,
-            keys=empty(key, room),
-            sorted_keys=empty(key, room),
-            places=empty(torch.int64, room),
-            pair_ids=empty(torch.int32, room),
-            pair_slots=empty(torch.int32, room) if slotted else None,
+            warp_counts=empty(blocks, constants.LIST_WARPS),
+            block_counts=empty(blocks),
+            pair_count=empty(1),
+            listed=Items.empty(room, key_size, device),
+            spare=Items.empty(room, key_size, device),
+            by_tile=torch.empty((room, key_size), dtype=torch.uint8, device=device),
+            ids=empty(room) if slotted else None,
+            counters=plan.counters(device),
+            plan=plan,
         )
+
+    def sorting(self, lists: Tiles) -> list[Launch]:
+        """Kernels that put pairs, or with slots their places, in the order of tiles."""
+        given = {
+            "keys": self.listed.keys,
+            "values": self.listed.values,
+            "item_count": self.pair_count,
+        }
+        result = (self.by_tile, lists.splat_ids if lists.slots is None else lists.slots)
+        between = (self.spare, self.listed)
+        return self.plan.launches(given, self.pair_count, between, result, self.counters)
 
 
 def _empty_lists(splats: int, tiles: int, room: int, slotted: bool, device: torch.device) -> Tiles:
@@ -221,39 +257,21 @@ def _empty_lists(splats: int, tiles: int, room: int, slotted: bool, device: torc
     def empty(dtype: torch.dtype, size: int) -> Tensor:
         return torch.empty(size, dtype=dtype, device=device)
 
-    first_slot = torch.zeros(splats + 1, dtype=torch.int64, device=device)
     return Tiles(
         splat_ids=empty(torch.int32, room),
         offsets=empty(torch.int64, tiles + 1),
         slots=empty(torch.int32, room) if slotted else None,
-        first_slot=first_slot if slotted else None,
-    )
-
-
-def _front_to_back(depths: Tensor, workspace: Workspace) -> Tensor:
-    """Indices [C, N] of each camera's splats by depth; those of equal depth in their own order.
-    Where the culled ones come does not matter: they have no tiles."""
-    # The bits of positive numbers have their order; sorting integers is a radix sort.
-    bits = depths.view(torch.int32 if depths.dtype == torch.float32 else torch.int64)
-    found = workspace.keep("order", _empty_order, depths.shape, bits.dtype, depths.device)
-    torch.sort(bits, dim=-1, stable=True, out=found)
-    return found[1]
-
-
-def _empty_order(
-    shape: torch.Size, dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Sorted values, and where they were."""
-    return (
-        torch.empty(shape, dtype=dtype, device=device),
-        torch.empty(shape, dtype=torch.int64, device=device),
+        slot_begins=empty(torch.int64, splats) if slotted else None,
+        slot_ends=empty(torch.int64, splats) if slotted else None,
     )
 
 
 def _no_pairs(tiles: int, device: torch.device, *, slotted: bool) -> Tiles:
-    empty = torch.empty(0, dtype=torch.int32, device=device)
+    ids = torch.empty(0, dtype=torch.int32, device=device)
     offsets = torch.zeros(tiles + 1, dtype=torch.int64, device=device)
-    return Tiles(empty, offsets, *((empty, offsets[:1]) if slotted else (None, None)))
+    if not slotted:
+        return Tiles(ids, offsets)
+    return Tiles(ids, offsets, slots=ids, slot_begins=offsets[:0], slot_ends=offsets[:0])
 
 
 def _rounded_up(number: float) -> int:

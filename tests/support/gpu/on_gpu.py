@@ -8,6 +8,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
+from emulated import Relaunched
 from torch import Tensor
 
 from gaborsplat.renderer._native import ArgumentBlock, ArrayField, Driver
@@ -39,6 +40,10 @@ class Bridge:
             for array in arguments.arrays():
                 if array.written and array.address in there:
                     on_host(array).copy_(there[array.address])
+
+    def record(self, launches: Sequence[Launch], /) -> Relaunched:
+        """See `Launcher`."""
+        return Relaunched(self, launches)
 
     def _moved(
         self, arguments: ArgumentBlock, gpu: torch.device, there: dict[int, Tensor]

@@ -134,6 +134,15 @@ inline unsigned ballot(unsigned mask, bool yes, int site) {
     return votes;
 }
 
+/// The lanes that gave the same.
+inline unsigned match(unsigned mask, std::uint64_t word, int site) {
+    meet(mask, word, site);
+    unsigned alike = 0;
+    for (unsigned lane = 0; lane < kWarpSize; ++lane)
+        if ((mask >> lane & 1u) != 0 && lane_of_warp(lane).received == word) alike |= 1u << lane;
+    return alike;
+}
+
 inline bool barrier_or(bool yes, int site) {
     self().given = yes;
     wait(State::kAtBarrier, site);
@@ -320,9 +329,21 @@ inline int __syncthreads_or(bool yes, int site = __builtin_LINE()) {
 }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
 template <class T>
-void atomicAdd(T* to, T value) {
+unsigned __match_any_sync(unsigned mask, T value, int site = __builtin_LINE()) {
+    return emulator::match(mask, emulator::as_word(value), site);
+}
+inline void __syncwarp(int site = __builtin_LINE()) { emulator::ballot(~0u, false, site); }
+template <class T>
+T atomicAdd(T* to, T value) {
+    T before = *to;
     *to += value;
+    return before;
+}
+template <class T>
+T atomicAdd(emulator::Reference<T>* to, T value) {
+    return to->add(value);
 }
 
 /// A kernel, and the function by which the tests launch it.

@@ -24,8 +24,15 @@ template <class T>
 struct Element {
     T value;
     Access written, read;
-    Access other_read;  // by another thread than `read`
+    Access other_read;          // by another thread than `read`
+    Access added, other_added;  // atomically
 };
+
+/// Notes an access besides one by another thread since the last barrier.
+inline void note(Access& last, Access& other) {
+    bool two = last.any && last.thread != block->current && last.barriers == block->barriers;
+    (two ? other : last) = Access::now();
+}
 
 template <class T>
 class Reference {
@@ -35,28 +42,42 @@ class Reference {
 
     operator T() const {
         if (!element_.written.any) fail("%s[%zu] is read before it was written", name_, index_);
-        if (element_.written.races())
-            fail("%s[%zu] is read while thread %u writes it: a barrier is missing", name_, index_,
-                 element_.written.thread);
-        Access& seen = element_.read.any && element_.read.thread != block->current &&
-                               element_.read.barriers == block->barriers
-                           ? element_.other_read
-                           : element_.read;
-        seen = Access::now();
+        for (const Access* other : {&element_.written, &element_.added, &element_.other_added})
+            if (other->races())
+                fail("%s[%zu] is read while thread %u writes it: a barrier is missing", name_,
+                     index_, other->thread);
+        note(element_.read, element_.other_read);
         return element_.value;
     }
     Reference& operator=(T value) {
-        for (const Access* other : {&element_.written, &element_.read, &element_.other_read})
-            if (other->races())
-                fail("%s[%zu] is written while thread %u uses it: a barrier is missing", name_,
-                     index_, other->thread);
+        refuse_races({&element_.written, &element_.read, &element_.other_read, &element_.added,
+                      &element_.other_added});
         element_.value = value;
         element_.written = Access::now();
         return *this;
     }
     Reference& operator=(const Reference& other) { return *this = T(other); }
 
+    /// What `atomicAdd` takes.
+    Reference* operator&() { return this; }
+    T add(T number) {
+        refuse_races({&element_.written, &element_.read, &element_.other_read});
+        if (!element_.written.any && !element_.added.any)
+            fail("%s[%zu] is added to before it was written", name_, index_);
+        note(element_.added, element_.other_added);
+        T before = element_.value;
+        element_.value += number;
+        return before;
+    }
+
   private:
+    void refuse_races(std::initializer_list<const Access*> others) const {
+        for (const Access* other : others)
+            if (other->races())
+                fail("%s[%zu] is written while thread %u uses it: a barrier is missing", name_,
+                     index_, other->thread);
+    }
+
     Element<T>& element_;
     const char* name_;
     std::size_t index_;

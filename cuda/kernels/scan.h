@@ -1,0 +1,62 @@
+// Running totals over the threads of a warp and of a block.
+#pragma once
+
+#include "device.h"
+
+GABORSPLAT_BEGIN
+
+/// What the threads before this one have of a number, and what all have.
+struct Scan {
+    int before, total;
+};
+
+HD Scan scan_warp(int number) {
+    int sum = number;
+    for (unsigned step = 1; step < unsigned(kWarp); step *= 2) {
+        int other = __shfl_up_sync(kAllLanes, sum, step);
+        if (lane_number() >= step) sum += other;
+    }
+    return {sum - number, __shfl_sync(kAllLanes, sum, kWarp - 1)};
+}
+
+/// Over a block of `Threads`; `warps` has a number a warp. All threads of the block call it.
+template <int Threads, class Shared>
+HD Scan scan_block(int number, Shared& warps) {
+    Scan mine = scan_warp(number), out = {mine.before, 0};
+    if (lane_number() == 0) warps[threadIdx.x / kWarp] = mine.total;
+    __syncthreads();
+    for (int warp = 0; warp < Threads / kWarp; ++warp) {
+        int total = warps[warp];
+        out.total += total;
+        if (warp < int(threadIdx.x) / kWarp) out.before += total;
+    }
+    __syncthreads();  // nobody overwrites what others still read
+    return out;
+}
+
+/// Of `count` numbers, running totals in their place, and their sum, at most 2^31 - 1; a block does
+/// all.
+template <int Threads, class Shared>
+HD int scan_numbers(std::int32_t* numbers, std::int64_t count, Shared& warps) {
+    constexpr std::int64_t kMost = 2147483647;
+    std::int64_t before = 0;
+    for (std::int64_t first = 0; first < count; first += Threads) {
+        std::int64_t i = first + threadIdx.x;
+        Scan scan = scan_block<Threads>(i < count ? numbers[i] : 0, warps);
+        std::int64_t sum = before + scan.before;
+        if (i < count) numbers[i] = int(sum < kMost ? sum : kMost);
+        before += scan.total;
+    }
+    return int(before < kMost ? before : kMost);
+}
+
+/// The last of 32 lanes, counted from 0, whose `before` is not above `wanted`: a binary search. All
+/// lanes call it; the numbers do not fall from lane to lane, and the first is not above.
+HD int owner_of(int wanted, int before) {
+    int owner = 0;
+    for (int step = kWarp / 2; step > 0; step /= 2)
+        if (__shfl_sync(kAllLanes, before, owner + step) <= wanted) owner += step;
+    return owner;
+}
+
+GABORSPLAT_END
