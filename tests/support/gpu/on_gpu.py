@@ -14,7 +14,7 @@ from torch import Tensor
 from gaborsplat.renderer._native import ArgumentBlock, ArrayField, Driver
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.compiler import find_cubin
-from gaborsplat.renderer.backends.cuda.launcher import Launch
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher
 from gaborsplat.renderer.backends.registry import use_backend
 
 
@@ -26,16 +26,18 @@ def on_host(array: ArrayField) -> Tensor:
 
 
 class Bridge:
-    """A `Launcher` for tensors on the CPU, which runs kernels on a GPU."""
+    """A `Launcher` for tensors on the CPU: another one runs the kernels, on copies of the arrays
+    that lie on its device. All that a kernel writes is copied back, whatever was there before."""
 
-    def __init__(self) -> None:
-        self._driver = Driver(find_cubin)
+    def __init__(self, launcher: Launcher, device: torch.device) -> None:
+        self._launcher = launcher
+        self._device = device
 
     def launch(self, launches: Sequence[Launch], /) -> None:
         """See `Launcher`."""
-        gpu, there = torch.device("cuda", torch.cuda.current_device()), dict[int, Tensor]()
-        moved = [(name, self._moved(arguments, gpu, there)) for name, arguments in launches]
-        self._driver.launch(moved)
+        there: dict[int, Tensor] = {}
+        moved = [(name, self._moved(arguments, there)) for name, arguments in launches]
+        self._launcher.launch(moved)
         for _, arguments in launches:
             for array in arguments.arrays():
                 if array.written and array.address in there:
@@ -45,15 +47,13 @@ class Bridge:
         """See `Launcher`."""
         return Relaunched(self, launches)
 
-    def _moved(
-        self, arguments: ArgumentBlock, gpu: torch.device, there: dict[int, Tensor]
-    ) -> ArgumentBlock:
-        """The same arguments with arrays on the GPU; `there` has them by their address here."""
+    def _moved(self, arguments: ArgumentBlock, there: dict[int, Tensor]) -> ArgumentBlock:
+        """The same arguments with copies of arrays; `there` has them by their address here."""
         copies: dict[str, Tensor] = {}
         for array in arguments.arrays():
             if array.address and array.count:
                 if array.address not in there:
-                    there[array.address] = on_host(array).to(gpu)
+                    there[array.address] = on_host(array).to(self._device, copy=True)
                 copies[array.name] = there[array.address]
         moved = arguments.copy()
         moved.set(**copies)
@@ -64,7 +64,8 @@ class Bridge:
 def bridged_cuda() -> Generator[CudaBackend]:
     """While this is entered, tensors on the CPU are rendered and fitted by the GPU. Sums are added
     in a fixed order, for tests compare bits."""
-    backend = CudaBackend(Bridge())
+    gpu = torch.device("cuda", torch.cuda.current_device())
+    backend = CudaBackend(Bridge(Driver(find_cubin), gpu))
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with use_backend("cpu", backend):
