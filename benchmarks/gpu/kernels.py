@@ -56,7 +56,7 @@ SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
         "blend_backward",
         product(waves=WAVES, channels=(1, 3, 4, 32), deterministic=(0, 1), absolute=(0, 1)),
     ),
-    "loss": ("loss_gradient", [{}]),
+    "loss": ("compare_pictures", [{}]),
     "optimizer": ("adam_step", [{}]),
 }
 for _, specials in SPECIAL.values():

@@ -30,13 +30,22 @@ struct Similarity {
     V v_x, v_energy, v_product;
 };
 
-template <class V>
-HD Similarity<V> similarity(const Moments<V>& m) {
-    V one(1.0f), two(2.0f), c1(kSsimC1), c2(kSsimC2);
+/// 1 / x.
+struct Reciprocal {
+    template <class V>
+    HD V operator()(V x) const {
+        return V(1.0f) / x;
+    }
+};
+
+/// `invert` finds 1 / x, of numbers that lie around C1 C2 or above.
+template <class V, class Invert = Reciprocal>
+HD Similarity<V> similarity(const Moments<V>& m, Invert invert = {}) {
+    V two(2.0f), c1(kSsimC1), c2(kSsimC2);
     V squares = m.x * m.x + m.y * m.y, product = m.x * m.y;
     V mean_top = two * product + c1, covariance_top = two * (m.product - product) + c2;
     V mean_bottom = squares + c1, variance_bottom = m.energy - squares + c2;
-    V scale = one / (mean_bottom * variance_bottom);
+    V scale = invert(mean_bottom * variance_bottom);
     Similarity<V> s;
     s.value = mean_top * covariance_top * scale;
     s.v_energy = -s.value * mean_bottom * scale;

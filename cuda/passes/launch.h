@@ -11,8 +11,7 @@ constexpr int kWarp = 32;
 constexpr int kSplatThreads = 128;                   // a splat a thread
 constexpr int kNumberThreads = 256;                  // a number a thread
 constexpr int kTileThreads = kTileSize * kTileSize;  // a tile a block, a pixel a thread
-constexpr int kSquareSize = 16;                      // [px] of a block that compares pictures
-constexpr int kSquareThreads = kSquareSize * kSquareSize;
+constexpr int kStripThreads = 256;                   // a strip of the pictures a block
 
 constexpr int kSortThreads = 256;
 constexpr int kListThreads = 256;
@@ -39,9 +38,28 @@ HD constexpr std::int64_t pose_parts(std::int64_t splats) {
     return blocks_for(splats, kSplatThreads) * (kSplatThreads / kWarp);
 }
 
-/// Squares of a picture.
+// Pictures are compared in strips: columns of this width, cut into as many pieces as a large GPU
+// works on at once, two for each of its processors.
+constexpr int kStripWidth = 60, kLeastStripHeight = 16;  // [px]
+constexpr int kStrips = 256;
+
+/// Rows of a strip, a multiple of 4.
+HD constexpr int strip_height(int width, int height) {
+    int across = width > kStripWidth ? int(blocks_for(width, kStripWidth)) : 1;
+    int down = across < kStrips ? kStrips / across : 1;
+    int rows = (height + 4 * down - 1) / (4 * down) * 4;
+    return rows > kLeastStripHeight ? rows : kLeastStripHeight;
+}
+/// Strips of a picture.
 HD constexpr std::int64_t loss_parts(int width, int height) {
-    return blocks_for(width, kSquareSize) * blocks_for(height, kSquareSize);
+    return blocks_for(width, kStripWidth) * blocks_for(height, strip_height(width, height));
+}
+
+/// Blocks that count the pixels of a mask.
+HD constexpr std::int64_t mask_parts(int width, int height) {
+    constexpr std::int64_t kMost = 512;
+    std::int64_t parts = blocks_for(std::int64_t(width) * height, kNumberThreads);
+    return parts < kMost ? parts : kMost;
 }
 
 // Sums over a splat's pixels that the gradient of blending takes: of the gradient to the logarithm

@@ -10,10 +10,11 @@ namespace gaborsplat {
 template <class S>
 struct LossArguments {
     ARGUMENTS;
-    SIZE(int, width);            // [px]
-    SIZE(int, height);           // [px]
-    OPTIONAL_SIZE(int, parts);   // GPU only: rows of the sums over pixels, see loss_parts
-    VALUE(double, ssim_weight);  // w; without any, SSIM is not found: 0
+    SIZE(int, width);                // [px]
+    SIZE(int, height);               // [px]
+    OPTIONAL_SIZE(int, parts);       // GPU only: rows of the sums over pixels, see loss_parts
+    OPTIONAL_SIZE(int, mask_parts);  // GPU only: of counts of the mask, see mask_parts
+    VALUE(double, ssim_weight);      // w; without any, SSIM is not found: 0
     IN(S, image, height, width, 3);
     OPTIONAL_IN(S, photo, height, width, 3);  // either this, or bytes: 255 for 1
     OPTIONAL_IN(std::uint8_t, photo_bytes, height, width, 3);
@@ -21,9 +22,8 @@ struct LossArguments {
     OPTIONAL_OUT(S, gradient, height, width, 3);
     OUT(double, means, 4);  // L1, SSIM, squared error, loss
     // GPU only.
-    OPTIONAL_OUT(S, derivatives, 3, height, width, 3);  // of the similarity, by its moments
-    OPTIONAL_OUT(S, sums, parts, 4);                    // L1, SSIM, squared error, valid pixels
-    OPTIONAL_OUT(std::int64_t, valid, 1);               // pixels
+    OPTIONAL_OUT(S, sums, parts, 3);                      // L1, SSIM, squared error
+    OPTIONAL_OUT(std::int32_t, mask_counts, mask_parts);  // valid pixels
     END_ARGUMENTS;
 };
 

@@ -72,8 +72,14 @@ KernelCall finish_blend(const BlendBackwardArguments<S>& p) {
     return {{blocks_for(p.in.splats, kSplatThreads), 1}, blend_backward_macros(p)};
 }
 template <class S>
+KernelCall count_valid(const LossArguments<S>& p) {
+    return {{p.mask_parts, 1}, {}};
+}
+template <class S>
 KernelCall compare_pictures(const LossArguments<S>& p) {
-    return {{blocks_for(p.width, kSquareSize), blocks_for(p.height, kSquareSize)}, {}};
+    return {
+        {blocks_for(p.width, kStripWidth), blocks_for(p.height, strip_height(p.width, p.height))},
+        {}};
 }
 template <class S>
 KernelCall finish_loss(const LossArguments<S>&) {
@@ -118,9 +124,9 @@ const std::vector<Kernel>& kernels() {
                   blend_backward),
         KERNEL_OF(finish_blend, "blend_backward", BlendBackwardArguments, kSplatThreads,
                   finish_blend),
-        KERNEL_OF(compare_pictures, "loss", LossArguments, kSquareThreads, compare_pictures),
+        KERNEL_OF(count_valid, "loss", LossArguments, kNumberThreads, count_valid),
+        KERNEL_OF(compare_pictures, "loss", LossArguments, kStripThreads, compare_pictures),
         KERNEL_OF(finish_loss, "loss", LossArguments, kNumberThreads, finish_loss),
-        KERNEL_OF(loss_gradient, "loss", LossArguments, kSquareThreads, compare_pictures),
         KERNEL_OF(adam_step, "optimizer", AdamArguments, kNumberThreads, adam_step),
         KERNEL_OF(inject_noise, "optimizer", NoiseArguments, kSplatThreads, inject_noise),
     };

@@ -229,6 +229,8 @@ NB_MODULE(_native, m) {
           "Blocks of threads that list the tiles of splats.");
     m.def("loss_parts", &loss_parts, nb::arg("width"), nb::arg("height"),
           "Rows of a GPU's sums over pixels.");
+    m.def("mask_parts", &mask_parts, nb::arg("width"), nb::arg("height"),
+          "Blocks of a GPU that count the pixels of a mask.");
     m.def("blend_sum_size", &blend_sum_size_of, nb::arg("waves"), nb::arg("channels"),
           nb::arg("absolute"), "Numbers of a splat that a GPU sums over pixels.");
 }

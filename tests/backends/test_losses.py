@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import pytest
 import torch
+from tolerances import GRADIENT, GRADIENT_FLOAT, assert_gradients_close
 from torch import Tensor
 
-from gaborsplat.renderer.losses import photometric_loss, psnr, ssim
+from gaborsplat.renderer.backends.memory import FreshMemory
+from gaborsplat.renderer.losses import compare, photometric_loss, psnr, ssim
 
 pytestmark = pytest.mark.usefixtures("device")
+
+T = TypeVar("T")
 
 
 def pair(height: int = 7, width: int = 12) -> tuple[Tensor, Tensor]:
@@ -114,6 +120,73 @@ def test_a_fully_masked_image_costs_nothing() -> None:
     loss.backward()
     assert loss.item() == 0.0
     assert image.grad is not None and not image.grad.any()
+
+
+class SpoiledMemory(FreshMemory):
+    """Memory that holds what a pass must not leave there."""
+
+    def keep(self, name: str, make: Callable[..., T], *key: Hashable) -> T:
+        made = super().keep(name, make, *key)
+        for tensor in made if isinstance(made, tuple) else ():
+            tensor.fill_(math.nan)
+        return made
+
+
+def test_results_of_zero_are_written_too() -> None:
+    mask = torch.zeros(7, 12, dtype=torch.bool)
+    result = compare(*pair(), mask, gradient=True, memory=SpoiledMemory())
+    assert result.gradient is not None and bool((result.gradient == 0).all())
+    assert bool((result.means == 0).all())
+
+
+def loss_by_convolution(
+    image: Tensor, target: Tensor, mask: Tensor | None, weight: float
+) -> Tensor:
+    """The loss from torch's convolutions, for pictures of any size."""
+    valid = torch.ones(image.shape[:2], dtype=torch.bool) if mask is None else mask
+    x, y = (tensor.permute(2, 0, 1)[:, None] * valid for tensor in (image, target))
+    row = torch.exp(-(torch.arange(-5, 6, dtype=image.dtype) ** 2) / (2 * 1.5**2))
+    window = torch.outer(row, row)[None, None] / row.sum() ** 2
+
+    def blurred(tensor: Tensor) -> Tensor:
+        return torch.nn.functional.conv2d(tensor, window, padding=5)
+
+    mx, my, c1, c2 = blurred(x), blurred(y), 0.01**2, 0.03**2
+    variances = blurred(x * x) + blurred(y * y) - mx * mx - my * my
+    covariance = blurred(x * y) - mx * my
+    similar = (2 * mx * my + c1) * (2 * covariance + c2)
+    similar = similar / ((mx * mx + my * my + c1) * (variances + c2))
+    l1 = (x - y).abs()[:, 0][:, valid].mean()
+    return (1 - weight) * l1 + weight * (1 - similar[:, 0][:, valid].mean())
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.2])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("size", [(70, 131), (16, 60), (17, 61)])
+def test_loss_and_gradient_of_larger_pictures_are_those_of_convolutions(
+    size: tuple[int, int], masked: bool, weight: float
+) -> None:
+    image, target = pair(*size)
+    mask = torch.rand(size) < 0.8 if masked else None
+    expected = loss_by_convolution(image.requires_grad_(), target, mask, weight)
+    (gradient,) = torch.autograd.grad(expected, image)
+    result = compare(image, target, mask, weight, gradient=True)
+    assert torch.allclose(result.loss, expected, atol=1e-12)
+    assert result.gradient is not None
+    assert_gradients_close({"image": result.gradient}, {"image": gradient}, GRADIENT)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_photo_of_bytes_is_compared_in_float(masked: bool) -> None:
+    image, target = pair(40, 70)
+    photo = (target * 255).round().to(torch.uint8)
+    mask = hole(40, 70) if masked else None
+    expected = loss_by_convolution(image.requires_grad_(), photo.double() / 255, mask, 0.2)
+    (gradient,) = torch.autograd.grad(expected, image)
+    result = compare(image.detach().float(), photo, mask, gradient=True)
+    assert torch.allclose(result.loss, expected, atol=1e-6)
+    assert result.gradient is not None
+    assert_gradients_close({"image": result.gradient}, {"image": gradient}, GRADIENT_FLOAT)
 
 
 def test_equal_images_have_no_loss_and_perfect_metrics() -> None:

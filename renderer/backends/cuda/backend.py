@@ -107,19 +107,14 @@ class CudaBackend:
     def photometric_loss(self, arguments: _native.LossArguments) -> None:
         """See `Backend`. Does not wait for the GPU."""
         width, height = arguments["width"], arguments["height"]
-        parts = _native.loss_parts(width, height)
-        wanted = arguments["gradient"] != 0
-        sums, valid, derivatives = self._workspace(arguments.device).keep(
-            "loss",
-            _empty_loss,
-            (parts, width, height),
-            wanted and arguments["ssim_weight"] > 0,
-            arguments.is_double,
-            arguments.device,
+        parts, mask_parts = _native.loss_parts(width, height), _native.mask_parts(width, height)
+        sums, counts = self._workspace(arguments.device).keep(
+            "loss sums", _empty_loss, parts, mask_parts, arguments.is_double, arguments.device
         )
-        arguments.set(parts=parts, sums=sums, valid=valid, derivatives=derivatives)
-        kernels = ("compare_pictures", "finish_loss", "loss_gradient")
-        self._launch([(name, arguments) for name in kernels[: 3 if wanted else 2]])
+        arguments.set(parts=parts, sums=sums, mask_parts=mask_parts, mask_counts=counts)
+        kernels = ("count_valid", "compare_pictures", "finish_loss")
+        wanted = kernels if arguments["mask"] else kernels[1:]
+        self._launch([(name, arguments) for name in wanted])
 
     def adam_step(self, arguments: Sequence[_native.AdamArguments]) -> None:
         """See `Backend`."""
@@ -162,11 +157,7 @@ def _empty(shape: tuple[int, ...], double: bool, gpu: int) -> Tensor:
     return torch.empty(shape, dtype=torch.float64 if double else torch.float32, device=device)
 
 
-def _empty_loss(
-    sizes: tuple[int, int, int], ssim: bool, double: bool, gpu: int
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Sums over pixels in parts, the number of valid pixels, and derivatives of SSIM."""
-    parts, width, height = sizes
-    sums = _empty((parts, 4), double, gpu)
-    valid = torch.empty(1, dtype=torch.int64, device=sums.device)
-    return sums, valid, _empty((3, height, width, 3), double, gpu) if ssim else None
+def _empty_loss(parts: int, mask_parts: int, double: bool, gpu: int) -> tuple[Tensor, Tensor]:
+    """Sums over pixels and numbers of valid ones, both in parts."""
+    sums = _empty((parts, 3), double, gpu)
+    return sums, torch.empty(mask_parts, dtype=torch.int32, device=sums.device)
