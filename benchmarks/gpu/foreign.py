@@ -60,7 +60,8 @@ class ForeignObjective(PhotoObjective):
             packed=self._packed,
             rasterize_mode="antialiased" if self._settings.antialiased else "classic",
         )
-        info["means2d"].retain_grad()
+        if info["means2d"].requires_grad:  # strategies look at its gradient
+            info["means2d"].retain_grad()
         return RecordedPicture(color[0], None, info, raw.tensors())
 
     def backward(

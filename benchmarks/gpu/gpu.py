@@ -1,179 +1,109 @@
 """The CUDA backend beside gsplat, on the same GPU, scene, cameras and size, in turn.
 
-    python -m benchmarks.gpu.gpu GARDEN.npz [--quick] [--json FILE]
+    python -m benchmarks.gpu.gpu [GARDEN.npz] [--seconds 280] [--quick] [--json FILE]
 
-GARDEN.npz is gsplat's assets/test_garden.npz; larger scenes are copies of it side by side. First a
-gate: our pictures must be those of our CPU backend, and of gsplat. Then, for every scene and number
-of waves, the median, 5th and 95th percentile of: a picture, a picture and its gradient, and a whole
-training step; by CUDA events, by the clock with a wait after each, and back to back. gsplat runs
-packed and not, with its defaults. Beside each figure stands the time that moving every parameter
-(and for a step its gradient and moments) once would take at this GPU's own copy bandwidth.
+GARDEN.npz is gsplat's assets/test_garden.npz; without it, points on the walls of a box. Larger
+scenes are copies of it side by side. First a gate: our pictures and gradients must be those of our
+CPU backend, and of gsplat. Then, for every scene and number of waves: a picture for the viewer, a
+picture, a picture and its gradient by autograd, and a training step. Each is timed back to back by
+the clock, alone by the clock, and by CUDA events; then follow what the GPU did in it, kernel by
+kernel, and the memory that it takes. gsplat, of the version that is installed, runs packed and not,
+with its defaults; its training step is our trainer's. Last, what memory a step takes at 10M splats.
+
+All of it ends by itself after --seconds, the most telling first: scenes share what time is left.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import tyro
-from rich.table import Table
 from torch import Tensor
 
-from benchmarks.gpu.foreign import ForeignObjective
-from benchmarks.support.report import summary, write
+from benchmarks.gpu.foreign import ForeignObjective, Rasterization
+from benchmarks.gpu.gpu_tables import scene_name, show
+from benchmarks.gpu.subject import (
+    Fit,
+    Job,
+    Subject,
+    arguments_of,
+    gsplat_rasterization,
+    jobs_on,
+    replicated,
+)
+from benchmarks.support.report import gpu_report, summary, write
+from benchmarks.support.stopwatch import Stopwatch, Trace
 from benchmarks.support.workload import Workload, load
 from gaborsplat.console import console
 from gaborsplat.devices import machine
+from gaborsplat.renderer._native import kernels
 from gaborsplat.renderer.backends.trial import why_unusable
 from gaborsplat.renderer.cameras import Camera
-from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import RawSplats, Splats
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import adam_step, make_optimizers
 
-SCENES = ((1, (648, 420)), (8, (1920, 1080)), (36, (3840, 2160)))
-"""Copies of the garden, and the size of the picture."""
-WARM_UP = 20
+SCENES = ((8, (1920, 1080)), (1, (648, 420)), (36, (3840, 2160)))
+"""Copies of the garden, and the size of the picture; the most telling first."""
+POINTS = 138_766
+"""Of the box that stands in for the garden: as many as that has."""
+WARM_UP, LEAST_ROUNDS = 2, 3
+IN_A_ROW = 10
+TRACED = 5
 LEAST_PSNR = 60.0
 """Between two renderers of one scene, in float32."""
+PROBE = (72, (1920, 1080))
+"""Copies and size where memory is measured."""
 
-Draw = Callable[[], Tensor]
+Theirs = tuple[str, Rasterization]
 
 
 @dataclass(frozen=True)
 class Options:
     """What to measure."""
 
-    garden: tyro.conf.Positional[Path]
-    rounds: int = 100
+    garden: tyro.conf.Positional[Path | None] = None
+    seconds: float = 280.0
+    """Of everything from the gate on; none of it starts later."""
+    rounds: int = 50
+    """Most that a scene gets."""
     quick: bool = False
-    """The garden itself, K = 0 and 2, 20 rounds."""
+    """The garden itself, K = 0 and 2, 10 rounds."""
+    gsplat: bool = True
+    """Whether it is measured too; without, nothing waits for its kernels."""
+    device: Literal["cuda", "cpu"] = "cuda"
+    """On the CPU the program can be tried: without gsplat, events, kernels and memory."""
     json: Path | None = None
     """Written again after every scene."""
-    seconds: float = 420.0
-    """No round starts later than this."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One figure: who does what to which scene."""
+class Deadline:
+    """When all must end."""
 
-    renderer: str
-    waves: int
-    work: str
-    call: Callable[[], object]
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self._end - time.monotonic()
 
-def replicated(splats: Splats, copies: int) -> Splats:
-    """Copies side by side on a square grid, in the plane in which the scene is widest."""
-    if copies == 1:
-        return splats
-    spread = splats.means.quantile(0.95, dim=0) - splats.means.quantile(0.05, dim=0)
-    first, second = spread.topk(2).indices.tolist()
-    side = round(copies**0.5 + 0.499)
-    parts: list[Splats] = []
-    for index in range(copies):
-        shift = torch.zeros(3, device=splats.means.device)
-        shift[first] = (index % side - side // 2) * spread[first]
-        shift[second] = (index // side - side // 2) * spread[second]
-        parts.append(replace(splats, means=splats.means + shift))
-    fields = {name: torch.cat([p.tensors()[name] for p in parts]) for name in splats.tensors()}
-    return Splats(**fields)
+    def part(self, share: float) -> Deadline:
+        """The end of a share of what is left."""
+        return Deadline(max(0.0, share * self.left))
 
 
-class Subject:
-    """A scene, and what is done to it."""
-
-    def __init__(self, splats: Splats, camera: Camera) -> None:
-        self.splats = splats
-        self.camera = camera
-        width, height = camera.size
-        parameters = {
-            name: torch.nn.Parameter(tensor)
-            for name, tensor in RawSplats.standing_for(splats).tensors().items()
-        }
-        self.raw, self.optimizers = RawSplats.of(parameters), make_optimizers(parameters)
-        self.objective = PhotoObjective(splats.means.device, RenderSettings())
-        for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = 1e-9  # every picture is of the same scene
-        device = splats.means.device
-        generator = torch.Generator(device).manual_seed(0)
-        self.upstream = torch.rand(height, width, 3, generator=generator, device=device)
-        self.photo = (255 * self.upstream).to(torch.uint8)
-
-    def arguments(self, **options: Any) -> dict[str, Any]:
-        """Those of gsplat's `rasterization`, and of ours."""
-        s, camera = self.splats, self.camera
-        return {
-            "means": s.means,
-            "quats": s.quats,
-            "scales": s.scales,
-            "opacities": s.opacities,
-            "colors": s.sh,
-            "viewmats": camera.world_to_camera[None],
-            "Ks": camera.intrinsics[None],
-            "width": camera.size[0],
-            "height": camera.size[1],
-            "sh_degree": s.sh_degree,
-        } | options
-
-    @torch.no_grad()
-    def picture(self, function: Callable[..., Any], **options: Any) -> Tensor:
-        """[H, W, 3]."""
-        return function(**self.arguments(**options))[0][0]
-
-    def there_and_back(self, function: Callable[..., Any], **options: Any) -> None:
-        """A picture, and the gradient of all parameters for a fixed gradient of the picture."""
-        names = ("means", "quats", "scales", "opacities", "colors")
-        arguments = self.arguments(**options)
-        leaves = {name: arguments[name].detach().requires_grad_() for name in names}
-        if "gabor" in arguments:
-            waves = tuple(tensor.detach().requires_grad_() for tensor in arguments["gabor"])
-            arguments["gabor"] = waves
-        color, _, _ = function(**(arguments | leaves))
-        color[0].backward(self.upstream)
-
-    @torch.no_grad()
-    def render(self) -> Tensor:
-        """[H, W, 3], by our own function; depth and alpha come with it."""
-        return render(self.splats, self.camera).color
-
-    def render_and_back(self) -> None:
-        """As `there_and_back`."""
-        leaves = self.splats.map(lambda tensor: tensor.detach().requires_grad_())
-        render(leaves, self.camera).color.backward(self.upstream)
-
-    def step(self, objective: PhotoObjective | None = None) -> None:
-        """A training step: loss, gradient, Adam."""
-        objective = objective or self.objective
-        picture = objective.forward(self.raw, self.camera, sh_degree=self.splats.sh_degree)
-        _, gradients = objective.backward(picture, self.photo, None)
-        adam_step(self.optimizers, gradients, None)
-
-
-@cache
-def gsplat_rasterization() -> Callable[..., Any] | None:
-    """gsplat's own; None, with a note, where its kernels are not built and cannot be."""
-    try:
-        from gsplat import rasterization as theirs
-
-        ones = torch.ones(1, 4, device="cuda")
-        at = torch.eye(4, device="cuda")[None]
-        theirs(ones[:, :3], ones, ones[:, :3], ones[0, :1], ones[:, :3], at, at[:, :3, :3], 16, 16)
-        torch.cuda.synchronize()
-    except Exception as error:  # no compiler, or one that fails
-        console.print(f"without gsplat: {error}")
-        return None
-    return theirs
+def scene_of(garden: Path | None, size: tuple[int, int], waves: int) -> tuple[Splats, Camera]:
+    """One copy, and a camera."""
+    return load(Workload("garden" if garden else str(POINTS), size, waves, 3), garden)
 
 
 def psnr(one: Tensor, other: Tensor) -> float:
@@ -181,217 +111,228 @@ def psnr(one: Tensor, other: Tensor) -> float:
     return float(-10 * torch.log10((one - other).square().mean().clamp_min(1e-12)))
 
 
-def gate(garden: Path) -> dict[str, float]:
-    """PSNR of our pictures from the CPU's and from gsplat's."""
+def gate(garden: Path | None, device: torch.device, theirs: Theirs | None) -> dict[str, float]:
+    """PSNR of our pictures, and of our gradients, from the CPU's and from gsplat's [dB]."""
     results: dict[str, float] = {}
-    theirs = gsplat_rasterization()
+    cpu = torch.device("cpu")
     for waves in (0, 1, 2, 4):
-        splats, camera = load(Workload("garden", (648, 420), waves, 3), garden)
-        expected = render(splats, camera).color
-        ours = render(splats.to("cuda"), camera.to("cuda")).color.cpu()
-        results[f"K = {waves}: CPU backend"] = psnr(ours, expected)
-        results[f"K = {waves}: gradient"] = gradient_psnr(splats, camera)
+        splats, camera = scene_of(garden, (648, 420), waves)
+        expected = there_and_back(splats, camera, cpu, our_colors)
+        others = {"CPU backend": there_and_back(splats, camera, device, our_colors)}
         if waves == 0 and theirs is not None:
-            subject = Subject(splats.to("cuda"), camera.to("cuda"))
-            # gsplat 1.5.3 clamps alpha at 0.999; at opacity 0.6 neither clamps.
-            picture = subject.picture(theirs, packed=False)
-            results["K = 0: gsplat"] = psnr(picture.cpu(), expected)
+            others[theirs[0]] = there_and_back(splats, camera, device, colors_by(theirs[1]))
+        for name, found in others.items():
+            for what, one, other in zip(("picture", "gradient"), found, expected, strict=True):
+                results[f"K = {waves}, {what}: {name}"] = psnr(one, other)
     return results
 
 
-def gradient_psnr(splats: Splats, camera: Camera) -> float:
-    """The GPU's gradient of the centres against the CPU's, relative to its largest [dB]."""
-    found: list[Tensor] = []
-    for device in ("cpu", "cuda"):
-        scene = splats.to(device).map(lambda tensor: tensor.detach().requires_grad_())
-        render(scene, camera.to(device)).color.square().mean().backward()
-        assert scene.means.grad is not None
-        found.append(scene.means.grad.cpu())
-    return psnr(found[1] / found[0].abs().max(), found[0] / found[0].abs().max())
+def our_colors(splats: Splats, camera: Camera) -> Tensor:
+    """[H, W, 3]."""
+    return render(splats, camera).color
 
 
-def probe() -> dict[str, float]:
+def colors_by(function: Rasterization) -> Callable[[Splats, Camera], Tensor]:
+    """The same, by a function with gsplat's signature."""
+    # gsplat clamps alpha at 0.999; at opacity 0.6 neither clamps.
+    return lambda splats, camera: function(**arguments_of(splats, camera), packed=False)[0][0]
+
+
+def there_and_back(
+    splats: Splats, camera: Camera, device: torch.device, draw: Callable[[Splats, Camera], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """A picture, and the gradient of its mean square to the centres, over the largest of these."""
+    scene = splats.to(device).map(lambda tensor: tensor.detach().requires_grad_())
+    picture = draw(scene, camera.to(device))
+    picture.square().mean().backward()
+    assert scene.means.grad is not None
+    gradient = scene.means.grad.cpu()
+    return picture.detach().cpu(), gradient / gradient.abs().max()
+
+
+def probe_rates(watch: Stopwatch) -> dict[str, float]:
     """What this GPU does: bytes copied and multiply-adds per second."""
     torch.backends.cuda.matmul.allow_tf32 = False
     source = torch.rand(256 << 20, device="cuda")
     target = torch.empty_like(source)
     a = torch.rand(8192, 8192, device="cuda")
-    copying = min(on_gpu(lambda: target.copy_(source)) for _ in range(10))
-    multiplying = min(on_gpu(lambda: a @ a) for _ in range(5))
+    copying = min(watch.by_events(lambda: target.copy_(source)) for _ in range(10))
+    multiplying = min(watch.by_events(lambda: a @ a) for _ in range(5))
     return {
         "copy_bytes_per_second": 2 * source.nbytes / copying,
         "multiply_adds_per_second": 8192**3 / multiplying,
     }
 
 
-def on_gpu(call: Callable[[], object]) -> float:
-    """Seconds by CUDA events."""
-    start = torch.cuda.Event(enable_timing=True)
-    end = torch.cuda.Event(enable_timing=True)
-    start.record()
-    call()
-    end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / 1e3
+def rounds_of(jobs: list[Job], watch: Stopwatch, until: Deadline, rounds: int) -> list[Any]:
+    """Times of all jobs [s], which take turns, until that many rounds or the deadline; never fewer
+    than `LEAST_ROUNDS`."""
+    calls = [job.make() for job in jobs]
+    times: list[dict[str, list[float]]] = [
+        {"back_to_back": [], "events": [], "alone": []} for _ in jobs
+    ]
+    for call in WARM_UP * calls:
+        call()
+    for turn in range(rounds):
+        if turn >= LEAST_ROUNDS and until.left < 0:
+            break
+        for call, taken in zip(calls, times, strict=True):
+            taken["back_to_back"].append(watch.back_to_back(call, IN_A_ROW))
+            taken["events"].append(watch.by_events(call))
+            taken["alone"].append(watch.alone(call))
+    return times
 
 
-def by_clock(call: Callable[[], object]) -> float:
-    """Seconds until the GPU is done."""
-    torch.cuda.synchronize()
-    started = time.perf_counter()
-    call()
-    torch.cuda.synchronize()
-    return time.perf_counter() - started
+def launches_of(trace: Trace) -> dict[str, float]:
+    """How many of ours, of others' kernels (torch's, gsplat's), and memsets and copies."""
+    own = {kernel.name for kernel in kernels()}
+    counts = {"own": 0.0, "others": 0.0, "memsets and copies": 0.0}
+    for name, count in trace.launches.items():
+        kind = "memsets and copies" if name in ("memset", "memcpy") else "others"
+        counts["own" if name in own else kind] += count
+    return counts
 
 
-def back_to_back(call: Callable[[], object], times: int = 20) -> float:
-    """Seconds of one among several that nobody waits for."""
-    return by_clock(lambda: [call() for _ in range(times)]) / times
+def figure(
+    job: Job, subject: Subject, times: dict[str, list[float]], until: Deadline
+) -> dict[str, Any]:
+    """All that is found of a job; without trace and memory, where the time is over."""
+    found: dict[str, Any] = {
+        "renderer": job.renderer,
+        "waves": job.waves,
+        "work": job.work,
+        "splats": len(subject.splats),
+        "size": subject.camera.size,
+        **{f"{how}_ms": summary(each) for how, each in times.items()},
+    }
+    if until.left < 0:
+        return found
+    watch = Stopwatch(subject.splats.means.device)
+    trace = watch.trace(job.make(), TRACED)
+    return found | {
+        "gpu_ms": sum(trace.microseconds.values()) / 1e3,
+        "launches": launches_of(trace),
+        "kernels": asdict(trace),
+        "peak_bytes": watch.peak_bytes(job.make),
+    }
 
 
-def jobs_of(subjects: dict[int, Subject]) -> list[Job]:
-    """Ours for every number of waves, by our own functions and by gsplat's face; gsplat's without
-    waves."""
-    theirs = gsplat_rasterization()
-    jobs: list[Job] = []
+def measure_scene(
+    options: Options, scene: tuple[int, tuple[int, int]], theirs: Theirs | None, until: Deadline
+) -> list[dict[str, Any]]:
+    """All jobs on one scene."""
+    device, (copies, size) = torch.device(options.device), scene
+    subjects: dict[int, Subject] = {}
+    for waves in (0, 2) if options.quick else (0, 2, 4):
+        splats, camera = scene_of(options.garden, size, waves)
+        subjects[waves] = Subject(replicated(splats.to(device), copies), camera.to(device))
+    jobs = jobs_on(subjects, theirs)
+    rounds = min(10, options.rounds) if options.quick else options.rounds
+    # The rest is for traces and memory.
+    times = rounds_of(jobs, Stopwatch(device), until.part(0.6), rounds)
+    return [
+        figure(job, subjects[job.waves], taken, until)
+        for job, taken in zip(jobs, times, strict=True)
+    ]
 
-    def add(renderer: str, waves: int, calls: dict[str, Callable[[], object]]) -> None:
-        jobs.extend(Job(renderer, waves, work, call) for work, call in calls.items())
 
-    def add_face(
-        renderer: str, waves: int, function: Callable[..., Any], options: dict[str, Any]
-    ) -> None:
-        subject = subjects[waves]
-        calls: dict[str, Callable[[], object]] = {
-            "picture": lambda: subject.picture(function, **options),
-            "gradient": lambda: subject.there_and_back(function, **options),
-        }
-        if renderer != "ours by gsplat's face":
-            foreign = ForeignObjective(function, RenderSettings(), packed=options["packed"])
-            calls["step"] = lambda: subject.step(foreign)
-        add(renderer, waves, calls)
+def train_briefly(options: Options, scene: tuple[int, tuple[int, int]], objective: Any) -> None:
+    """Two steps without waves, by what `objective` gives."""
+    device, (copies, size) = torch.device(options.device), scene
+    splats, camera = scene_of(options.garden, size, 0)
+    fit, kept = Fit(replicated(splats.to(device), copies), camera.to(device)), objective()
+    for _ in range(2):
+        fit.step(kept)
 
-    for waves, subject in subjects.items():
-        gabor = (subject.splats.frequencies, subject.splats.coefficients)
-        own = {"picture": subject.render, "gradient": subject.render_and_back, "step": subject.step}
-        add("ours", waves, dict[str, Callable[[], object]](own))
-        options = {"packed": False} | ({"gabor": gabor} if waves else {})
-        add_face("ours by gsplat's face", waves, rasterization, options)
+
+def memory_of_training(
+    options: Options, scene: tuple[int, tuple[int, int]], theirs: Theirs | None
+) -> list[dict[str, Any]]:
+    """The most memory that training takes with many splats, K = 0: parameters, moments, gradients
+    and all that a step needs. By ours and by gsplat's rasterizer in our trainer."""
+    device, settings = torch.device(options.device), RenderSettings()
+    objectives: dict[str, Any] = {"ours": partial(PhotoObjective, device, settings)}
     if theirs is not None:
-        add_face("gsplat", 0, theirs, {"packed": False})
-        add_face("gsplat packed", 0, theirs, {"packed": True})
-    return jobs
+        objectives[theirs[0]] = partial(ForeignObjective, theirs[1], settings)
+
+    def row(name: str) -> dict[str, Any]:
+        call = partial(train_briefly, options, scene, objectives[name])
+        peak = Stopwatch(device).peak_bytes(lambda: call)
+        return {
+            "renderer": name,
+            "splats": scene[0] * POINTS,
+            "size": scene[1],
+            "peak_bytes": peak,
+        }
+
+    return [row(name) for name in objectives]
 
 
-def floor_ms(job: Job, splats: Splats, bandwidth: float) -> float:
-    """Every parameter read once; a gradient writes as much, a step moves gradients and moments."""
-    times = {"picture": 1, "gradient": 3, "step": 10}[job.work]
-    return 1e3 * times * splats.nbytes / bandwidth
+def without_room(what: str, call: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What a call gives; nothing, with a note, where the GPU has too little memory for it."""
+    try:
+        return call()
+    except torch.cuda.OutOfMemoryError as error:
+        console.print(f"{what}: not measured, {str(error).splitlines()[0]}")
+        return []
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def measure(
-    options: Options, bandwidth: float, save: Callable[[list[dict[str, Any]]], None]
-) -> list[dict[str, Any]]:
-    """All scenes, one after another, saved after each; within one, all jobs in turn."""
-    results: list[dict[str, Any]] = []
-    deadline = time.monotonic() + options.seconds
-    for copies, size in SCENES[:1] if options.quick else SCENES:
-        subjects: dict[int, Subject] = {}
-        for waves in (0, 2) if options.quick else (0, 2, 4):
-            splats, camera = load(Workload("garden", size, waves, 3), options.garden)
-            subjects[waves] = Subject(replicated(splats.to("cuda"), copies), camera.to("cuda"))
-        jobs = jobs_of(subjects)
-        times: dict[int, dict[str, list[float]]] = {}
-        rounds = 20 if options.quick else max(10, options.rounds // copies)
-        for turn in range(-min(WARM_UP, rounds), rounds):
-            if turn > 0 and time.monotonic() > deadline:
-                break
-            for index, job in enumerate(jobs):
-                taken = times.setdefault(index, {"event": [], "latency": [], "throughput": []})
-                found = (on_gpu(job.call), by_clock(job.call))
-                if turn >= 0:
-                    taken["event"].append(found[0])
-                    taken["latency"].append(found[1])
-                    if turn < 3:
-                        taken["throughput"].append(back_to_back(job.call))
-        for index, job in enumerate(jobs):
-            subject = subjects[job.waves]
-            result = {
-                "renderer": job.renderer,
-                "waves": job.waves,
-                "work": job.work,
-                "splats": len(subject.splats),
-                "size": size,
-                "floor_ms": floor_ms(job, subject.splats, bandwidth),
-                "peak_bytes": peak_bytes(job),
-            }
-            results.append(result | {name: summary(all_) for name, all_ in times[index].items()})
-        save(results)
-        if time.monotonic() > deadline:
-            break
-        del subjects, jobs
-        torch.cuda.empty_cache()
-    return results
-
-
-def peak_bytes(job: Job) -> int:
-    """The most memory that one call takes beyond what is there already."""
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    job.call()
-    torch.cuda.synchronize()
-    return torch.cuda.max_memory_allocated() - before
-
-
-def show(results: list[dict[str, Any]]) -> None:
-    """A table; the ratio is gsplat's (not packed, without waves) over ours."""
-    columns = ("splats", "size", "work", "who", "K", "event ms", "p5", "p95", "latency", "b2b")
-    table = Table(*columns, "gsplat /", "x floor", "MB", box=None, padding=(0, 1, 0, 0))
-    for run in results:
-        same = ("splats", "size", "work")
-        peers = [
-            other["event"]["median"]
-            for other in results
-            if other["renderer"] == "gsplat" and all(other[key] == run[key] for key in same)
-        ]
-        event = run["event"]
-        table.add_row(
-            f"{run['splats'] / 1e6:.2f}M",
-            "x".join(map(str, run["size"])),
-            run["work"],
-            run["renderer"],
-            str(run["waves"]),
-            *(f"{event[key]:.2f}" for key in ("median", "p5", "p95")),
-            f"{run['latency']['median']:.2f}",
-            f"{statistics.median(run['throughput'].values()):.2f}",
-            f"{peers[0] / event['median']:.2f}" if peers else "-",
-            f"{event['median'] / run['floor_ms']:.1f}",
-            f"{run['peak_bytes'] / 1e6:.0f}",
+    options: Options, theirs: Theirs | None, deadline: Deadline, report: dict[str, Any]
+) -> None:
+    """All scenes, one after another, and the memory; shown, and written, after each."""
+    scenes = SCENES[1:2] if options.quick else SCENES
+    for index, scene in enumerate(scenes):
+        name = scene_name(scene[0] * POINTS, scene[1])
+        if deadline.left < 0:
+            console.print(f"{name}: not measured, the time is over")
+            continue
+        until = deadline.part(1 / (len(scenes) - index + 0.3))
+        found = without_room(name, partial(measure_scene, options, scene, theirs, until))
+        show(found)
+        report["figures"] += found
+        if options.json is not None:
+            write(options.json, report)
+    if options.quick or deadline.left < 0:
+        return
+    training = partial(memory_of_training, options, PROBE, theirs)
+    report["memory"] = without_room("training at 10M splats", training)
+    for each in report["memory"]:
+        console.print(
+            f"training, SH 3, K = 0, {scene_name(each['splats'], each['size'])}, "
+            f"{each['renderer']}: at most {each['peak_bytes'] / 1e9:.2f} GB"
         )
-    console.print(table)
+    if options.json is not None:
+        write(options.json, report)
 
 
 def main() -> None:
     """Run the benchmark."""
     options = tyro.cli(Options, description=__doc__)
-    reason = why_unusable(torch.device("cuda"))
+    device = torch.device(options.device)
+    reason = why_unusable(device) if device.type == "cuda" else None
     if reason is not None:
         sys.exit(f"no GPU to measure: {reason}")
-    console.print(machine())
-    parity = gate(options.garden)
+    if options.garden is not None and not options.garden.is_file():
+        sys.exit(f"{options.garden}: no such file; gsplat has it as assets/test_garden.npz")
+    deadline, theirs = Deadline(options.seconds), None
+    console.print(f"{machine()}\n{gpu_report()}")
+    if device.type == "cuda" and options.gsplat:
+        try:
+            theirs = gsplat_rasterization()
+        except RuntimeError as error:
+            console.print(str(error))
+    parity = gate(options.garden, device, theirs)
     for name, value in parity.items():
         console.print(f"{name}: {value:.1f} dB")
     if not all(value >= LEAST_PSNR for value in parity.values()):  # nor is NaN
         sys.exit(f"pictures differ: less than {LEAST_PSNR} dB; nothing was timed")
-    rates = probe()
-    console.print(rates)
-
-    def save(results: list[dict[str, Any]]) -> None:
-        if options.json is not None:
-            write(options.json, {"parity": parity, "probe": rates, "figures": results})
-
-    show(measure(options, rates["copy_bytes_per_second"], save))
+    rates = probe_rates(Stopwatch(device)) if device.type == "cuda" else {}
+    report = {"gpu": gpu_report(), "parity": parity, "probe": rates, "figures": [], "memory": []}
+    measure(options, theirs, deadline, report)
 
 
 if __name__ == "__main__":
