@@ -104,12 +104,16 @@ class Queued(TorchDispatchMode):
         self.operations: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = str(func)
-        # Adam counts its steps on the host.
-        counts = name == "aten.add_.Tensor" and args[0].ndim == 0
-        if not counts and not any(part in name for part in UNQUEUED):
-            self.operations[name.removeprefix("aten.")] += 1
+        if starts_kernel(func, args):
+            self.operations[str(func).removeprefix("aten.")] += 1
         return func(*args, **(kwargs or {}))
+
+
+def starts_kernel(operation: Any, arguments: Any) -> bool:
+    """Whether an operation of torch's would start a kernel on a GPU."""
+    # Adam counts its steps on the host.
+    counts = str(operation) == "aten.add_.Tensor" and arguments[0].ndim == 0
+    return not counts and not any(part in str(operation) for part in UNQUEUED)
 
 
 def scene(waves: int) -> tuple[Splats, Camera]:
