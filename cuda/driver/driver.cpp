@@ -52,6 +52,7 @@ Driver::Driver(const std::string& library) {
         throw DriverError("NVIDIA's driver is not installed or cannot be used: " +
                           why_not_opened());
     find(opened, "cuInit", api_.cuInit);
+    find(opened, "cuDriverGetVersion", api_.cuDriverGetVersion);
     find(opened, "cuDeviceGet", api_.cuDeviceGet);
     find(opened, "cuDeviceGetAttribute", api_.cuDeviceGetAttribute);
     find(opened, "cuDevicePrimaryCtxRetain", api_.cuDevicePrimaryCtxRetain);
@@ -116,6 +117,12 @@ class Driver::InContext {
     Driver& driver_;
     bool pushed_ = false;
 };
+
+int Driver::version() {
+    int version = 0;
+    check(api_.cuDriverGetVersion(&version), "NVIDIA's driver has no version");
+    return version;
+}
 
 std::string Driver::architecture(int device) {
     int handle = device_handle(device), major = 0, minor = 0;

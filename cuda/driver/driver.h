@@ -44,6 +44,9 @@ class Driver {
     /// `library` is a path; empty for the one that the system knows. Throws DriverError.
     explicit Driver(const std::string& library);
 
+    /// The newest CUDA that it serves, such as 12040 for 12.4.
+    int version();
+
     /// Such as sm_90.
     std::string architecture(int device);
 
@@ -77,6 +80,7 @@ class Driver {
     /// The driver's functions, by its own names.
     struct Api {
         int (*cuInit)(unsigned);
+        int (*cuDriverGetVersion)(int*);
         int (*cuDeviceGet)(int*, int);
         int (*cuDeviceGetAttribute)(int*, int, int);
         int (*cuDevicePrimaryCtxRetain)(Context*, int);

@@ -118,6 +118,10 @@ class DriverLauncher {
 
     Driver& driver() { return driver_; }
 
+    std::tuple<int, int> version() {
+        int version = driver_.version();
+        return {version / 1000, version % 1000 / 10};
+    }
     std::string architecture(int device) { return driver_.architecture(device); }
 
   private:
@@ -249,6 +253,8 @@ void bind_launcher(nb::module_& m) {
                     "DriverProgram"),
             "What `launch` would queue, to be queued again and again. Changing the arguments "
             "afterwards has no effect that can be relied on.")
+        .def_prop_ro("version", &DriverLauncher::version,
+                     "The newest CUDA that the driver serves, major and minor.")
         .def("architecture", &DriverLauncher::architecture, nb::arg("device"), "Such as sm_90.");
 }
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 
-from .._native import Driver
 from .base import Backend
 from .cpu import CpuBackend
 
@@ -26,9 +25,9 @@ def backend_for(device: torch.device) -> Backend:
     if device.type != "cuda":
         raise ValueError(f"splats are on {device}: rendering takes the CPU or an NVIDIA GPU")
     from .cuda.backend import CudaBackend
-    from .cuda.compiler import find_cubin
+    from .cuda.launcher import open_driver
 
-    return _by_type.setdefault("cuda", CudaBackend(Driver(find_cubin)))
+    return _by_type.setdefault("cuda", CudaBackend(open_driver()))
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def test_a_driver_that_is_missing_or_too_old_is_named(tmp_path: Path):
     source.write_text('extern "C" int cuInit(unsigned) { return 0; }')
     library = tmp_path / "libold.so"
     subprocess.run([emulated.COMPILER, "-shared", "-fPIC", str(source), "-o", library], check=True)
-    with pytest.raises(DriverError, match="has no cuDeviceGet: it is too old"):
+    with pytest.raises(DriverError, match="has no cuDriverGetVersion: it is too old"):
         Driver(Compiler(), str(library))
 
 

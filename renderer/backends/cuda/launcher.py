@@ -7,7 +7,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..._native import ArgumentBlock
+from ..._native import ArgumentBlock, Driver
+from .compiler import find_cubin
+from .nvrtc import INSTALL, MAJORS, KernelError, find_nvrtc
 
 Launch = tuple[str, ArgumentBlock]
 """A kernel of cuda/kernels by name, and its arguments."""
@@ -34,3 +36,23 @@ class Launcher(Protocol):
     def record(self, launches: Sequence[Launch], /) -> Program:
         """What `launch` would run, to be run again and again."""
         ...
+
+def open_driver(library: str = "") -> Driver:
+    """NVIDIA's driver, for kernels that NVRTC compiles. It loads those of its own CUDA version,
+    whatever the minor one, and of all before.
+
+    Args:
+        library: the driver's path; empty for the one that the system knows.
+
+    Raises:
+        DriverError: there is no driver that works.
+        KernelError: there is no NVRTC, or the driver is too old for it.
+    """
+    driver, nvrtc = Driver(find_cubin, library), find_nvrtc()
+    if driver.version[0] < nvrtc.version[0]:
+        other = f", or {INSTALL}" if driver.version[0] >= min(MAJORS) else ""
+        raise KernelError(
+            f"NVIDIA's driver is for CUDA {'{}.{}'.format(*driver.version)}, too old for {nvrtc} "
+            f"({nvrtc.path}): update the driver to one for CUDA {nvrtc.version[0]}{other}"
+        )
+    return driver

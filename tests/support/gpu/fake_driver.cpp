@@ -1,5 +1,6 @@
 // Stands for NVIDIA's driver, libcuda: notes what is asked of it, line by line, and answers as
-// told. GPU 0 has compute capability 9.0, GPU 1 8.6; there is no other.
+// told. Its CUDA is 13.5 until told. GPU 0 has compute capability 9.0, GPU 1 8.6; there is no
+// other.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -24,6 +25,7 @@ struct KernelNode {
     void** arguments;
     void** extra;
 };
+int version = 13050;
 
 void note(const std::string& line) {
     std::lock_guard<std::mutex> lock(mutex);
@@ -36,6 +38,10 @@ std::string text(std::int64_t number) { return std::to_string(number); }
 extern "C" {
 
 int cuInit(unsigned) { return 0; }
+int cuDriverGetVersion(int* out) {
+    *out = version;
+    return 0;
+}
 int cuDeviceGet(int* handle, int number) {
     *handle = number;
     return number < 2 ? 0 : 101;
@@ -135,6 +141,7 @@ int cuGetErrorName(int status, const char** name) {
 const char* fake_notes() { return notes.c_str(); }
 void fake_forget() { notes.clear(); }
 void fake_context(std::intptr_t context) { current = context; }
+void fake_version(int number) { version = number; }
 void fake_failure(int status) { failure = status; }
 void fake_graph_failure(int status) { graph_failure = status; }
 }

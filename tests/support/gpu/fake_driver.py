@@ -32,6 +32,7 @@ class FakeDriver:
         self.notes()
         self.fail(0)
         self.set_context(0)
+        self.set_version(13, 5)
 
     def notes(self) -> list[str]:
         """What was asked since the last time."""
@@ -42,6 +43,10 @@ class FakeDriver:
     def set_context(self, context: int) -> None:
         """Make a context the current one: 100 for GPU 0, 101 for GPU 1, 0 for none."""
         self._library.fake_context(context)
+
+    def set_version(self, major: int, minor: int) -> None:
+        """Which CUDA the driver says it serves."""
+        self._library.fake_version(1000 * major + 10 * minor)
 
     def fail(self, status: int) -> None:
         """What launches answer from now on."""

@@ -11,10 +11,9 @@ import torch
 from emulated import Relaunched
 from torch import Tensor
 
-from gaborsplat.renderer._native import ArgumentBlock, ArrayField, Driver
+from gaborsplat.renderer._native import ArgumentBlock, ArrayField
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
-from gaborsplat.renderer.backends.cuda.compiler import find_cubin
-from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher, open_driver
 from gaborsplat.renderer.backends.registry import use_backend
 
 
@@ -65,7 +64,7 @@ def bridged_cuda() -> Generator[CudaBackend]:
     """While this is entered, tensors on the CPU are rendered and fitted by the GPU. Sums are added
     in a fixed order, for tests compare bits."""
     gpu = torch.device("cuda", torch.cuda.current_device())
-    backend = CudaBackend(Bridge(Driver(find_cubin), gpu))
+    backend = CudaBackend(Bridge(open_driver(), gpu))
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with use_backend("cpu", backend):
