@@ -15,6 +15,7 @@ from .colmap.reading import find_model as find_model
 from .colmap.reading import read_model as read_model
 from .errors import InputError as InputError
 from .errors import one_line as one_line
+from .photos.images import fit_within as fit_within
 from .splats.formats import READABLE as READABLE
 from .splats.formats import VERIFIABLE as VERIFIABLE
 from .splats.formats import WRITABLE as WRITABLE

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..renderer.cameras import Camera
+from ..renderer.training.data import CACHE_BYTES
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
 from .colmap.reading import find_model, model_suffix, read_model
 from .errors import InputError
 from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
 from .photos.undistort import Lens, lens_of
 
-DEFAULT_CACHE_BYTES = 2 << 30
-"""Memory for decoded photos."""
 TEST_EVERY = 8
 """Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing."""
 MIN_VIEWS = 3
@@ -107,7 +106,7 @@ def load_capture(
     *,
     max_size: int | None = None,
     images: str | Path | None = None,
-    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    cache_bytes: int = CACHE_BYTES,
 ) -> Capture:
     """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
 

@@ -38,7 +38,7 @@ FLOORS = {
         {"gabor"},
         {"density", "evaluate"},
         {"trainer"},
-        {"checkpoint"},
+        {"checkpoint", "cost"},
         {"run"},
     ),
     "scenes": (

@@ -2,7 +2,20 @@
 
 from ..losses import photometric_loss, psnr, ssim
 from .checkpoint import checkpoint_splats, checkpoints, load_checkpoint, save_checkpoint
-from .config import LearningRates, TrainConfig
+from .config import (
+    BY_PRESET,
+    DRAFT_SIZE,
+    PRESETS,
+    Default,
+    LearningRates,
+    Preset,
+    PresetName,
+    TrainConfig,
+    longest_side,
+    preset_taken,
+)
+from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
+from .cost.trial import StepTime, time_steps
 from .data import FitInput, TrainingView
 from .evaluate import Evaluation, Score, evaluate
 from .gabor.distill import to_gaussians
@@ -11,11 +24,18 @@ from .run import TrainResult, finish, train
 from .trainer import StepReport, Trainer
 
 __all__ = [
+    "BY_PRESET",
+    "DRAFT_SIZE",
+    "PRESETS",
+    "Default",
     "Evaluation",
     "FitInput",
     "LearningRates",
+    "Preset",
+    "PresetName",
     "Score",
     "StepReport",
+    "StepTime",
     "TrainConfig",
     "TrainResult",
     "Trainer",
@@ -25,11 +45,19 @@ __all__ = [
     "deferred_interrupt",
     "evaluate",
     "finish",
+    "free_memory",
     "load_checkpoint",
+    "longest_side",
+    "memory_of_run",
+    "most_splats",
     "photometric_loss",
+    "photos_kept",
+    "preset_taken",
     "psnr",
     "save_checkpoint",
     "ssim",
+    "time_steps",
     "to_gaussians",
     "train",
+    "within_memory",
 ]

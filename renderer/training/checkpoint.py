@@ -12,6 +12,8 @@ import torch
 from ..splats import RawSplats, Splats
 from .trainer import Trainer
 
+STARTED_WITH = ("steps", "max_splats")
+"""Settings that may change when a run goes on, but by default stay as they were."""
 KEPT = 2
 """How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
 
@@ -26,7 +28,8 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
     # Beside its destination, so that the replacement cannot cross file systems.
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(trainer.state_dict(), unfinished)
+        started = {name: int(getattr(trainer.config, name)) for name in STARTED_WITH}
+        torch.save({**trainer.state_dict(), "started_with": started}, unfinished)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -62,6 +65,16 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Path:
                 return each
         raise
     return newest
+
+
+def started_with(path: Path) -> dict[str, int]:
+    """The settings of `STARTED_WITH` in `path`, a checkpoint or the newest readable one of a
+    folder; none where there is no such checkpoint, or it does not say."""
+    for each in reversed(checkpoints(path) if path.is_dir() else [path]):
+        with suppress(ValueError, TypeError):
+            found = _read(each, mapped=True).get("started_with")
+            return {name: int(value) for name, value in dict(found or {}).items()}
+    return {}
 
 
 def checkpoint_splats(path: Path) -> Splats:

@@ -2,10 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Literal, NamedTuple, get_args
+
+import torch
+from tyro.conf import arg
 
 from ..settings import RenderSettings, rgb
+
+PresetName = Literal["draft", "standard", "high"]
+Preset = Literal["auto", "draft", "standard", "high"]
+"""`auto` is `draft` on a CPU and `standard` on a GPU."""
+
+
+class PresetValues(NamedTuple):
+    """What a preset decides; all else is the same in every one.
+
+    Attributes:
+        steps: as in `TrainConfig`.
+        max_splats: likewise.
+        max_size: longest side of the photos [px]; None for their own.
+    """
+
+    steps: int
+    max_splats: int
+    max_size: int | None
+
+
+class Default(int):
+    """A number that nobody gave, which a preset may replace. It is equal to the same number when
+    somebody did give it, but that one is a plain int, which no preset touches."""
+
+
+BY_PRESET = arg(help_behavior_hint="(default: by --preset)")
+"""What `--help` says of a `Default`, for its number is draft's alone."""
+DRAFT_SIZE = Default(960)
+"""Longest side of the photos [px] where nobody gave one."""
+PRESETS: dict[PresetName, PresetValues] = {
+    "draft": PresetValues(steps=2_000, max_splats=30_000, max_size=DRAFT_SIZE),
+    "standard": PresetValues(steps=30_000, max_splats=1_000_000, max_size=1600),
+    "high": PresetValues(steps=30_000, max_splats=3_000_000, max_size=None),
+}
+
+
+def preset_taken(preset: str, device: torch.device) -> PresetName:
+    """The preset that `preset` stands for on `device`.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    _require_one_of("preset", preset, get_args(Preset))
+    if preset == "auto":
+        return "draft" if device.type == "cpu" else "standard"
+    return next(name for name in PRESETS if name == preset)
+
+
+def longest_side(given: int | None, preset: PresetName) -> int | None:
+    """Longest side of the photos [px], None for their own: what was given, or else the preset's."""
+    return PRESETS[preset].max_size if isinstance(given, Default) else given
 
 
 @dataclass(frozen=True)
@@ -44,7 +99,8 @@ class LearningRates:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How splats are fitted to photos. The defaults suit a run of minutes on two CPU cores.
+    """How splats are fitted to photos. The defaults suit a run of minutes on two CPU cores; where
+    `steps` or `max_splats` are not given, a preset may put its own in their place.
 
     Attributes:
         steps: Optimisation steps; each renders one photo.
@@ -82,9 +138,9 @@ class TrainConfig:
         learning_rates: Step sizes of the optimiser.
     """
 
-    steps: int = 2000
+    steps: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].steps)
     gabor: Literal[0, 1, 2, 4] = 2
-    max_splats: int = 30_000
+    max_splats: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].max_splats)
     strategy: Literal["mcmc", "default"] = "mcmc"
     seed: int = 0
     sh_degree: Literal[0, 1, 2, 3] = 3
@@ -121,6 +177,22 @@ class TrainConfig:
         _require_one_of("sh_degree", self.sh_degree, (0, 1, 2, 3))
         _require_one_of("wave_birth", self.wave_birth, ("residual", "random"))
         _require_one_of("strategy", self.strategy, ("mcmc", "default"))
+
+    def by_preset(self, preset: PresetName) -> TrainConfig:
+        """These settings, those that nobody gave as `preset` has them."""
+        values = PRESETS[preset]
+        return self.or_else({"steps": values.steps, "max_splats": values.max_splats})
+
+    def or_else(self, values: Mapping[str, int]) -> TrainConfig:
+        """These settings, with `values` in place of those that nobody gave. They still count as not
+        given."""
+        found = {name: Default(values[name]) for name in self.not_given() if name in values}
+        return replace(self, **found)
+
+    def not_given(self) -> list[str]:
+        """Names of the settings that a preset may decide."""
+        names = [item.name for item in fields(self)]
+        return [name for name in names if isinstance(getattr(self, name), Default)]
 
     def render_settings(self) -> RenderSettings:
         """How the splats are rendered while they are fitted, and should be shown."""

@@ -76,6 +76,8 @@ class Photo:
     mask: Tensor | None
 
 
+CACHE_BYTES = 2 << 30
+"""Memory for decoded photos on the host, by default."""
 SHARE_OF_MEMORY = 0.25
 """Part of what is free on a GPU that photos may take."""
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from ..devices import pick_device
 from ..splats import Splats
-from .checkpoint import load_checkpoint, save_checkpoint
-from .config import TrainConfig
+from .checkpoint import load_checkpoint, save_checkpoint, started_with
+from .config import Preset, TrainConfig, preset_taken
+from .cost.memory import within_memory
 from .data import FitInput
 from .evaluate import Evaluation, OnImage, evaluate
 from .interrupt import deferred_interrupt
@@ -51,10 +53,11 @@ class TrainResult:
         }
 
 
-def train(
+def train(  # noqa: PLR0913 - options by name
     data: FitInput,
     config: TrainConfig | None = None,
     *,
+    preset: Preset = "auto",
     device: torch.device | str = "auto",
     on_step: Callable[[StepReport], None] | None = None,
     resume: Path | None = None,
@@ -64,18 +67,27 @@ def train(
 
     Args:
         data: views to fit, views to test on, and points to begin with, such as a `Capture`.
-        config: settings of the fit.
+        config: settings of the fit. What is given here goes over the preset.
+        preset: `steps` and `max_splats` where they are not given: "draft" is made for minutes on a
+            CPU, "standard" and "high" for a GPU; "auto" is the first on a CPU and the second on a
+            GPU. Photos have the size with which they were loaded.
         device: where to compute, as for `pick_device`; the result lies there.
         on_step: called after every step.
-        resume: a checkpoint, or a folder of them, to go on from.
+        resume: a checkpoint, or a folder of them, to go on from. What is not given is as it was
+            then, whatever the preset.
         checkpoints: a folder that gets a checkpoint every `config.checkpoint_every` steps, and one
             when the run ends, be it by an error or by Ctrl-C, which waits for the step in progress.
 
     Raises:
-        ValueError: data, a device or a checkpoint that cannot be trained with.
+        ValueError: data, a preset, a device or a checkpoint that cannot be trained with; a
+            `max_splats` for which there is no memory. A preset's is lowered instead.
         ArithmeticError: the fit diverges.
     """
-    config = config or TrainConfig()
+    device = pick_device(device)
+    config = (config or TrainConfig()).by_preset(preset_taken(preset, device))
+    if resume is not None:
+        config = config.or_else(started_with(resume))
+    config = within_memory(config, data, device)
     trainer = Trainer(data, config, device)
     if resume is not None:
         load_checkpoint(resume, trainer)

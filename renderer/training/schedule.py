@@ -62,6 +62,11 @@ class Schedule:
         span = max(1, self.grow_stop - self.refine_every - self.refine_start)
         return min(1.0, max(0.0, (step - self.refine_start) / span))
 
+    def splats(self, step: int, initial: int, most: int) -> int:
+        """How many a run of `initial` splats that shall become `most` has after refining at `step`:
+        each refinement multiplies them by the same."""
+        return int(initial * (most / max(1, initial)) ** self.growth(step) + 0.5)
+
     def rates(self, step: int, given: LearningRates) -> dict[str, float]:
         """Learning rate of every parameter at `step`, with the centres' in scene scales."""
         short_run_lr_scale = (FULL_RUN / self.steps) ** (1 / 3)

@@ -83,14 +83,10 @@ class MCMCStrategy:
         if state["initial_count"] is None:
             state["initial_count"] = len(params["means"])
         if self._schedule.refines(step):
-            self._refine(params, optimizers, self._wanted(step, state["initial_count"]))
+            initial, most = state["initial_count"], self._config.max_splats
+            self._refine(params, optimizers, self._schedule.splats(step, initial, most))
         rate = self._schedule.rates(step, self._config.learning_rates)["means"]
         self._inject_noise(params, self._config.noise * rate / state["scene_scale"])
-
-    def _wanted(self, step: int, initial: int) -> int:
-        """The number of splats after a refinement at `step`."""
-        growth = self._config.max_splats / max(1, initial)
-        return int(initial * growth ** self._schedule.growth(step) + 0.5)
 
     def _refine(self, params: Parameters, optimizers: Optimizers, wanted: int) -> None:
         opacities = torch.sigmoid(params["opacities"])

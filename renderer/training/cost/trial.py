@@ -1,0 +1,178 @@
+"""How long a step takes on this machine, from a few steps of different sizes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import mean, median
+
+import torch
+from torch import Tensor
+
+from ...cameras import Camera
+from ..config import TrainConfig
+from ..data import FitInput, TrainingView
+from ..schedule import Schedule
+from ..trainer import Trainer
+
+VIEWS = 2
+"""Photos that the trial looks at."""
+POINTS = 2000
+"""Points that its splats are made from: placing them takes time too."""
+STEPS = 3
+"""Steps at each view, of which the first is not counted: it allocates, and starts threads."""
+SPLATS = {"cpu": (5_000, 30_000), "cuda": (100_000, 1_000_000)}
+"""Few and many splats, by type of device."""
+SIDES = {"cpu": (400, 800), "cuda": (800, 1600)}
+"""Longest sides of small and large photos [px]."""
+LATE = 801
+"""The step of a run of 1000 that is timed."""
+SAMPLES = 200
+"""Moments of a run at which its splats are counted."""
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A step takes a + b * splats + c * pixels, none of them negative.
+
+    Attributes:
+        fixed: a [s].
+        per_splat: b [s].
+        per_pixel: c [s].
+        decode: time to decode a photo that is not in memory [s].
+    """
+
+    fixed: float
+    per_splat: float
+    per_pixel: float
+    decode: float
+
+    def of(self, splats: float, pixels: float) -> float:
+        """Time of one step with a photo in memory [s]."""
+        return self.fixed + self.per_splat * splats + self.per_pixel * pixels
+
+    def of_run(
+        self, config: TrainConfig, points: int, sizes: Sequence[tuple[int, int]], kept: int
+    ) -> float:
+        """Time of all steps of a run by 3DGS-MCMC [s], without what it is looked at in between.
+
+        Args:
+            config: settings of the run.
+            points: splats that it begins with.
+            sizes: (width, height) of the photos [px].
+            kept: bytes of photos that stay in memory; all others are decoded at every step.
+        """
+        schedule, initial = Schedule.of(config), min(points, config.max_splats)
+        moments = range(0, config.steps, max(1, config.steps // SAMPLES))
+        splats = mean(schedule.splats(step, initial, config.max_splats) for step in moments)
+        pixels = mean(width * height for width, height in sizes)
+        missed = max(0.0, 1 - kept / (3 * pixels * len(sizes)))
+        return config.steps * (self.of(splats, pixels) + missed * self.decode)
+
+
+def time_steps(
+    data: FitInput, config: TrainConfig, device: torch.device, most: int | None = None
+) -> StepTime:
+    """What steps take on `device`, found by some with few and with many splats, on small and large
+    photos. At most `most` splats are tried, of which there must be some.
+
+    The splats are copies of some that a fit begins with, shrunk by as much as there are more of
+    them; harmonics and waves are on, as in most of a run.
+    """
+    views = data.train[:: max(1, len(data.train) // VIEWS)][:VIEWS]
+    began = time.perf_counter()
+    photos = [(view.image(), view.mask()) for view in views]
+    decode = (time.perf_counter() - began) / len(views)
+    few, many = (count if most is None else min(count, most) for count in SPLATS[device.type])
+    small, large = SIDES[device.type]
+
+    def measured(splats: int, side: int) -> tuple[float, float]:
+        """Time of a step [s], and the pixels that it had."""
+        shown = [_Resized.of(view, *photo, side) for view, photo in zip(views, photos, strict=True)]
+        trial = _Trial(shown, *_some_points(data))
+        seconds = _time_of_step(trial, replace(config, max_splats=splats), device)
+        return seconds, mean(view.camera.size[0] * view.camera.size[1] for view in shown)
+
+    (first, pixels), (more, _) = measured(few, small), measured(many, small)
+    larger, more_pixels = measured(few, large)
+    per_splat = max(0.0, more - first) / max(1, many - few)
+    per_pixel = max(0.0, larger - first) / max(1.0, more_pixels - pixels)
+    fixed = max(0.0, first - per_splat * few - per_pixel * pixels)
+    return StepTime(fixed, per_splat, per_pixel, decode)
+
+
+@dataclass(frozen=True)
+class _Resized:
+    """A view at another size. What its photo shows hardly matters to a step's time."""
+
+    name: str
+    camera: Camera
+    pixels: Tensor
+    valid: Tensor | None
+
+    @classmethod
+    def of(cls, view: TrainingView, photo: Tensor, mask: Tensor | None, side: int) -> _Resized:
+        """`view` with `side` pixels on its longest side."""
+        width, height = view.camera.size
+        scale = side / max(width, height)
+        size = max(1, round(scale * width)), max(1, round(scale * height))
+        columns, rows = (
+            torch.arange(new) * old // new for new, old in zip(size, (width, height), strict=True)
+        )
+        valid = None if mask is None else mask[rows][:, columns]
+        return cls(view.name, view.camera.resized(size), photo[rows][:, columns], valid)
+
+    def image(self) -> Tensor:
+        """[H, W, 3] uint8 RGB."""
+        return self.pixels
+
+    def mask(self) -> Tensor | None:
+        """[H, W] bool, or None."""
+        return self.valid
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What is fitted in a trial."""
+
+    train: Sequence[TrainingView]
+    points: Tensor
+    point_colors: Tensor
+    test: Sequence[TrainingView] = ()
+
+
+def _some_points(data: FitInput) -> tuple[Tensor, Tensor]:
+    chosen = torch.randperm(len(data.points), generator=torch.Generator().manual_seed(0))[:POINTS]
+    return data.points[chosen], data.point_colors[chosen]
+
+
+def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> float:
+    """Median time of a step [s] with `config.max_splats` splats."""
+    # Late in a run: nothing is added or removed any more.
+    config = replace(config, steps=1000, wave_birth="random", strategy="mcmc")
+    trainer = Trainer(data, config, device)
+    state = trainer.state_dict()
+    state["progress"]["steps_done"] = LATE
+    state["raw"] = _multiplied(state["raw"], config.max_splats)
+    trainer.load_state_dict(state)
+    times: list[float] = []
+    for _ in range(len(data.train) * STEPS):
+        before = trainer.seconds
+        trainer.step()
+        times.append(trainer.seconds - before)
+    return median(times[len(data.train) :])
+
+
+def _multiplied(raw: dict[str, Tensor], count: int) -> dict[str, Tensor]:
+    """`count` splats made from others, so small that they cover what those did."""
+    old = len(raw["means"])
+    rows = torch.arange(count) % old
+    raw = {name: tensor.cpu()[rows] for name, tensor in raw.items()}
+    generator = torch.Generator().manual_seed(0)
+    apart = torch.randn(count, 3, generator=generator) * raw["scales"].exp()
+    raw["means"] = raw["means"] + apart
+    # Scenes are surfaces: areas share them.
+    raw["scales"] = raw["scales"] + 0.5 * math.log(old / count)
+    return raw
