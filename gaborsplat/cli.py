@@ -15,11 +15,12 @@ from typing import Annotated, Any
 
 import tyro
 
+from .commands.demo import DemoCommand
 from .commands.doctor import DoctorCommand
 from .commands.evaluate import EvalCommand
 from .commands.export import ExportCommand
 from .commands.render import RenderCommand
-from .commands.train import DemoCommand, TrainCommand, resumed
+from .commands.train import TrainCommand, resumed
 from .commands.view import ViewCommand
 from .console import error_console
 from .scenes import InputError, one_line

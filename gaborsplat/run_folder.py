@@ -89,7 +89,7 @@ class RunFolder:
         self, config: TrainConfig, capture: Capture, scene: Path, options: dict[str, Any]
     ) -> None:
         """Everything that decides the result. `options` are those of the command that are needed to
-        load the capture again."""
+        load the capture again, and what chose the settings."""
         document = {
             "scene": str(scene.resolve()),
             **options,
@@ -107,7 +107,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin.
+        images, capture, origin; and preset, None where there was none yet.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -122,7 +122,7 @@ class RunFolder:
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
-            return {key: document[key] for key in needed}
+            return {key: document[key] for key in needed} | {"preset": document.get("preset")}
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 

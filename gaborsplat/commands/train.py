@@ -1,4 +1,4 @@
-"""`gaborsplat train` and `gaborsplat demo`."""
+"""`gaborsplat train`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
@@ -18,6 +18,12 @@ from ..devices import peak_memory, pick_device
 from ..progress import TrainingProgress
 from ..renderer.devices import Device
 from ..renderer.training import (
+    BY_PRESET,
+    DRAFT_SIZE,
+    PRESETS,
+    Default,
+    Preset,
+    PresetName,
     StepReport,
     TrainConfig,
     Trainer,
@@ -26,10 +32,13 @@ from ..renderer.training import (
     evaluate,
     finish,
     load_checkpoint,
+    longest_side,
+    preset_taken,
     save_checkpoint,
+    within_memory,
 )
 from ..run_folder import Log, RunFolder
-from ..scenes import Capture, InputError, capture_name, demo_path, load_capture
+from ..scenes import Capture, InputError, capture_name, load_capture
 from ..viewer import (
     Action,
     LiveView,
@@ -55,7 +64,14 @@ class TrainCommand:
     """Folder of the capture: images/ and sparse/0/."""
     out: Path | None = None
     """Folder for the result; by default runs/<scene>-<time>."""
-    max_size: int | None = 960
+    preset: Preset = "auto"
+    """Steps, splats and size of the photos, where these are not given. draft: 2000 steps, 30 000
+    splats, 960 px; minutes on a laptop's CPU, 0.2 GB. standard: 30 000 steps, 1 million splats,
+    1600 px; made for a GPU, half a day on such a CPU, 3 GB. high: 30 000 steps, 3 million splats,
+    the photos' own size; made for a GPU, a day or more on such a CPU, 9 GB and more if they are
+    large. auto: draft on a CPU, standard on a GPU. gaborsplat doctor SCENE says what each takes
+    here."""
+    max_size: Annotated[int | None, BY_PRESET] = DRAFT_SIZE
     """Photos are shrunk, in memory, to this many pixels on their longest side; None keeps them."""
     images: str | None = None
     """Folder of the photos, absolute or relative to the scene, if it is not images/."""
@@ -82,20 +98,24 @@ class TrainCommand:
 
     def run(self) -> None:
         """Train, and write the run folder."""
-        capture = load_capture(self.scene, max_size=self.max_size, images=self.images)
+        device = pick_device(self.device)
+        preset = preset_taken(self.preset, device)
+        max_size = longest_side(self.max_size, preset)
+        capture = load_capture(self.scene, max_size=max_size, images=self.images)
         show_repairs(capture.repairs)
         folder = self._folder(capture)
-        trainer = Trainer(capture, self.config, pick_device(self.device))
+        try:
+            config = within_memory(self.config.by_preset(preset), capture, device)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        chosen = folder.config()["preset"] if self.resume else self._chosen(preset, config)
+        trainer = Trainer(capture, config, device)
         if self.resume:
             _load(folder, trainer)
         run = _Run(trainer, capture, folder)
         with self._live_view(run) as live:
-            folder.write_config(
-                self.config,
-                capture,
-                self.scene,
-                {"max_size": self.max_size, "images": self.images, "device": str(trainer.device)},
-            )
+            options = {"max_size": max_size, "images": self.images, "device": str(device)}
+            folder.write_config(config, capture, self.scene, {**options, "preset": chosen})
             try:
                 _Fit(run, live, self.eval_every).run()
             except KeyboardInterrupt:
@@ -104,6 +124,17 @@ class TrainCommand:
             if live is not None:
                 console.print("The viewer stays open; Ctrl-C ends it.")
                 wait_for_ctrl_c(live.serve, PAUSE_POLL)
+
+    def _chosen(self, preset: PresetName, config: TrainConfig) -> dict[str, Any]:
+        """The preset and what it decided, for config.json; says so too."""
+        values = {**PRESETS[preset]._asdict(), "max_splats": config.max_splats}
+        decided = self.config.not_given()
+        decided += ["max_size"] if isinstance(self.max_size, Default) else []
+        if decided:
+            said = ", ".join(f"{name} {values[name]}" for name in decided)
+            error_console.print(f"preset {preset}: {said}")
+        lowered = "max_splats" in decided and config.max_splats < PRESETS[preset].max_splats
+        return {"asked": self.preset, "taken": preset, "decided": decided, "lowered": lowered}
 
     def _folder(self, capture: Capture) -> RunFolder:
         if self.resume:
@@ -132,7 +163,7 @@ class TrainCommand:
         if not self.viewer:
             yield None
             return
-        source = SceneSource(run.trainer.splats(), self.config.render_settings())
+        source = SceneSource(run.trainer.splats(), run.trainer.config.render_settings())
         live = LiveView(source)
         x, y, z = run.capture.origin.tolist()
         with Viewer(
@@ -146,39 +177,9 @@ class TrainCommand:
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")
             try:
-                yield _LiveTraining(live, self.config.steps)
+                yield _LiveTraining(live, run.trainer.config.steps)
             finally:
                 live.close()
-
-
-@dataclass(frozen=True)
-class DemoCommand:
-    """Train the scene that ships with the package, watched in the browser: a church door in Lund,
-    12 photos."""
-
-    steps: int = 1000
-    """Optimisation steps."""
-    out: Path | None = None
-    """Folder for the result; by default runs/demo-<time>."""
-    gabor: Literal[0, 1, 2, 4] = 2
-    """Gabor waves per splat; 0 is plain 3D Gaussian splatting."""
-    viewer: bool = True
-    """Show the training in the browser, and the result until Ctrl-C."""
-    port: int = 8080
-    """Port of the viewer."""
-
-    def __post_init__(self) -> None:
-        self._config()
-
-    def run(self) -> None:
-        """Train on the demo capture."""
-        train = TrainCommand(
-            demo_path(), out=self.out, viewer=self.viewer, port=self.port, config=self._config()
-        )
-        train.run()
-
-    def _config(self) -> TrainConfig:
-        return TrainConfig(steps=self.steps, gabor=self.gabor)
 
 
 @dataclass(frozen=True)
@@ -352,9 +353,16 @@ def resumed(command: TrainCommand) -> TrainCommand:
     name = capture_name(command.scene)
     folder = _run_to_resume(command, name)
     document = folder.config()
+    preset = (document["preset"] or {}).get("asked", "auto")
+    if command.preset not in ("auto", preset):
+        raise InputError(
+            f"--preset: must be {preset}, which {folder.path} was started with, not "
+            f"{command.preset}; --steps and --max-splats change a run that goes on"
+        )
     return replace(
         command,
         out=folder.path,
+        preset=preset,
         max_size=document["max_size"],
         images=document["images"],
         config=folder.train_config(),

@@ -216,7 +216,7 @@ def test_a_camera_paths_file_says_how_fast_and_large_its_video_is(run: Path, tmp
 def test_doctor_knows_the_machine_and_the_capture(capsys: pytest.CaptureFixture[str]):
     assert main(["doctor", str(demo_path()), "--max-size", "96"]) == DONE
     said = capsys.readouterr().out
-    for fact in ("torch", "isa", "10 to train on, 2 to test", "64x96", "a default run"):
+    for fact in ("torch", "isa", "10 to train on, 2 to test", "64x96", "draft"):
         assert fact in said
 
 
