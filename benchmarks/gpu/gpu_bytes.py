@@ -40,7 +40,7 @@ from benchmarks.support.report import WIDTH, show_table, write
 from gaborsplat.console import console
 from gaborsplat.renderer._native import plan
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
-from gaborsplat.renderer.backends.cuda.launcher import Launch
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Program, Relaunched
 from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
@@ -159,6 +159,10 @@ class NotingLauncher:
                 count, seen = self._notes.scaled(array.count)
                 moved = (count * size * ("read" in ways), count * size * ("write" in ways))
                 line.add(array.name, moved, seen)
+
+    def record(self, launches: Sequence[Launch], /) -> Program:
+        """See `Launcher`."""
+        return Relaunched(self, launches)
 
 
 class NotedOperations(TorchDispatchMode):

@@ -126,7 +126,7 @@ run_sanitizers() {
         on_gpu "$tool" $share sanitizers.txt 'SUMMARY' \
             compute-sanitizer --tool "$tool" --error-exitcode 9 --report-api-errors no \
             "$python" -m pytest -q -x -p no:benchmark -p no:cacheprovider \
-            tests/backends/test_cuda_device.py -k "$sanitized"
+            tests/backends/cuda/test_cuda_device.py -k "$sanitized"
         share=$((share + 17))
     done
 }

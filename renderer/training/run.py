@@ -57,7 +57,7 @@ def train(  # noqa: PLR0913 - options by name
     data: FitInput,
     config: TrainConfig | None = None,
     *,
-    preset: Preset = "auto",
+    preset: Preset | None = None,
     device: torch.device | str = "auto",
     on_step: Callable[[StepReport], None] | None = None,
     resume: Path | None = None,
@@ -70,7 +70,8 @@ def train(  # noqa: PLR0913 - options by name
         config: settings of the fit. What is given here goes over the preset.
         preset: `steps` and `max_splats` where they are not given: "draft" is made for minutes on a
             CPU, "standard" and "high" for a GPU; "auto" is the first on a CPU and the second on a
-            GPU. Photos have the size with which they were loaded.
+            GPU. Photos have the size with which they were loaded. None is "auto" without a
+            `config`, and "draft" with one: the defaults of `TrainConfig`.
         device: where to compute, as for `pick_device`; the result lies there.
         on_step: called after every step.
         resume: a checkpoint, or a folder of them, to go on from. What is not given is as it was
@@ -84,6 +85,7 @@ def train(  # noqa: PLR0913 - options by name
         ArithmeticError: the fit diverges.
     """
     device = pick_device(device)
+    preset = preset or ("auto" if config is None else "draft")
     config = (config or TrainConfig()).by_preset(preset_taken(preset, device))
     if resume is not None:
         config = config.or_else(started_with(resume))

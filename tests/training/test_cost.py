@@ -16,11 +16,14 @@ from gaborsplat.renderer.training.cost.memory import memory_of_training, photos_
 from gaborsplat.renderer.training.cost.trial import StepTime, time_steps
 
 PEAK = """
-import resource, sys
 from dataclasses import replace
 import torch
 from fitting import Photo, looking_at_origin, small_capture
 import gaborsplat as gs
+
+def peak():
+    with open("/proc/self/status") as file:
+        return next(1024 * int(line.split()[1]) for line in file if line.startswith("VmHWM"))
 
 def fit(splats, width, height):
     camera = looking_at_origin((0.0, 1.0, -4.0)).resized((width, height))
@@ -45,10 +48,11 @@ def fit(splats, width, height):
     saved = trainer.state_dict()
 
 fit(500, 64, 64)
-with open("/proc/self/statm") as file:
-    before = int(file.read().split()[1]) * resource.getpagesize()
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak so far does not count
+before = peak()
 fit({splats}, {width}, {height})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+print(peak() - before)
 """
 """Prints by how much a fit raises the memory of a process [bytes]."""
 

@@ -37,6 +37,20 @@ class Launcher(Protocol):
         """What `launch` would run, to be run again and again."""
         ...
 
+
+class Relaunched:
+    """A `Program` of a launcher that records nothing: kernel by kernel."""
+
+    def __init__(self, launcher: Launcher, launches: Sequence[Launch]) -> None:
+        self._launcher, self._launches = launcher, list(launches)
+
+    def launch(self, inputs: Sequence[tuple[Tensor, Tensor]], /) -> None:
+        """See `Program`."""
+        for to, given in inputs:
+            to.copy_(given)
+        self._launcher.launch(self._launches)
+
+
 def open_driver(library: str = "") -> Driver:
     """NVIDIA's driver, for kernels that NVRTC compiles. It loads those of its own CUDA version,
     whatever the minor one, and of all before.

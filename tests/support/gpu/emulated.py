@@ -16,12 +16,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from torch import Tensor
-
 from gaborsplat.renderer._native import plan
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.compiler import PREFIX, source_folder
-from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Relaunched
 from gaborsplat.renderer.backends.registry import use_backend
 
 EMULATOR = Path(__file__).parent / "emulator"
@@ -129,19 +127,6 @@ class Emulator:
     def record(self, launches: Sequence[Launch], /) -> Relaunched:
         """See `Launcher`."""
         return Relaunched(self, launches)
-
-
-class Relaunched:
-    """A `Program`, kernel by kernel."""
-
-    def __init__(self, launcher: Launcher, launches: Sequence[Launch]) -> None:
-        self._launcher, self._launches = launcher, list(launches)
-
-    def launch(self, inputs: Sequence[tuple[Tensor, Tensor]], /) -> None:
-        """See `Program`."""
-        for to, given in inputs:
-            to.copy_(given)
-        self._launcher.launch(self._launches)
 
 
 @contextmanager

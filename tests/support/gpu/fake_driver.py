@@ -7,8 +7,13 @@ import subprocess
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
+from typing import Any
 
+import torch
 from emulated import COMPILER
+
+from gaborsplat.renderer._native import AdamArguments
 
 
 @cache
@@ -31,6 +36,7 @@ class FakeDriver:
         self._library.fake_context.argtypes = [ctypes.c_ssize_t]
         self.notes()
         self.fail(0)
+        self.fail_graphs(0)
         self.set_context(0)
         self.set_version(13, 5)
 
@@ -51,3 +57,30 @@ class FakeDriver:
     def fail(self, status: int) -> None:
         """What launches answer from now on."""
         self._library.fake_failure(status)
+
+    def fail_graphs(self, status: int) -> None:
+        """What making a graph answers from now on."""
+        self._library.fake_graph_failure(status)
+
+
+class OnGpu:
+    """A tensor that says it is on a GPU, by its attributes: what arguments need of one."""
+
+    def __init__(self, tensor: torch.Tensor, index: int) -> None:
+        self._tensor, self._index = tensor, index
+        self.device = SimpleNamespace(type="cuda")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._tensor, name)
+
+    def get_device(self) -> int:
+        return self._index
+
+
+def adam(splats: int, gpu: int = 0, dtype: torch.dtype = torch.float32) -> AdamArguments:
+    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
+    numbers = ("step_size", "beta1", "beta2", "bias_correction2_sqrt", "eps")
+    tensors: dict[str, Any] = {name: OnGpu(torch.zeros(splats, dtype=dtype), gpu) for name in names}
+    return AdamArguments(splats=splats, size=1, **dict.fromkeys(numbers, 0.5), **tensors)

@@ -8,12 +8,16 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
-from emulated import Relaunched
 from torch import Tensor
 
 from gaborsplat.renderer._native import ArgumentBlock, ArrayField
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
-from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher, open_driver
+from gaborsplat.renderer.backends.cuda.launcher import (
+    Launch,
+    Launcher,
+    Relaunched,
+    open_driver,
+)
 from gaborsplat.renderer.backends.registry import use_backend
 
 
@@ -34,29 +38,44 @@ class Bridge:
 
     def launch(self, launches: Sequence[Launch], /) -> None:
         """See `Launcher`."""
-        there: dict[int, Tensor] = {}
-        moved = [(name, self._moved(arguments, there)) for name, arguments in launches]
-        self._launcher.launch(moved)
-        for _, arguments in launches:
-            for array in arguments.arrays():
+        there = self._copies([array for _, block in launches for array in block.arrays()])
+        self._launcher.launch([(name, moved(block, there)) for name, block in launches])
+        for _, block in launches:
+            for array in block.arrays():
                 if array.written and array.address in there:
-                    on_host(array).copy_(there[array.address])
+                    on_host(array).copy_(as_array(there[array.address], array))
 
     def record(self, launches: Sequence[Launch], /) -> Relaunched:
         """See `Launcher`."""
         return Relaunched(self, launches)
 
-    def _moved(self, arguments: ArgumentBlock, there: dict[int, Tensor]) -> ArgumentBlock:
-        """The same arguments with copies of arrays; `there` has them by their address here."""
-        copies: dict[str, Tensor] = {}
-        for array in arguments.arrays():
+    def _copies(self, arrays: list[ArrayField]) -> dict[int, Tensor]:
+        """Bytes of arrays by their address. Kernels may see one as numbers of several types."""
+        longest: dict[int, Tensor] = {}
+        for array in arrays:
             if array.address and array.count:
-                if array.address not in there:
-                    there[array.address] = on_host(array).to(self._device, copy=True)
-                copies[array.name] = there[array.address]
-        moved = arguments.copy()
-        moved.set(**copies)
-        return moved
+                found = on_host(array).view(torch.uint8)
+                if len(found) > len(longest.get(array.address, ())):
+                    longest[array.address] = found
+        return {at: found.to(self._device, copy=True) for at, found in longest.items()}
+
+
+def as_array(found: Tensor, array: ArrayField) -> Tensor:
+    """The numbers of an array, of its bytes and maybe more."""
+    dtype = getattr(torch, array.number)
+    return found[: array.count * dtype.itemsize].view(dtype)
+
+
+def moved(block: ArgumentBlock, there: dict[int, Tensor]) -> ArgumentBlock:
+    """The same arguments with copies of arrays; `there` has their bytes by their address here."""
+    copies = {
+        array.name: as_array(there[array.address], array)
+        for array in block.arrays()
+        if array.address in there and array.count
+    }
+    out = block.copy()
+    out.set(**copies)
+    return out
 
 
 @contextmanager

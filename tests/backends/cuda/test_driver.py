@@ -5,40 +5,16 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any
 
 import emulated
 import pytest
 import torch
-from fake_driver import FakeDriver
+from fake_driver import FakeDriver, adam
 
-from gaborsplat.renderer._native import AdamArguments, Driver, DriverError, plan
+from gaborsplat.renderer._native import Driver, DriverError, plan
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
-
-
-class OnGpu:
-    """A tensor that says it is on a GPU, by its attributes: what arguments need of one."""
-
-    def __init__(self, tensor: torch.Tensor, index: int) -> None:
-        self._tensor, self._index = tensor, index
-        self.device = SimpleNamespace(type="cuda")
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._tensor, name)
-
-    def get_device(self) -> int:
-        return self._index
-
-
-def adam(splats: int, gpu: int = 0, dtype: torch.dtype = torch.float32) -> AdamArguments:
-    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
-    numbers = ("step_size", "beta1", "beta2", "bias_correction2_sqrt", "eps")
-    tensors: dict[str, Any] = {name: OnGpu(torch.zeros(splats, dtype=dtype), gpu) for name in names}
-    return AdamArguments(splats=splats, size=1, **dict.fromkeys(numbers, 0.5), **tensors)
 
 
 @pytest.fixture
