@@ -47,7 +47,7 @@ from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats, Splats
 from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import adam_step, make_optimizers
+from gaborsplat.renderer.training.optimizer import AdamSteps, make_optimizers
 
 OVERWRITES = ("aten::zero_", "aten::fill_", "aten::copy_")
 """Operations of torch in place that do not look at what was there."""
@@ -255,13 +255,13 @@ def calls(options: Options, waves: int) -> dict[str, Callable[[], object]]:
         for name, tensor in RawSplats.standing_for(splats).tensors().items()
     }
     raw, optimizers = RawSplats.of(parameters), make_optimizers(parameters)
-    objective = PhotoObjective(torch.device("cpu"), RenderSettings())
+    objective, adam = PhotoObjective(torch.device("cpu"), RenderSettings()), AdamSteps()
     photo = torch.zeros(height, width, 3, dtype=torch.uint8)
 
     def step() -> None:
         picture = objective.forward(raw, camera, sh_degree=3)
         _, gradients = objective.backward(picture, photo, None)
-        adam_step(optimizers, gradients, None)
+        adam.step(optimizers, gradients, None)
 
     return {"viewer's picture": lambda: render_bytes(splats, camera), "step": step}
 

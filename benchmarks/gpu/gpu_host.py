@@ -45,7 +45,7 @@ from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats, Splats
 from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import adam_step, make_optimizers
+from gaborsplat.renderer.training.optimizer import AdamSteps, make_optimizers
 
 SPLATS = 64
 SIZE = (32, 32)
@@ -143,7 +143,7 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
         for name, tensor in RawSplats.standing_for(splats).tensors().items()
     }
     raw, optimizers = RawSplats.of(parameters), make_optimizers(parameters)
-    objective = PhotoObjective(torch.device("cpu"), RenderSettings())
+    objective, adam = PhotoObjective(torch.device("cpu"), RenderSettings()), AdamSteps()
     photo = torch.zeros(SIZE[1], SIZE[0], 3, dtype=torch.uint8)
     upstream = torch.ones(SIZE[1], SIZE[0], 3)
 
@@ -155,9 +155,9 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
         render(leaves_of(splats), camera).color.backward(upstream)
 
     def step() -> None:
-        picture = objective.forward(raw, camera, sh_degree=3)
+        picture = objective.forward(raw, camera, sh_degree=3, wait=False)
         _, gradients = objective.backward(picture, photo, None)
-        adam_step(optimizers, gradients, None)
+        adam.step(optimizers, gradients, None)
 
     return {
         "viewer's picture": lambda: render_bytes(splats, camera),

@@ -19,7 +19,7 @@ from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats, Splats
 from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import adam_step, make_optimizers
+from gaborsplat.renderer.training.optimizer import AdamSteps, make_optimizers
 
 WORKS = ("viewer's picture", "picture", "gradient", "step")
 """Bytes, as a viewer shows them; colours (ours with alpha and depth); a picture and the gradient of
@@ -70,6 +70,7 @@ class Fit:
             for name, tensor in RawSplats.standing_for(splats).tensors().items()
         }
         self.raw, self.optimizers = RawSplats.of(parameters), make_optimizers(parameters)
+        self.adam = AdamSteps()
         for optimizer in self.optimizers.values():
             optimizer.param_groups[0]["lr"] = 1e-9  # every picture is of the same scene
         self.photo = (255 * noise(camera, splats.means.device)).to(torch.uint8)
@@ -78,7 +79,7 @@ class Fit:
         """A training step: loss, gradient, Adam."""
         picture = objective.forward(self.raw, self.camera, sh_degree=self.degree)
         _, gradients = objective.backward(picture, self.photo, None)
-        adam_step(self.optimizers, gradients, None)
+        self.adam.step(self.optimizers, gradients, None)
 
 
 def noise(camera: Camera, device: torch.device) -> Tensor:

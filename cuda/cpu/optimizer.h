@@ -10,7 +10,7 @@ GABORSPLAT_BEGIN
 template <class S>
 void adam_step(const AdamArguments<S>& p) {
     constexpr std::int64_t kBlock = 1 << 14;  // numbers
-    auto step = [rates = p](std::int64_t begin, std::int64_t end) {
+    auto step = [rates = with_rates(p)](std::int64_t begin, std::int64_t end) {
         S* __restrict__ values = rates.values;
         S* __restrict__ exp_avg = rates.exp_avg;
         S* __restrict__ exp_avg_sq = rates.exp_avg_sq;

@@ -220,7 +220,11 @@ class ProjectBackward {
         auto zero = [&](S* array, int width) {
             std::fill(array + begin * width, array + end * width, S(0));
         };
-        zero(p_.v_means, 3);
+        if (p_.v_directions)
+            std::copy(p_.v_directions + 3 * begin, p_.v_directions + 3 * end,
+                      p_.v_means + 3 * begin);
+        else
+            zero(p_.v_means, 3);
         zero(p_.v_quats, 4);
         zero(p_.v_scales, 3);
         zero(p_.v_opacities, 1);

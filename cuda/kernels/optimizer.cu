@@ -7,7 +7,8 @@ GABORSPLAT_BEGIN
 KERNEL(adam_step, AdamArguments<S>, kNumberThreads) {
     std::int64_t i = thread_number();
     if (i >= p.splats * p.size || (p.visible && p.visible[i / p.size] == 0)) return;
-    AdamState<S> next = adam({p.values[i], p.exp_avg[i], p.exp_avg_sq[i]}, p.gradients[i], p);
+    AdamState<S> next =
+        adam({p.values[i], p.exp_avg[i], p.exp_avg_sq[i]}, p.gradients[i], with_rates(p));
     p.values[i] = next.value;
     p.exp_avg[i] = next.exp_avg;
     p.exp_avg_sq[i] = next.exp_avg_sq;

@@ -85,6 +85,7 @@ KERNEL(project_backward, ProjectBackwardArguments<S>, kSplatThreads) {
         if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * p.in.cameras + camera));
     }
     if (!inside) return;
+    if (p.v_directions) sum.mean = sum.mean + load3(p.v_directions + 3 * i);
     store3(p.v_means + 3 * i, sum.mean);
     store3(p.v_scales + 3 * i, sum.scale);
     p.v_quats[4 * i] = sum.quat.w;

@@ -12,7 +12,13 @@ template <class S>
 struct AdamState {
     S value, exp_avg, exp_avg_sq;
 };
-/// A step of Adam (Kingma and Ba 2015, algorithm 1).
+/// The same arguments with what is in `rates`, if that is given.
+template <class S>
+HD AdamArguments<S> with_rates(AdamArguments<S> p) {
+    if (p.rates) p.step_size = p.rates[0], p.bias_correction2_sqrt = p.rates[1];
+    return p;
+}
+/// A step of Adam (Kingma and Ba 2015, algorithm 1), by `with_rates`.
 template <class S>
 HD AdamState<S> adam(const AdamState<S>& old, S gradient, const AdamArguments<S>& p) {
     S exp_avg = old.exp_avg + (S(1) - p.beta1) * (gradient - old.exp_avg);

@@ -10,12 +10,13 @@ template <class S>
 struct AdamArguments {
     ARGUMENTS;
     SIZE(std::int64_t, splats);
-    SIZE(int, size);      // numbers of a splat
-    VALUE(S, step_size);  // the learning rate over 1 - beta1^t
+    SIZE(int, size);               // numbers of a splat
+    OPTIONAL_VALUE(S, step_size);  // the learning rate over 1 - beta1^t
     VALUE(S, beta1);
     VALUE(S, beta2);
-    VALUE(S, bias_correction2_sqrt);  // sqrt(1 - beta2^t)
+    OPTIONAL_VALUE(S, bias_correction2_sqrt);  // sqrt(1 - beta2^t)
     VALUE(S, eps);
+    OPTIONAL_IN(S, rates, 2);  // in the place of step_size and bias_correction2_sqrt
     OUT(S, values, splats, size);
     OUT(S, exp_avg, splats, size);
     OUT(S, exp_avg_sq, splats, size);

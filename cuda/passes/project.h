@@ -69,6 +69,7 @@ struct ProjectBackwardArguments {
     IN(S, v_conics, in.cameras, in.splats, 3);
     IN(S, v_opacities2d, in.cameras, in.splats);
     IN(S, v_modulation2d, in.cameras, in.splats, in.modulation_size);
+    OPTIONAL_IN(S, v_directions, in.splats, 3);  // what colours add to v_means
     OUT(S, v_means, in.splats, 3);
     OUT(S, v_quats, in.splats, 4);
     OUT(S, v_scales, in.splats, 3);

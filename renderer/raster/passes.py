@@ -150,14 +150,15 @@ class Passes:
             poses: find the gradient of the cameras' poses too.
         """
         visible, colors = shaded
-        found, v_poses = self._project_backward(splats, visible, v, v_depths, poses=poses)
-        v_positions = None
+        v_means = v_positions = sh0 = rest = None
         if splats.harmonics is not None and colors is not None:
             v_means, v_positions, sh0, rest = self._shade_backward(
                 splats, splats.harmonics, (visible, colors, v.colors), poses=poses
             )
-            found.means.add_(v_means)
-            found = found._replace(sh0=sh0, sh_rest=rest)
+        found, v_poses = self._project_backward(
+            splats, visible, v, (v_depths, v_means), poses=poses
+        )
+        found = found._replace(sh0=sh0, sh_rest=rest)
         if v_poses is not None:
             viewmats = viewmats_gradient(splats.cameras.viewmats, v_poses, v_positions)
             found = found._replace(viewmats=viewmats)
@@ -211,11 +212,12 @@ class Passes:
         splats: SplatsInView,
         visible: Tensor,
         v: BlendGradients,
-        v_depths: Tensor | None,
+        others: tuple[Tensor | None, Tensor | None],
         *,
         poses: bool,
     ) -> tuple[SplatGradients, Tensor | None]:
-        """Gradients of the splats, and of the poses [P, C, 12]."""
+        """Gradients of the splats, and of the poses [P, C, 12]. `others` are the depths' [C, N],
+        and what colours add to the means' [N, 3]."""
         means, cameras = splats.shape.means, len(splats.cameras)
         parts = self.backend.pose_parts(means.shape[0]) if poses else 0
         found, v_poses = self._memory.keep(
@@ -232,10 +234,11 @@ class Passes:
                 parts=parts,
                 visible=visible,
                 v_means2d=v.means2d,
-                v_depths=v_depths,
+                v_depths=others[0],
                 v_conics=v.conics,
                 v_opacities2d=v.opacities,
                 v_modulation2d=v.modulation2d,
+                v_directions=others[1],
                 v_means=found.means,
                 v_quats=found.quats,
                 v_scales=found.scales,

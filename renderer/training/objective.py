@@ -6,14 +6,18 @@ graph costs as much as some of the stages.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from ..backends.base import Repeated
 from ..backends.memory import Workspace
 from ..backends.registry import backend_for
+from ..backends.stages import BlendGradients, SplatGradients
 from ..cameras import Camera, Cameras
 from ..losses import LossResult, compare
 from ..raster.backward import backward
@@ -43,45 +47,60 @@ class FitPicture:
     drawn: Rasterized
 
 
+Differentiated = tuple[LossResult, SplatGradients, BlendGradients]
+"""How far a picture is from a photo; gradients of the splats, and of what was blended."""
+
+
+class _Recorded(NamedTuple):
+    """Passes over the same raw splats, for pictures of one size.
+
+    Attributes:
+        forward: the splats in the view and what was drawn of them, of `world_to_camera` and
+            `intrinsics`.
+        backward: by whether there is a mask: what was drawn, and what `_differentiate` gives of
+            that, of a photo and the mask.
+    """
+
+    forward: Repeated[tuple[SplatsInView, Rasterized]]
+    backward: dict[bool, tuple[Rasterized, Repeated[Differentiated]]]
+
+
 class PhotoObjective:
     """The photometric loss of raw splats against one photo at a time.
 
     What `forward` and `backward` return lies in a workspace: the next `forward` overwrites it.
     """
 
+    SIZES = 4
+    """Sizes of photos for which passes are kept as they were recorded, those used last."""
+
     def __init__(
         self, device: torch.device, settings: RenderSettings, ssim_weight: float = 0.2
     ) -> None:
+        self._device = device
         self._workspace = Workspace()
-        self._passes = Passes(backend_for(device), self._workspace)
+        self._backend = backend_for(device)
+        self._passes = Passes(self._backend, self._workspace)
         self._options = RasterOptions.of(settings, gradient=True)
         self._settings = settings
         self._background: Tensor | None = None
         self._ssim_weight = ssim_weight
+        self._recorded: OrderedDict[Hashable, _Recorded] = OrderedDict()
+        self._used: _Recorded | None = None
 
     @torch.no_grad()
-    def forward(self, raw: RawSplats, camera: Camera, *, sh_degree: int) -> FitPicture:
-        """The splats that `raw` stands for, seen by `camera`, without history."""
+    def forward(
+        self, raw: RawSplats, camera: Camera, *, sh_degree: int, wait: bool = True
+    ) -> FitPicture:
+        """The splats that `raw` stands for, seen by `camera`, without history. Without `wait`, what
+        this and `backward` give is right once `settle` says so."""
         cameras = Cameras.of(camera)
         view = SplatsInView(raw.geometry, raw.harmonics, sh_degree, cameras, self._options.project)
-        drawn = forward(self._passes, view, self._options)
-        assert drawn.transmittance is not None
-        color = drawn.image[0]
-        background = self._background_for(color)
-        if background is not None:
-            color = color + drawn.transmittance[0, ..., None] * background
-        projected = drawn.shaded.projected
-        info = {
-            "means2d": projected.means2d.detach().requires_grad_(),  # strategies look at its grad
-            "radii": projected.radii,
-            "visible": drawn.shaded.visible,
-            "width": camera.size[0],
-            "height": camera.size[1],
-            "n_cameras": 1,
-            "gaussian_ids": None,
-        }
-        visible = drawn.shaded.visible[0].view(torch.bool)
-        return FitPicture(color, visible, info, view, drawn)
+        recorded = self._used = self._recorded_for(view)
+        if recorded is None:
+            return self._shown(view, forward(self._passes, view, self._options))
+        draw = recorded.forward if wait else recorded.forward.start
+        return self._shown(*draw(camera.world_to_camera, camera.intrinsics))
 
     @torch.no_grad()
     def backward(
@@ -95,6 +114,57 @@ class PhotoObjective:
             photo: [H, W, 3] uint8.
             mask: [H, W] bool, True where a pixel counts; None for all.
         """
+        inputs = (photo,) if mask is None else (photo, mask)
+        if self._used is None:
+            result, v, v_blended = self._differentiate(picture, *inputs)
+        else:
+            result, v, v_blended = self._recorded_backward(self._used, picture, inputs)
+        picture.info["means2d"].grad = v_blended.means2d
+        assert v.sh0 is not None and v.sh_rest is not None
+        gradients = {
+            "means": v.means,
+            "quats": v.quats,
+            "scales": v.scales,
+            "opacities": v.opacities,
+            "sh0": v.sh0,
+            "shN": v.sh_rest,
+        }
+        if picture.splats.shape.waves:
+            gradients |= {"frequencies": v.frequencies, "coefficients": v.coefficients}
+        return result, gradients
+
+    def settle(self) -> bool:
+        """Whether the last `forward`, and what was made of it, is right; waits for a GPU. If not,
+        both are to be done again, with the same arguments."""
+        return self._used is None or self._used.forward.settle()
+
+    def forget(self) -> None:
+        """Let go of the splats that were drawn: others come."""
+        self._recorded.clear()
+        self._used = None
+
+    def _shown(self, view: SplatsInView, drawn: Rasterized) -> FitPicture:
+        assert drawn.transmittance is not None
+        color = drawn.image[0]
+        background = self._background_for(color)
+        if background is not None:
+            color = color + drawn.transmittance[0, ..., None] * background
+        projected = drawn.shaded.projected
+        info = {
+            "means2d": projected.means2d.detach().requires_grad_(),  # strategies look at its grad
+            "radii": projected.radii,
+            "visible": drawn.shaded.visible,
+            "width": view.cameras.size[0],
+            "height": view.cameras.size[1],
+            "n_cameras": 1,
+            "gaussian_ids": None,
+        }
+        visible = drawn.shaded.visible[0].view(torch.bool)
+        return FitPicture(color, visible, info, view, drawn)
+
+    def _differentiate(
+        self, picture: FitPicture, photo: Tensor, mask: Tensor | None = None
+    ) -> Differentiated:
         result = compare(
             picture.color,
             photo,
@@ -112,19 +182,47 @@ class PhotoObjective:
         v_blended, v = backward(
             self._passes, picture.splats, picture.drawn, (v_image, v_transmittance), self._options
         )
-        picture.info["means2d"].grad = v_blended.means2d
-        assert v.sh0 is not None and v.sh_rest is not None
-        gradients = {
-            "means": v.means,
-            "quats": v.quats,
-            "scales": v.scales,
-            "opacities": v.opacities,
-            "sh0": v.sh0,
-            "shN": v.sh_rest,
-        }
-        if picture.splats.shape.waves:
-            gradients |= {"frequencies": v.frequencies, "coefficients": v.coefficients}
-        return result, gradients
+        return result, v, v_blended
+
+    def _recorded_for(self, view: SplatsInView) -> _Recorded | None:
+        """Passes over these splats; None where recording saves nothing, or cannot be: torch puts
+        the background behind the picture."""
+        if not self._backend.records or any(self._settings.background):
+            return None
+        assert view.harmonics is not None
+        tensors = (*view.shape.tensors().values(), view.harmonics.sh0, view.harmonics.rest)
+        where = [(each.data_ptr(), each.shape) for each in tensors if each is not None]
+        key = (*where, view.degree, view.cameras.size)
+        found = self._recorded.pop(key, None)
+        if found is None:
+
+            def draw(
+                world_to_camera: Tensor, intrinsics: Tensor
+            ) -> tuple[SplatsInView, Rasterized]:
+                cameras = Cameras(world_to_camera[None], intrinsics[None], view.cameras.size)
+                there = view._replace(cameras=cameras)
+                return there, forward(self._passes, there, self._options)
+
+            repeated = self._backend.repeated(draw, self._workspace, self._device)
+            found = _Recorded(repeated, {})
+        self._recorded[key] = found
+        if len(self._recorded) > self.SIZES:
+            self._recorded.popitem(last=False)
+        return found
+
+    def _recorded_backward(
+        self, recorded: _Recorded, picture: FitPicture, inputs: tuple[Tensor, ...]
+    ) -> Differentiated:
+        masked = len(inputs) > 1
+        drawn, repeated = recorded.backward.get(masked, (None, None))
+        if repeated is None or drawn is not picture.drawn:
+
+            def differentiate(*inputs: Tensor) -> Differentiated:
+                return self._differentiate(picture, *inputs)
+
+            repeated = self._backend.repeated(differentiate, self._workspace, self._device)
+            recorded.backward[masked] = (picture.drawn, repeated)
+        return repeated.start(*inputs)
 
     def _background_for(self, image: Tensor) -> Tensor | None:
         """The background [3], of the image's type; None for black."""

@@ -10,6 +10,8 @@ from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
 from .._native import AdamArguments
+from ..backends.base import Backend, Repeated
+from ..backends.memory import Workspace
 from ..backends.registry import backend_for
 from ..splats import Parameters
 
@@ -34,36 +36,54 @@ class SplatAdam(Adam):
         """Change the parameter by its gradient; nothing without one."""
         (parameter,) = self.param_groups[0]["params"]
         if parameter.grad is not None:
-            arguments = self.next_step(parameter.grad.contiguous(), self.visible)
+            step_size, bias_correction2_sqrt = self.next_rates()
+            arguments = self.arguments(parameter.grad.contiguous(), self.visible)
+            arguments.set(step_size=step_size, bias_correction2_sqrt=bias_correction2_sqrt)
             backend_for(parameter.device).adam_step([arguments])
 
-    def next_step(self, gradient: Tensor, visible: Tensor | None) -> AdamArguments:
-        """What the backend's pass takes for one step along `gradient`; counts it as done. `visible`
-        as above."""
+    def next_rates(self) -> tuple[float, float]:
+        """The `rates` of `AdamArguments` for the next step, which is counted as done."""
+        (group,) = self.param_groups
+        state, (beta1, beta2) = self._state(), group["betas"]
+        steps = state["step"] = float(state["step"]) + 1
+        return group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
+
+    def arguments(
+        self, gradient: Tensor, visible: Tensor | None, rates: Tensor | None = None
+    ) -> AdamArguments:
+        """What the backend's pass takes for one step along `gradient`. `visible` as above; without
+        `rates`, those are to be set."""
         (group,) = self.param_groups
         (parameter,) = group["params"]
-        state = self.state[parameter]
-        if not state:
-            state["step"] = 0.0
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        steps, (beta1, beta2) = float(state["step"]) + 1, group["betas"]
-        state["step"] = steps
-        count = parameter.shape[0]
+        state, (beta1, beta2), count = self._state(), group["betas"], parameter.shape[0]
         return AdamArguments(
             splats=count,
             size=parameter.numel() // max(1, count),
-            step_size=group["lr"] / (1 - beta1**steps),
             beta1=beta1,
             beta2=beta2,
-            bias_correction2_sqrt=(1 - beta2**steps) ** 0.5,
             eps=group["eps"],
+            rates=rates,
             values=parameter,
             exp_avg=state["exp_avg"],
             exp_avg_sq=state["exp_avg_sq"],
             gradients=gradient,
             visible=visible,
         )
+
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The parameter and its moments."""
+        (parameter,) = self.param_groups[0]["params"]
+        state = self._state()
+        return parameter, state["exp_avg"], state["exp_avg_sq"]
+
+    def _state(self) -> dict[str, Any]:
+        (parameter,) = self.param_groups[0]["params"]
+        state = self.state[parameter]
+        if not state:
+            state["step"] = 0.0
+            state["exp_avg"] = torch.zeros_like(parameter)
+            state["exp_avg_sq"] = torch.zeros_like(parameter)
+        return state
 
 
 def make_optimizers(parameters: Parameters) -> Optimizers:
@@ -74,16 +94,53 @@ def make_optimizers(parameters: Parameters) -> Optimizers:
     return {name: SplatAdam([tensor], lr=0.0, eps=EPS) for name, tensor in parameters.items()}
 
 
-def adam_step(optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None) -> None:
-    """One step along `gradients`, for all splats or those that are `visible` [N] bool. What torch
+class AdamSteps:
+    """Steps of Adam for several parameters at once, recorded where that saves time. What torch
     wraps around every `step`, its hooks and its profiler, takes longer than the pass of a small
     scene."""
-    arguments: list[AdamArguments] = []
-    for name, gradient in gradients.items():
-        optimizer = optimizers[name]
-        assert isinstance(optimizer, SplatAdam)
-        arguments.append(optimizer.next_step(gradient, visible))
-    backend_for(gradients["means"].device).adam_step(arguments)
+
+    def __init__(self) -> None:
+        self._where: list[int] = []
+        self._repeated: Repeated[None] | None = None
+
+    @torch.no_grad()
+    def step(
+        self, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
+    ) -> None:
+        """One step along `gradients`, for all splats or those that are `visible` [N] bool."""
+        chosen: list[tuple[SplatAdam, Tensor]] = []
+        for name, gradient in gradients.items():
+            optimizer = optimizers[name]
+            assert isinstance(optimizer, SplatAdam)
+            chosen.append((optimizer, gradient))
+        like = gradients["means"]
+        rates = torch.tensor([each.next_rates() for each, _ in chosen], dtype=like.dtype)
+        self._of(chosen, visible, backend_for(like.device)).start(rates)
+
+    def forget(self) -> None:
+        """Let go of parameters and gradients: others come."""
+        self._where, self._repeated = [], None
+
+    def _of(
+        self, chosen: list[tuple[SplatAdam, Tensor]], visible: Tensor | None, backend: Backend
+    ) -> Repeated[None]:
+        """Steps of these parameters, which were recorded before if they lie where they lay."""
+        tensors = [tensor for each, gradient in chosen for tensor in (*each.tensors(), gradient)]
+        where = [tensor.data_ptr() for tensor in tensors]
+        where += [0 if visible is None else visible.data_ptr(), len(tensors[0])]
+        if self._repeated is None or where != self._where:
+
+            def step(rates: Tensor) -> None:
+                backend.adam_step(
+                    [
+                        each.arguments(gradient, visible, row)
+                        for (each, gradient), row in zip(chosen, rates, strict=True)
+                    ]
+                )
+
+            self._where = where
+            self._repeated = backend.repeated(step, Workspace(), tensors[0].device)
+        return self._repeated
 
 
 @torch.no_grad()

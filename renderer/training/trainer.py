@@ -23,7 +23,7 @@ from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
 from .objective import PhotoObjective
-from .optimizer import adam_step, make_optimizers, prune_broken
+from .optimizer import AdamSteps, make_optimizers, prune_broken
 from .schedule import Schedule
 
 STATE_VERSION = 1
@@ -125,7 +125,7 @@ class Trainer:
         self.parameters: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
         }
-        self._optimizers = make_optimizers(self.parameters)
+        self._optimizers, self._adam = make_optimizers(self.parameters), AdamSteps()
         self._strategy = make_strategy(config, self._generator)
         self._strategy_state = self._strategy.initialize_state(self._scene_scale)
         self._order: list[int] = []
@@ -168,10 +168,15 @@ class Trainer:
         raw = RawSplats.of(self.parameters)
         if self.config.gabor == 0 or not self._waves_started:
             raw = raw.without_waves()
-        picture = self._objective.forward(raw, photo.camera, sh_degree=self._sh_degree)
         state, fit = self._strategy_state, (self.parameters, self._optimizers)
-        self._strategy.step_pre_backward(*fit, state, step, picture.info)
-        result, gradients = self._objective.backward(picture, photo.image, photo.mask)
+        while True:
+            picture = self._objective.forward(
+                raw, photo.camera, sh_degree=self._sh_degree, wait=False
+            )
+            self._strategy.step_pre_backward(*fit, state, step, picture.info)
+            result, gradients = self._objective.backward(picture, photo.image, photo.mask)
+            if self._objective.settle():
+                break
         regularization = self._strategy.regularize(self.parameters, state, gradients)
         sums = torch.stack([gradient.sum() for gradient in gradients.values()])
         # All that the host wants to know, so that it waits for a GPU but once more.
@@ -184,13 +189,20 @@ class Trainer:
         else:
             self._skipped_in_a_row = 0
             visible = picture.visible if self.config.visible_adam else None
-            adam_step(self._optimizers, gradients, visible)
+            self._adam.step(self._optimizers, gradients, visible)
+            if self._schedule.refines(step):
+                self._forget()  # memory for both would not be there
             self._strategy.step_post_backward(*fit, state, step, picture.info)
         if skipped or self._schedule.refines(step):
             self.pruned_splats += prune_broken(*fit, state)
         if self._waves_started and self._schedule.limits_waves(step):
             self._limit_waves()
         return loss, decibel(mse), skipped
+
+    def _forget(self) -> None:
+        """Let go of the splats of this step, of which there will be others."""
+        self._objective.forget()
+        self._adam.forget()
 
     def _enter(self, step: int) -> None:
         """Bring everything that depends on the step up to date."""

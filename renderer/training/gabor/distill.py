@@ -20,7 +20,7 @@ from ...splats import Parameters, RawSplats, Splats
 from ..config import LearningRates
 from ..data import scene_scale
 from ..objective import PhotoObjective
-from ..optimizer import adam_step, make_optimizers
+from ..optimizer import AdamSteps, make_optimizers
 
 CRESTS = 3
 """Gaussians that a splat is split into, along its strongest wave."""
@@ -149,7 +149,7 @@ def _fitted(
     photos = [render_bytes(original, camera, settings) for camera in cameras]
     generator = torch.Generator().manual_seed(0)
     objective = PhotoObjective(plain.means.device, settings, SSIM_WEIGHT)
-    order: list[int] = []
+    adam, order = AdamSteps(), list[int]()
     for step in range(steps):
         order = order or torch.randperm(len(cameras), generator=generator).tolist()
         view = order.pop()
@@ -159,6 +159,6 @@ def _fitted(
             optimizer.param_groups[0]["lr"] = fading * scale * rates[name]
         picture = objective.forward(RawSplats.of(raw), cameras[view], sh_degree=plain.sh_degree)
         _, gradients = objective.backward(picture, photos[view], None)
-        adam_step(optimizers, gradients, None)
+        adam.step(optimizers, gradients, None)
         progress(step + 1, steps)
     return RawSplats.of(raw).activated().detach()
