@@ -69,6 +69,12 @@ def test_a_vote_over_the_block_is_one_for_all(run: Run):
     assert out == [1] * 64
 
 
+def test_what_a_warp_votes_later_does_not_change_the_vote_over_the_block(run: Run):
+    error, out = run("p.out[i] = __syncthreads_or(i == 0); __any_sync(0xffffffffu, false);")
+    assert error is None
+    assert out == [1] * 64
+
+
 def test_lanes_of_a_warp_share_memory_after_a_vote(run: Run):
     error, out = run(
         "SHARED(int, shared, 64); shared[i] = i; __any_sync(0xffffffffu, true);"

@@ -57,6 +57,7 @@ struct Block {
     unsigned current = 0;
     std::vector<Thread> threads;
     std::uint64_t barriers = 0;        // passed so far
+    bool any = false;                  // whether a thread said yes at the last one
     std::vector<std::uint64_t> votes;  // by warp
     std::vector<std::unique_ptr<char[]>> shared;
     std::vector<int> shared_sites;
@@ -146,9 +147,7 @@ inline unsigned match(unsigned mask, std::uint64_t word, int site) {
 inline bool barrier_or(bool yes, int site) {
     self().given = yes;
     wait(State::kAtBarrier, site);
-    for (const Thread& thread : block->threads)
-        if (thread.received) return true;
-    return false;
+    return block->any;
 }
 
 }  // namespace emulator
@@ -218,9 +217,10 @@ inline void pass_barrier() {
                                           : " waits at line " + std::to_string(thread.site));
         return;
     }
+    block->any = false;
     for (Thread& thread : block->threads) {
         thread.state = State::kReady;
-        thread.received = thread.given;
+        block->any = block->any || thread.given != 0;
     }
     ++block->barriers;
 }
