@@ -1,4 +1,4 @@
-// Front-to-back blending: a tile a block, a pixel a thread.
+// Front-to-back blending: a tile a block, two pixels a thread.
 //   GABORSPLAT_BYTES  write the first 3 channels over the background as bytes, and nothing else
 #include "tile.h"
 
@@ -8,67 +8,85 @@
 
 GABORSPLAT_BEGIN
 
-HD void store_bytes(const BlendArguments<S>& p, std::int64_t pixel, const S* image,
-                    S transmittance) {
+/// A pixel as far as it is blended.
+struct BlendedPixel {
+    S transmittance, image[kChannels];
+};
+
+HD void store_pixel(const BlendArguments<S>& p, std::int64_t at, const BlendedPixel& pixel) {
+#if GABORSPLAT_BYTES
     for (int k = 0; k < 3; ++k) {
-        S color = fma_(transmittance, p.in.options.background[k], image[k]);
+        S color = fma_(pixel.transmittance, p.in.options.background[k], pixel.image[k]);
         color = min_(max_(color, S(0)), S(1));
-        p.bytes[3 * pixel + k] = std::uint8_t(fma_(color, S(255), S(0.5)));
+        p.bytes[3 * at + k] = std::uint8_t(fma_(color, S(255), S(0.5)));
     }
+#else
+    for (int k = 0; k < kChannels; ++k) p.image[kChannels * at + k] = pixel.image[k];
+    p.transmittance[at] = pixel.transmittance;
+#endif
 }
 
-constexpr int kBatch = fitting_batch(kTileThreads, int(sizeof(S)) * (kRecord + 2) + 4);
+constexpr int kBatch = fitting_batch(64, kBatchBytes);
 
-KERNEL(blend, BlendArguments<S>, kTileThreads) {
-    SHARED(S, records, kRecord * kBatch);
-    SHARED(S, slopes, 2 * kBatch);
-    SHARED(std::int32_t, ids, kBatch);
-    using Record = RecordView<decltype(records)>;
+/// Takes the block's pixels of one part through the list of its tile.
+template <class Batches>
+HD void blend_part(const BlendArguments<S>& p, const PixelCoords& here, Batches& batches) {
     const BlendInputs<S>& in = p.in;
-    const PixelCoords here = find_pixel(in.width, in.height);
     const Thresholds<S> limits = {in.options.alpha_min, in.options.alpha_max,
                                   in.options.transmittance_min};
-    const int thread = int(threadIdx.x);
-    Vec2<S> pixel = pixel_centre(here);
-    S transmittance = S(1), image[kChannels] = {};
-    for (std::int64_t begin = in.offsets[here.tile], end = in.offsets[here.tile + 1]; begin < end;
-         begin += kBatch) {
-        // Nobody overwrites the batch before all have done with the last one.
-        if (!__syncthreads_or(is_open(pixel))) break;
-        int count = int(end - begin < kBatch ? end - begin : kBatch);
-        if (thread < count) {
-            ids[thread] = in.splat_ids[begin + thread];
-            load_record(in, in.splat_ids[begin + thread], thread, records, slopes);
-        }
-        __syncthreads();
-        for (int group = 0; group < count; group += kWarp) {
-            if (!__any_sync(kAllLanes, is_open(pixel))) break;
-            for (unsigned left = touching(here, group, count, records, slopes); left != 0;) {
+    PixelCentres centres(here);
+    BlendedPixel pixels[kTogether] = {};
+    for (BlendedPixel& pixel : pixels) pixel.transmittance = S(1);
+    std::int64_t begin = in.offsets[here.tile], end = in.offsets[here.tile + 1];
+    batches.load(in, begin, end, 0);
+    for (int first = 0; begin < end; begin += kBatch, first = kBatch - first) {
+        // The batch is there, and nobody walks the one before any more.
+        if (!__syncthreads_or(centres.any_open())) break;
+        batches.load(in, begin + kBatch, end, kBatch - first);
+        int last = first + int(end - begin < kBatch ? end - begin : kBatch);
+        for (int group = first; group < last; group += kWarp) {
+            if (!__any_sync(kAllLanes, centres.any_open())) break;
+            for (unsigned left = batches.touching(here, group, last); left != 0;) {
                 int at = group + take_first(left);
-                Record record(records, at);
-                EnvelopePower power;
-                if (!find_power(record, pixel, power)) continue;
-                S alpha = find_alpha(record, pixel, power).raw_alpha;
-                Contribution<S> c = composite(alpha, transmittance, true, limits);
-                if (c.blended) {
-                    ColorView<Record> colors(record, in.colors, kCachedColors > 0 ? 0 : ids[at]);
-                    transmittance = c.next;
+                auto record = batches.record(at);
+                EnvelopePowers powers(record, centres);
+                if (!powers.any_reached()) continue;
+                ColorView colors(record, in.colors, kCachedColors > 0 ? 0 : batches.ids[at]);
+                Modulation modulation(record);
 #pragma unroll
-                    for (int k = 0; k < kChannels; ++k)
-                        image[k] = fma_(c.weight, colors[k], image[k]);
-                } else if (c.counts) {
-                    close(pixel);
+                for (int i = 0; i < kTogether; ++i) {
+                    if (Kind::kWaves > 0 && !powers.reached[i]) continue;
+                    PixelAlpha alpha = find_alpha(modulation, {centres.x[i], centres.y},
+                                                  powers.peak + powers.power[i]);
+                    BlendedPixel& pixel = pixels[i];
+                    Contribution<S> c =
+                        composite(alpha.raw_alpha, pixel.transmittance, powers.reached[i], limits);
+                    if (c.blended) {
+                        pixel.transmittance = c.next;
+#pragma unroll
+                        for (int k = 0; k < kChannels; ++k)
+                            pixel.image[k] = fma_(c.weight, colors[k], pixel.image[k]);
+                    } else if (c.counts) {
+                        centres.close(i);
+                    }
                 }
             }
         }
     }
-    if (!here.inside) return;
-#if GABORSPLAT_BYTES
-    store_bytes(p, here.pixel, image, transmittance);
-#else
-    for (int k = 0; k < kChannels; ++k) p.image[kChannels * here.pixel + k] = image[k];
-    p.transmittance[here.pixel] = transmittance;
-#endif
+    for (int i = 0; i < kTogether; ++i)
+        if (here.inside(i)) store_pixel(p, here.pixel + kPixelStep * i, pixels[i]);
+}
+
+KERNEL(blend, BlendArguments<S>, kTileThreads) {
+    SHARED(S, records, 2 * kBatch * kRecord);
+    SHARED(S, slopes, 2 * kBatch * 2);
+    SHARED(std::int32_t, ids, 2 * kBatch);
+    Batches<kBatch, decltype(records), decltype(slopes), decltype(ids)> batches{records, slopes,
+                                                                                ids};
+    for (int part = 0; part < kParts; ++part) {
+        if (part > 0) __syncthreads();  // nobody walks the last batches any more
+        blend_part(p, find_pixels(p.in.width, p.in.height, part), batches);
+    }
 }
 
 GABORSPLAT_END

@@ -70,8 +70,8 @@ struct BlendBackwardArguments {
     OUT(S, v_conics, in.splats, 3);
     OUT(S, v_opacities2d, in.splats);
     OUT(S, v_colors, in.splats, in.channels);
-    OUT(S, v_modulation2d, in.splats, in.modulation_size);
-    OPTIONAL_OUT(S, sums, sum_rows, sum_size);  // zeros; a row a splat, or a slot
+    OUT(S, v_modulation2d, in.splats, in.modulation_size);  // GPU: of culled ones as it was
+    OPTIONAL_OUT(S, sums, sum_rows, sum_size);              // zeros; a row a splat, or a slot
     END_ARGUMENTS;
 };
 

@@ -134,7 +134,7 @@ class BlendGradients(NamedTuple):
         conics: [M, 3].
         opacities: [M].
         colors: [M, D].
-        modulation2d: [M, F].
+        modulation2d: [M, F]; of culled splats, of no meaning.
         absolute: [M, 2] sum over pixels of the absolute gradient of means2d; None if not wanted.
     """
 
@@ -155,7 +155,10 @@ class BlendGradients(NamedTuple):
         dtype: torch.dtype,
         device: torch.device,
     ) -> BlendGradients:
-        """For a pass to fill; `splats` is M, in one axis or two, `channels` D, `numbers` F."""
+        """For a pass to fill; `splats` is M, in one axis or two, `channels` D, `numbers` F.
+
+        `modulation2d` is zero, for a pass may leave out the rows of culled splats, which are many.
+        """
 
         def empty(*shape: int) -> Tensor:
             return torch.empty((*splats, *shape), dtype=dtype, device=device)
@@ -165,7 +168,7 @@ class BlendGradients(NamedTuple):
             conics=empty(3),
             opacities=empty(),
             colors=empty(channels),
-            modulation2d=empty(numbers),
+            modulation2d=empty(numbers).zero_(),
             absolute=empty(2) if absolute else None,
         )
 

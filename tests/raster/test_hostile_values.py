@@ -243,8 +243,8 @@ def specks(pixels: list[tuple[int, int]]) -> tuple[Splats, Camera]:
 def test_a_gradient_that_is_not_finite_harms_only_the_splats_of_its_pixel(
     value: float, device: torch.device
 ):
-    # All in the 8 x 4 pixels that a warp takes.
-    splats, camera = specks([(1, 1), (6, 1), (1, 2), (6, 2)])
+    # All in the 8 x 8 pixels that a warp takes, the first two in those of one lane.
+    splats, camera = specks([(1, 1), (5, 1), (1, 2), (6, 2)])
     leaves = splats.to(device).map(lambda tensor: tensor.requires_grad_())
     upstream = torch.ones(camera.size[1], camera.size[0], 3)
     upstream[1, 1] = value

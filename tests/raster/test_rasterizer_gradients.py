@@ -159,7 +159,7 @@ def test_gradcheck_accepts_the_renderer(waves: int, device: torch.device):
     assert torch.autograd.gradcheck(planes, (pose, *leaves), eps=1e-6, atol=1e-7, rtol=1e-5)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 7])
+@pytest.mark.parametrize("channels", [1, 3, 7, 40])
 @pytest.mark.parametrize("per_camera", [False, True])
 def test_feature_channels_of_several_cameras_match_the_oracle(
     waves: int, channels: int, per_camera: bool, device: torch.device
