@@ -52,6 +52,7 @@ class Loop:
 
     shortest: int  # a splat that is passed over
     longest: int  # one that is blended
+    shared_loads: int  # of these, from shared memory
 
 
 def blending_loop(lines: list[str], through: str = "") -> Loop:
@@ -78,7 +79,8 @@ def blending_loop(lines: list[str], through: str = "") -> Loop:
     shortest = _way(code, labels, (stop, end), min)
     if stop > begin:
         shortest += _way(code, labels, (begin, stop), min) - 1
-    return Loop(shortest, _way(code, labels, (begin, end), max))
+    shared_loads = sum("LDS" in text for text in code[begin:end])
+    return Loop(shortest, _way(code, labels, (begin, end), max), shared_loads)
 
 
 def _way(

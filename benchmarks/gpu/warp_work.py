@@ -42,7 +42,7 @@ from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 
 ARCHITECTURE = "sm_90"
-TILE, GROUP, BATCH = 16, 32, 256
+TILE, PATCH, GROUP = 16, 8, 32
 ALPHA_MIN, ALPHA_MAX, TRANSMITTANCE_MIN = 1 / 255, 0.99, 1e-4
 WAVES = (0, 2, 4)
 PASSES = Passes(CpuBackend())
@@ -120,13 +120,13 @@ class Tile:
         return 0.5 * (xx * dx**2 + yy * dy**2) + xy * dx * dy
 
     def near_warps(self, cutoffs: Tensor) -> Tensor:
-        """Where our warps, of 8 x 4 pixels, find that a splat may be seen: [n, 8]. By sampling; the
+        """Where our warps, of 8 x 8 pixels, find that a splat may be seen: [n, 4]. By sampling; the
         kernels find the maximum over the patch in closed form."""
         found: list[Tensor] = []
-        for top in range(0, TILE, 4):
-            for first in range(0, TILE, 8):
-                x = self.x[first] + torch.linspace(0, 7, 29)
-                y = self.y[top] + torch.linspace(0, 3, 13)
+        steps = torch.linspace(0, PATCH - 1, 29)
+        for top in range(0, TILE, PATCH):
+            for first in range(0, TILE, PATCH):
+                x, y = self.x[first] + steps, self.y[top] + steps
                 found.append(self.powers(x, y).flatten(1).amin(dim=1) <= cutoffs)
         return torch.stack(found, dim=1)
 
@@ -152,17 +152,17 @@ def tiles_of(ids: Tensor, offsets: Tensor, across: int) -> Iterator[tuple[Tensor
 
 
 def ours(p: Projected, size: tuple[int, int]) -> Counted:
-    """Exact tile lists, and warps of 8 x 4 that pass over what cannot be seen in them."""
+    """Exact tile lists, and warps of 8 x 8 that pass over what cannot be seen in them."""
     tiles = PASSES.bin(
         SplatsToBin(p, p.visible, size, project_options(RenderSettings()), True, False)
     )
     counted = Counted(len(tiles.splat_ids), LoopPasses(), LoopPasses())
     for ids, corner in tiles_of(tiles.splat_ids, tiles.offsets, math.ceil(size[0] / TILE)):
         tile = Tile(p, ids, corner)
-        near, open_ = tile.near_warps(p.cutoffs[0, ids]), warps(tile.open, 4, 8)
-        taken = warps(tile.counts & tile.open, 4, 8)
+        near, open_ = tile.near_warps(p.cutoffs[0, ids]), warps(tile.open, PATCH, PATCH)
+        taken = warps(tile.counts & tile.open, PATCH, PATCH)
         counted.forward.add(near & every(open_, GROUP), taken)
-        counted.backward.add(near & every(open_, GROUP), warps(tile.blended, 4, 8))
+        counted.backward.add(near & every(open_, GROUP), warps(tile.blended, PATCH, PATCH))
     return counted
 
 
@@ -273,13 +273,13 @@ def main() -> None:
 
 def show(rows: list[Row]) -> None:
     """A table; the ratio is gsplat's instructions over ours, without waves."""
-    columns = ("kernel", "of", "K", "pairs", "passed over", "blended", "passes", "blended in")
-    table = Table(*columns, "issued", "gsplat /", box=None, padding=(0, 1, 0, 0))
+    columns = ("kernel", "of", "K", "pairs", "passed over", "blended", "LDS", "passes")
+    table = Table(*columns, "blended in", "issued", "gsplat /", box=None, padding=(0, 1, 0, 0))
     theirs = {row.kernel: row.instructions for row in rows if row.renderer == "gsplat"}
     for row in rows:
         table.add_row(
             *map(str, (row.kernel, row.renderer, row.waves, row.pairs)),
-            *map(str, (row.loop.shortest, row.loop.longest)),
+            *map(str, (row.loop.shortest, row.loop.longest, row.loop.shared_loads)),
             *(f"{each / 1e6:.2f}M" for each in (row.passes.all, row.passes.blended)),
             f"{row.instructions / 1e6:.0f}M",
             f"{theirs[row.kernel] / row.instructions:.2f}" if theirs else "-",
