@@ -12,7 +12,7 @@ constexpr int kSplatThreads = 128;                                 // a splat a 
 constexpr int kNumberThreads = 256;                                // a number a thread
 constexpr int kLanePixels = 2;                                     // of a tile, in one row
 constexpr int kTileThreads = kTileSize * kTileSize / kLanePixels;  // a tile a block
-constexpr int kStripThreads = 256;                                 // a strip of the pictures a block
+constexpr int kStripThreads = 256;  // a strip of the pictures a block
 constexpr int kSortThreads = 256;
 constexpr int kListThreads = 256;
 
