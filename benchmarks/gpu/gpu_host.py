@@ -144,6 +144,7 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
     }
     raw, optimizers = RawSplats.of(parameters), make_optimizers(parameters)
     objective, adam = PhotoObjective(torch.device("cpu"), RenderSettings()), AdamSteps()
+    objective.deferred = True
     photo = torch.zeros(SIZE[1], SIZE[0], 3, dtype=torch.uint8)
     upstream = torch.ones(SIZE[1], SIZE[0], 3)
 
@@ -155,7 +156,7 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
         render(leaves_of(splats), camera).color.backward(upstream)
 
     def step() -> None:
-        picture = objective.forward(raw, camera, sh_degree=3, wait=False)
+        picture = objective.forward(raw, camera, sh_degree=3)
         _, gradients = objective.backward(picture, photo, None)
         adam.step(optimizers, gradients, None)
 

@@ -81,12 +81,25 @@ KERNEL(count_digits, SortPassArguments<S>, kSortThreads) {
         p.counts[bin * p.blocks + blockIdx.x] = counts[bin];
 }
 
-/// A digit a block.
+/// A digit a block; a thread where there is little to add up.
 KERNEL(scan_digits, SortPassArguments<S>, kSortThreads) {
     SHARED(int, warps, kSortWarps);
-    std::int32_t* counts = p.counts + blockIdx.x * p.blocks;
-    int total = scan_numbers<kSortThreads>(counts, sort_blocks(item_count(p)), warps);
-    if (threadIdx.x == 0) p.totals[blockIdx.x] = total;
+    const std::int64_t used = sort_blocks(item_count(p));
+    if (p.blocks > kFewSortBlocks) {
+        std::int32_t* counts = p.counts + blockIdx.x * p.blocks;
+        int total = scan_numbers<kSortThreads>(counts, used, warps);
+        if (threadIdx.x == 0) p.totals[blockIdx.x] = total;
+        return;
+    }
+    const std::int64_t bin = thread_number();
+    if (bin >= p.bins) return;
+    int total = 0;
+    for (std::int64_t block = 0; block < used; ++block) {
+        int count = p.counts[bin * p.blocks + block];
+        p.counts[bin * p.blocks + block] = total;
+        total += count;
+    }
+    p.totals[bin] = total;
 }
 
 /// Counts an item of every lane among those of its warp with the same digit; how many were there

@@ -18,6 +18,7 @@ constexpr int kListThreads = 256;
 
 constexpr int kClearedBytes = 16;             // of a thread
 constexpr int kSortItems = 8 * kSortThreads;  // of a block
+constexpr int kFewSortBlocks = 32;            // whose counts a thread adds up
 constexpr int kMostBins = 1024;               // values of a digit that items are sorted by
 constexpr int kListWarps = kListThreads / kWarp;
 constexpr int kListSplats = 2 * kListThreads;  // of a block

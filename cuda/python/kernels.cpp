@@ -35,7 +35,8 @@ KernelCall sort_pass(const SortPassArguments<S>& p) {
 }
 template <class S>
 KernelCall sort_digits(const SortPassArguments<S>& p) {
-    return {{p.bins, 1}, {{"KEY_SIZE", p.key_size}}};
+    bool few = p.blocks <= kFewSortBlocks;
+    return {{few ? blocks_for(p.bins, kSortThreads) : p.bins, 1}, {{"KEY_SIZE", p.key_size}}};
 }
 template <class S>
 KernelCall list_tiles(const ListTilesArguments<S>& p) {

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import fields
 
-import torch
 from torch import Tensor
 
 from .._native import alike
@@ -17,25 +16,23 @@ from ..cameras import Camera, Cameras
 from ..settings import RenderSettings
 from ..splats import Splats
 from .forward import RasterOptions, forward, in_view
-from .inputs import SplatsInView
 from .passes import Passes
 
 _NAMES = tuple(field.name for field in fields(Splats))
 
 
 class RecordedPictures:
-    """Pictures of one cloud of splats as bytes, recorded for some sizes and settings.
+    """Pictures as bytes, recorded by splats, size and settings.
 
     What is recorded reads the splats where they lie, so it goes when they do.
     """
 
     MOST = 4
-    """Sizes and settings that are kept, those used last."""
+    """How many are kept, those used last."""
 
     def __init__(self) -> None:
-        self._splats: weakref.ref[Splats] | None = None
-        self._where: object = None
-        self._recorded: OrderedDict[Hashable, Repeated[Tensor]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[weakref.ref[Splats], Repeated[Tensor]]]
+        self._kept = OrderedDict()
 
     def draw(
         self,
@@ -48,42 +45,40 @@ class RecordedPictures:
         """See `render_bytes`; `workspace` is the same each time."""
         pose = (camera.world_to_camera, camera.intrinsics)
         tensors = [getattr(splats, name) for name in _NAMES]
-        options = RasterOptions.of(settings, as_bytes=True)
-        if not alike(*tensors) or not alike(*pose) or pose[0].dtype != tensors[0].dtype:
+        same_type = pose[0].dtype == splats.means.dtype
+        if not (same_type and alike(*tensors) and alike(*pose)):
+            options = RasterOptions.of(settings, as_bytes=True)
             view = in_view(splats, camera, settings, options)
             return forward(Passes(backend, workspace), view, options).image[0]
-        self._keep_those_of(splats, tensors)
-        key = (camera.size, settings)
-        found = self._recorded.pop(key, None)
-        if found is None:
-            view = in_view(splats, camera, settings, options)
-            found = _repeated(backend, workspace, view, options)
-        self._recorded[key] = found
-        if len(self._recorded) > self.MOST:
-            self._recorded.popitem(last=False)
-        device = tensors[0].device
-        near = pose[0].device in (device, torch.device("cpu"))
-        return found(*(pose if near else (each.to(device) for each in pose))).clone()
-
-    def _keep_those_of(self, splats: Splats, tensors: list[Tensor]) -> None:
-        """Forget pictures of splats that lie elsewhere."""
-        where = [(tensor.data_ptr(), tensor.shape, tensor.dtype) for tensor in tensors]
-        if where != self._where:
-            self._recorded.clear()
-            self._where = where
-        if self._splats is None or self._splats() is not splats:
-            recorded = self._recorded
-            self._splats = weakref.ref(splats, lambda _: recorded.clear())
+        sizes = (len(splats), splats.sh.shape[1], splats.waves, camera.size, splats.means.dtype)
+        key = (settings, *sizes, *[tensor.data_ptr() for tensor in tensors])
+        drawn_by, picture = self._kept.get(key, (None, None))
+        if picture is None:
+            picture = _repeated(backend, workspace, splats, camera, settings)
+        if drawn_by is None or drawn_by() is not splats:
+            kept = self._kept
+            drawn_by = weakref.ref(splats, lambda _: kept.pop(key, None))
+            kept[key] = (drawn_by, picture)
+        self._kept.move_to_end(key)
+        if len(self._kept) > self.MOST:
+            self._kept.popitem(last=False)
+        near = pose[0].is_cpu or pose[0].device == splats.means.device
+        return picture(*(pose if near else [each.cpu() for each in pose])).clone()
 
 
 def _repeated(
-    backend: Backend, workspace: Workspace, view: SplatsInView, options: RasterOptions
+    backend: Backend,
+    workspace: Workspace,
+    splats: Splats,
+    camera: Camera,
+    settings: RenderSettings,
 ) -> Repeated[Tensor]:
     """What a camera sees of splats, [H, W, 3] uint8, by its `world_to_camera` and `intrinsics`."""
-    passes, size = Passes(backend, workspace), view.cameras.size
+    options = RasterOptions.of(settings, as_bytes=True)
+    passes, view = Passes(backend, workspace), in_view(splats, camera, settings, options)
 
     def picture(world_to_camera: Tensor, intrinsics: Tensor) -> Tensor:
-        cameras = Cameras(world_to_camera[None], intrinsics[None], size)
+        cameras = Cameras(world_to_camera[None], intrinsics[None], view.cameras.size)
         return forward(passes, view._replace(cameras=cameras), options).image[0]
 
-    return backend.repeated(picture, workspace, view.shape.means.device)
+    return backend.repeated(picture, workspace, splats.means.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -47,21 +47,20 @@ class FitPicture:
     drawn: Rasterized
 
 
-Differentiated = tuple[LossResult, SplatGradients, BlendGradients]
-"""How far a picture is from a photo; gradients of the splats, and of what was blended."""
+Differentiated = tuple[LossResult, BlendGradients, SplatGradients]
+"""How far a picture is from a photo; gradients of what was blended, and of the splats."""
 
 
 class _Recorded(NamedTuple):
     """Passes over the same raw splats, for pictures of one size.
 
     Attributes:
-        forward: the splats in the view and what was drawn of them, of `world_to_camera` and
-            `intrinsics`.
+        forward: the picture, of `world_to_camera` and `intrinsics`.
         backward: by whether there is a mask: what was drawn, and what `_differentiate` gives of
             that, of a photo and the mask.
     """
 
-    forward: Repeated[tuple[SplatsInView, Rasterized]]
+    forward: Repeated[FitPicture]
     backward: dict[bool, tuple[Rasterized, Repeated[Differentiated]]]
 
 
@@ -69,6 +68,10 @@ class PhotoObjective:
     """The photometric loss of raw splats against one photo at a time.
 
     What `forward` and `backward` return lies in a workspace: the next `forward` overwrites it.
+
+    Attributes:
+        deferred: whether `forward` leaves it to `settle` to find out if what it drew is right,
+            which has to wait for a GPU.
     """
 
     SIZES = 4
@@ -77,6 +80,7 @@ class PhotoObjective:
     def __init__(
         self, device: torch.device, settings: RenderSettings, ssim_weight: float = 0.2
     ) -> None:
+        self.deferred = False
         self._device = device
         self._workspace = Workspace()
         self._backend = backend_for(device)
@@ -88,21 +92,15 @@ class PhotoObjective:
         self._recorded: OrderedDict[Hashable, _Recorded] = OrderedDict()
         self._used: _Recorded | None = None
 
-    @torch.no_grad()
-    def forward(
-        self, raw: RawSplats, camera: Camera, *, sh_degree: int, wait: bool = True
-    ) -> FitPicture:
-        """The splats that `raw` stands for, seen by `camera`, without history. Without `wait`, what
-        this and `backward` give is right once `settle` says so."""
-        cameras = Cameras.of(camera)
-        view = SplatsInView(raw.geometry, raw.harmonics, sh_degree, cameras, self._options.project)
-        recorded = self._used = self._recorded_for(view)
+    def forward(self, raw: RawSplats, camera: Camera, *, sh_degree: int) -> FitPicture:
+        """The splats that `raw` stands for, seen by `camera`, without history."""
+        recorded = self._used = self._recorded_for(raw, camera, sh_degree)
         if recorded is None:
-            return self._shown(view, forward(self._passes, view, self._options))
-        draw = recorded.forward if wait else recorded.forward.start
-        return self._shown(*draw(camera.world_to_camera, camera.intrinsics))
+            return self._draw(self._view(raw, Cameras.of(camera), sh_degree))
+        draw = recorded.forward.start if self.deferred else recorded.forward
+        picture = draw(camera.world_to_camera, camera.intrinsics)
+        return replace(picture, info=dict(picture.info))  # which is the caller's
 
-    @torch.no_grad()
     def backward(
         self, picture: FitPicture, photo: Tensor, mask: Tensor | None
     ) -> tuple[LossResult, dict[str, Tensor]]:
@@ -116,9 +114,9 @@ class PhotoObjective:
         """
         inputs = (photo,) if mask is None else (photo, mask)
         if self._used is None:
-            result, v, v_blended = self._differentiate(picture, *inputs)
+            result, v_blended, v = self._differentiate(picture, *inputs)
         else:
-            result, v, v_blended = self._recorded_backward(self._used, picture, inputs)
+            result, v_blended, v = self._recorded_backward(self._used, picture, inputs)
         picture.info["means2d"].grad = v_blended.means2d
         assert v.sh0 is not None and v.sh_rest is not None
         gradients = {
@@ -143,7 +141,12 @@ class PhotoObjective:
         self._recorded.clear()
         self._used = None
 
-    def _shown(self, view: SplatsInView, drawn: Rasterized) -> FitPicture:
+    def _view(self, raw: RawSplats, cameras: Cameras, sh_degree: int) -> SplatsInView:
+        return SplatsInView(raw.geometry, raw.harmonics, sh_degree, cameras, self._options.project)
+
+    @torch.no_grad()
+    def _draw(self, view: SplatsInView) -> FitPicture:
+        drawn = forward(self._passes, view, self._options)
         assert drawn.transmittance is not None
         color = drawn.image[0]
         background = self._background_for(color)
@@ -162,6 +165,7 @@ class PhotoObjective:
         visible = drawn.shaded.visible[0].view(torch.bool)
         return FitPicture(color, visible, info, view, drawn)
 
+    @torch.no_grad()
     def _differentiate(
         self, picture: FitPicture, photo: Tensor, mask: Tensor | None = None
     ) -> Differentiated:
@@ -179,35 +183,30 @@ class PhotoObjective:
         background = self._background_for(v_image)
         if background is not None:
             v_transmittance = v_image @ background
-        v_blended, v = backward(
-            self._passes, picture.splats, picture.drawn, (v_image, v_transmittance), self._options
+        v_drawn = (v_image, v_transmittance)
+        return result, *backward(
+            self._passes, picture.splats, picture.drawn, v_drawn, self._options
         )
-        return result, v, v_blended
 
-    def _recorded_for(self, view: SplatsInView) -> _Recorded | None:
+    def _recorded_for(self, raw: RawSplats, camera: Camera, sh_degree: int) -> _Recorded | None:
         """Passes over these splats; None where recording saves nothing, or cannot be: torch puts
         the background behind the picture."""
         if not self._backend.records or any(self._settings.background):
             return None
-        assert view.harmonics is not None
-        tensors = (*view.shape.tensors().values(), view.harmonics.sh0, view.harmonics.rest)
-        where = [(each.data_ptr(), each.shape) for each in tensors if each is not None]
-        key = (*where, view.degree, view.cameras.size)
-        found = self._recorded.pop(key, None)
+        sizes = (len(raw), raw.waves, raw.sh_rest.shape[1], sh_degree, camera.size)
+        key = (*sizes, *[tensor.data_ptr() for tensor in vars(raw).values()])
+        found = self._recorded.get(key)
         if found is None:
 
-            def draw(
-                world_to_camera: Tensor, intrinsics: Tensor
-            ) -> tuple[SplatsInView, Rasterized]:
-                cameras = Cameras(world_to_camera[None], intrinsics[None], view.cameras.size)
-                there = view._replace(cameras=cameras)
-                return there, forward(self._passes, there, self._options)
+            def draw(world_to_camera: Tensor, intrinsics: Tensor) -> FitPicture:
+                cameras = Cameras(world_to_camera[None], intrinsics[None], camera.size)
+                return self._draw(self._view(raw, cameras, sh_degree))
 
             repeated = self._backend.repeated(draw, self._workspace, self._device)
-            found = _Recorded(repeated, {})
-        self._recorded[key] = found
-        if len(self._recorded) > self.SIZES:
-            self._recorded.popitem(last=False)
+            found = self._recorded[key] = _Recorded(repeated, {})
+            if len(self._recorded) > self.SIZES:
+                self._recorded.popitem(last=False)
+        self._recorded.move_to_end(key)
         return found
 
     def _recorded_backward(

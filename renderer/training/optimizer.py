@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch.nn import Parameter
 from torch.optim import Adam, Optimizer
 
 from .._native import AdamArguments
-from ..backends.base import Backend, Repeated
+from ..backends.base import Repeated
 from ..backends.memory import Workspace
 from ..backends.registry import backend_for
 from ..splats import Parameters
@@ -44,9 +44,7 @@ class SplatAdam(Adam):
     def next_rates(self) -> tuple[float, float]:
         """The `rates` of `AdamArguments` for the next step, which is counted as done."""
         (group,) = self.param_groups
-        state, (beta1, beta2) = self._state(), group["betas"]
-        steps = state["step"] = float(state["step"]) + 1
-        return group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
+        return count_step(group, self.moments())
 
     def arguments(
         self, gradient: Tensor, visible: Tensor | None, rates: Tensor | None = None
@@ -55,7 +53,7 @@ class SplatAdam(Adam):
         `rates`, those are to be set."""
         (group,) = self.param_groups
         (parameter,) = group["params"]
-        state, (beta1, beta2), count = self._state(), group["betas"], parameter.shape[0]
+        state, (beta1, beta2), count = self.moments(), group["betas"], parameter.shape[0]
         return AdamArguments(
             splats=count,
             size=parameter.numel() // max(1, count),
@@ -70,13 +68,8 @@ class SplatAdam(Adam):
             visible=visible,
         )
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The parameter and its moments."""
-        (parameter,) = self.param_groups[0]["params"]
-        state = self._state()
-        return parameter, state["exp_avg"], state["exp_avg_sq"]
-
-    def _state(self) -> dict[str, Any]:
+    def moments(self) -> dict[str, Any]:
+        """The state of the parameter, zeros at first."""
         (parameter,) = self.param_groups[0]["params"]
         state = self.state[parameter]
         if not state:
@@ -84,6 +77,14 @@ class SplatAdam(Adam):
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
         return state
+
+
+def count_step(group: dict[str, Any], state: dict[str, Any]) -> tuple[float, float]:
+    """The step size and the square root of the second bias correction of one more step of Adam,
+    from torch's settings and state of a parameter."""
+    steps, (beta1, beta2) = float(state["step"]) + 1, group["betas"]
+    state["step"] = steps
+    return group["lr"] / (1 - beta1**steps), (1 - beta2**steps) ** 0.5
 
 
 def make_optimizers(parameters: Parameters) -> Optimizers:
@@ -94,53 +95,90 @@ def make_optimizers(parameters: Parameters) -> Optimizers:
     return {name: SplatAdam([tensor], lr=0.0, eps=EPS) for name, tensor in parameters.items()}
 
 
+class _Stepped(NamedTuple):
+    """What a recorded step changes and reads: for as long as all of it is the same."""
+
+    optimizer: SplatAdam
+    parameter: Tensor
+    gradient: Tensor
+    group: dict[str, Any]
+    state: dict[str, Any]
+
+    @classmethod
+    def of(cls, optimizer: Optimizer, gradient: Tensor) -> _Stepped:
+        assert isinstance(optimizer, SplatAdam)
+        (group,) = optimizer.param_groups
+        (parameter,) = group["params"]
+        return cls(optimizer, parameter, gradient, group, optimizer.moments())
+
+    def holds(self, optimizer: Optimizer, gradient: Tensor) -> bool:
+        return (
+            self.optimizer is optimizer
+            and self.gradient is gradient
+            and optimizer.param_groups[0] is self.group
+            and self.group["params"][0] is self.parameter
+            and optimizer.state.get(self.parameter) is self.state
+        )
+
+
 class AdamSteps:
     """Steps of Adam for several parameters at once, recorded where that saves time. What torch
     wraps around every `step`, its hooks and its profiler, takes longer than the pass of a small
     scene."""
 
     def __init__(self) -> None:
-        self._where: list[int] = []
+        self._stepped: list[_Stepped] = []
+        self._visible: Tensor | None = None
+        self._rates = torch.empty(0, 2)
         self._repeated: Repeated[None] | None = None
 
-    @torch.no_grad()
     def step(
         self, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
     ) -> None:
         """One step along `gradients`, for all splats or those that are `visible` [N] bool."""
-        chosen: list[tuple[SplatAdam, Tensor]] = []
-        for name, gradient in gradients.items():
-            optimizer = optimizers[name]
-            assert isinstance(optimizer, SplatAdam)
-            chosen.append((optimizer, gradient))
-        like = gradients["means"]
-        rates = torch.tensor([each.next_rates() for each, _ in chosen], dtype=like.dtype)
-        self._of(chosen, visible, backend_for(like.device)).start(rates)
+        if not self._holds(optimizers, gradients, visible):
+            self._take(optimizers, gradients, visible)
+        assert self._repeated is not None
+        rates = [count_step(each.group, each.state) for each in self._stepped]
+        self._rates.numpy()[:] = rates
+        self._repeated.start(self._rates)
 
     def forget(self) -> None:
         """Let go of parameters and gradients: others come."""
-        self._where, self._repeated = [], None
+        self._stepped, self._visible, self._repeated = [], None, None
 
-    def _of(
-        self, chosen: list[tuple[SplatAdam, Tensor]], visible: Tensor | None, backend: Backend
-    ) -> Repeated[None]:
-        """Steps of these parameters, which were recorded before if they lie where they lay."""
-        tensors = [tensor for each, gradient in chosen for tensor in (*each.tensors(), gradient)]
-        where = [tensor.data_ptr() for tensor in tensors]
-        where += [0 if visible is None else visible.data_ptr(), len(tensors[0])]
-        if self._repeated is None or where != self._where:
+    def _holds(
+        self, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
+    ) -> bool:
+        """Whether the next step changes and reads what the last one did."""
+        known, found = self._visible, visible
+        same = (known is found) if known is None or found is None else known.is_set_to(found)
+        return (
+            same
+            and len(gradients) == len(self._stepped)
+            and all(
+                each.holds(optimizers[name], gradient)
+                for each, (name, gradient) in zip(self._stepped, gradients.items(), strict=True)
+            )
+        )
 
-            def step(rates: Tensor) -> None:
-                backend.adam_step(
-                    [
-                        each.arguments(gradient, visible, row)
-                        for (each, gradient), row in zip(chosen, rates, strict=True)
-                    ]
-                )
+    def _take(
+        self, optimizers: Optimizers, gradients: dict[str, Tensor], visible: Tensor | None
+    ) -> None:
+        stepped = [_Stepped.of(optimizers[name], gradient) for name, gradient in gradients.items()]
+        like = gradients["means"]
+        backend = backend_for(like.device)
 
-            self._where = where
-            self._repeated = backend.repeated(step, Workspace(), tensors[0].device)
-        return self._repeated
+        @torch.no_grad()
+        def step(rates: Tensor) -> None:
+            rows = zip(stepped, rates, strict=True)
+            backend.adam_step(
+                [each.optimizer.arguments(each.gradient, visible, row) for each, row in rows]
+            )
+
+        self._stepped, self._visible = stepped, visible
+        self._rates = torch.empty(len(stepped), 2, dtype=like.dtype)
+        self._repeated = backend.repeated(step, Workspace(), like.device)
 
 
 @torch.no_grad()

@@ -117,6 +117,7 @@ class Trainer:
         self._objective = objective or PhotoObjective(
             self.device, self._settings, config.ssim_weight
         )
+        self._objective.deferred = True
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
@@ -170,9 +171,7 @@ class Trainer:
             raw = raw.without_waves()
         state, fit = self._strategy_state, (self.parameters, self._optimizers)
         while True:
-            picture = self._objective.forward(
-                raw, photo.camera, sh_degree=self._sh_degree, wait=False
-            )
+            picture = self._objective.forward(raw, photo.camera, sh_degree=self._sh_degree)
             self._strategy.step_pre_backward(*fit, state, step, picture.info)
             result, gradients = self._objective.backward(picture, photo.image, photo.mask)
             if self._objective.settle():

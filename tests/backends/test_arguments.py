@@ -60,7 +60,7 @@ def test_a_struct_has_its_numbers_and_addresses_where_c_has_them():
     packed = plan("adam_step", AdamArguments(**given)).arguments
     addresses = [given[n].data_ptr() for n in ("values", "exp_avg", "exp_avg_sq", "gradients")]
     numbers = (0.5, 0.9, 0.999, 1.0, 1e-15)
-    assert packed == struct.pack("@qifffffPPPPP", 4, 3, *numbers, *addresses, 0)
+    assert packed == struct.pack("@qifffffPPPPPP", 4, 3, *numbers, 0, *addresses, 0)
 
 
 def test_numbers_are_of_the_type_of_the_tensors():

@@ -67,15 +67,16 @@ class Recorded(Generic[T]):
 
     def start(self, *inputs: Tensor) -> T:
         """See `Repeated`."""
+        given = [tensor.contiguous() for tensor in inputs]
         if not self._begun:
             self._begun = True
             direct = Recorder(self._scratch, recording=False)
-            moved = [tensor.to(self._device) for tensor in inputs]
+            moved = [tensor.to(self._device) for tensor in given]
             return self._passes.through(direct, self._work, *moved)
         if self._program is None:
-            self._program = self._record(inputs)
+            self._program = self._record(given)
         program, fixed, result = self._program
-        program.launch(list(zip(fixed, inputs, strict=True)))
+        program.launch(list(zip(fixed, given, strict=True)))
         for count in self._counts:
             count.begin()
         return result
@@ -87,7 +88,7 @@ class Recorded(Generic[T]):
         self._program, self._counts = None, []
         return False
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> tuple[Program, list[Tensor], T]:
+    def _record(self, inputs: list[Tensor]) -> tuple[Program, list[Tensor], T]:
         fixed = [torch.empty_like(tensor, device=self._device) for tensor in inputs]
         recorder = Recorder(self._scratch, recording=True)
         result = self._passes.through(recorder, self._work, *fixed)

@@ -61,6 +61,14 @@ def test_keys_of_any_size_take_as_many_passes_as_their_bits_need(
     assert torch.equal(places, order)
 
 
+def test_blocks_by_the_dozen_sort_together(launcher: Launcher):
+    keys = torch.randint(0, 4000, (70_000,), dtype=torch.int16)
+    found, places = sort(keys, 69_999, 12, launcher)
+    expected, order = torch.sort(keys[:69_999], stable=True)
+    assert torch.equal(found, expected)
+    assert torch.equal(places, order)
+
+
 def test_what_has_no_room_is_left_out(launcher: Launcher):
     keys = torch.randint(0, 2**16, (2500,), dtype=torch.int32)
     found, _ = sort(keys, 10_000, 16, launcher)
