@@ -65,11 +65,11 @@ class WorkspacePool:
     all that uses it is queued, on the same stream.
     """
 
-    STREAMS = 4
-    """How many streams have an idle workspace kept for them, those used last."""
+    IDLE = 4
+    """How many idle workspaces are kept, those used last."""
 
     def __init__(self) -> None:
-        self._idle: dict[tuple[int, int], Workspace] = {}
+        self._idle: list[tuple[tuple[int, int], Workspace]] = []  # by GPU and stream
         self._lock = threading.Lock()
 
     @contextmanager
@@ -78,14 +78,14 @@ class WorkspacePool:
         gpu = gpu_index(device)
         key = (gpu, current_stream(gpu))
         with self._lock:
-            workspace = self._idle.pop(key, None) or Workspace()
+            fitting = [number for number, (owner, _) in enumerate(self._idle) if owner == key]
+            workspace = self._idle.pop(fitting[-1])[1] if fitting else Workspace()
         try:
             yield workspace
         finally:
             with self._lock:
-                self._idle[key] = workspace
-                while len(self._idle) > self.STREAMS:
-                    del self._idle[next(iter(self._idle))]
+                self._idle.append((key, workspace))
+                del self._idle[: -self.IDLE]
 
 
 def gpu_index(device: torch.device) -> int:
