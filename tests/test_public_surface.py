@@ -80,7 +80,10 @@ def fields(cls: type) -> dict[str, str]:
     return {
         target.attr: ""
         for target in targets
-        if isinstance(target, ast.Attribute) and not target.attr.startswith("_")
+        if isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+        and not target.attr.startswith("_")
     }
 
 

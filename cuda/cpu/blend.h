@@ -89,15 +89,18 @@ void blend_tile(const BlendArguments<S>& p, const Record<S>* records, std::int64
     for (int subtile = 0; subtile < kSubtiles; ++subtile) {
         const Lanes* colors = &image[subtile * channels];
         Lanes transmittance = tile.transmittance()[subtile];
+        auto over_background = [&](int k) {
+            return fma_(transmittance, Lanes(S(p.in.options.background[k])), colors[k]);
+        };
         if (p.bytes) {
             store_subtile<3>(tile, subtile, 3, p.bytes, [&](int k) {
-                Lanes color = fma_(transmittance, Lanes(S(p.in.options.background[k])), colors[k]);
-                color = min_(max_(color, Lanes(S(0))), Lanes(S(1)));
+                Lanes color = min_(max_(over_background(k), Lanes(S(0))), Lanes(S(1)));
                 return fma_(color, Lanes(S(255)), Lanes(S(0.5)));
             });
             continue;
         }
-        store_subtile<D>(tile, subtile, channels, p.image, [&](int k) { return colors[k]; });
+        store_subtile<D>(tile, subtile, channels, p.image,
+                         [&](int k) { return k < 3 ? over_background(k) : colors[k]; });
         store_subtile<1>(tile, subtile, 1, p.transmittance, [&](int) { return transmittance; });
     }
 }

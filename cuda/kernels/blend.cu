@@ -14,14 +14,17 @@ struct BlendedPixel {
 };
 
 HD void store_pixel(const BlendArguments<S>& p, std::int64_t at, const BlendedPixel& pixel) {
+    auto over_background = [&](int k) {
+        return fma_(pixel.transmittance, p.in.options.background[k], pixel.image[k]);
+    };
 #if GABORSPLAT_BYTES
     for (int k = 0; k < 3; ++k) {
-        S color = fma_(pixel.transmittance, p.in.options.background[k], pixel.image[k]);
-        color = min_(max_(color, S(0)), S(1));
+        S color = min_(max_(over_background(k), S(0)), S(1));
         p.bytes[3 * at + k] = std::uint8_t(fma_(color, S(255), S(0.5)));
     }
 #else
-    for (int k = 0; k < kChannels; ++k) p.image[kChannels * at + k] = pixel.image[k];
+    for (int k = 0; k < kChannels; ++k)
+        p.image[kChannels * at + k] = k < 3 ? over_background(k) : pixel.image[k];
     p.transmittance[at] = pixel.transmittance;
 #endif
 }

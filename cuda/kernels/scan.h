@@ -6,27 +6,29 @@
 GABORSPLAT_BEGIN
 
 /// What the threads before this one have of a number, and what all have.
+template <class T>
 struct Scan {
-    int before, total;
+    T before, total;
 };
 
-HD Scan scan_warp(int number) {
-    int sum = number;
+template <class T>
+HD Scan<T> scan_warp(T number) {
+    T sum = number;
     for (unsigned step = 1; step < unsigned(kWarp); step *= 2) {
-        int other = __shfl_up_sync(kAllLanes, sum, step);
+        T other = __shfl_up_sync(kAllLanes, sum, step);
         if (lane_number() >= step) sum += other;
     }
     return {sum - number, __shfl_sync(kAllLanes, sum, kWarp - 1)};
 }
 
 /// Over a block of `Threads`; `warps` has a number a warp. All threads of the block call it.
-template <int Threads, class Shared>
-HD Scan scan_block(int number, Shared& warps) {
-    Scan mine = scan_warp(number), out = {mine.before, 0};
+template <int Threads, class T, class Shared>
+HD Scan<T> scan_block(T number, Shared& warps) {
+    Scan<T> mine = scan_warp(number), out = {mine.before, 0};
     if (lane_number() == 0) warps[threadIdx.x / kWarp] = mine.total;
     __syncthreads();
     for (int warp = 0; warp < Threads / kWarp; ++warp) {
-        int total = warps[warp];
+        T total = warps[warp];
         out.total += total;
         if (warp < int(threadIdx.x) / kWarp) out.before += total;
     }
@@ -35,14 +37,14 @@ HD Scan scan_block(int number, Shared& warps) {
 }
 
 /// Of `count` numbers, running totals in their place, and their sum, at most 2^31 - 1; a block does
-/// all.
+/// all. `warps` has 64 bits a warp: the numbers of a block may add up to more than 32 hold.
 template <int Threads, class Shared>
 HD int scan_numbers(std::int32_t* numbers, std::int64_t count, Shared& warps) {
     constexpr std::int64_t kMost = 2147483647;
     std::int64_t before = 0;
     for (std::int64_t first = 0; first < count; first += Threads) {
         std::int64_t i = first + threadIdx.x;
-        Scan scan = scan_block<Threads>(i < count ? numbers[i] : 0, warps);
+        auto scan = scan_block<Threads>(std::int64_t(i < count ? numbers[i] : 0), warps);
         std::int64_t sum = before + scan.before;
         if (i < count) numbers[i] = int(sum < kMost ? sum : kMost);
         before += scan.total;

@@ -83,7 +83,7 @@ KERNEL(count_digits, SortPassArguments<S>, kSortThreads) {
 
 /// A digit a block; a thread where there is little to add up.
 KERNEL(scan_digits, SortPassArguments<S>, kSortThreads) {
-    SHARED(int, warps, kSortWarps);
+    SHARED(std::int64_t, warps, kSortWarps);
     const std::int64_t used = sort_blocks(item_count(p));
     if (p.blocks > kFewSortBlocks) {
         std::int32_t* counts = p.counts + blockIdx.x * p.blocks;
@@ -126,8 +126,8 @@ HD int find_places(const SortPassArguments<S>& p, Counts& counts, Shifts& shifts
         int bin = first + int(threadIdx.x), mine = 0;
         if (bin < p.bins)
             for (int warp = 0; warp < kSortWarps; ++warp) mine += counts[warp * kMostBins + bin];
-        Scan here = scan_block<kSortThreads>(mine, warps);
-        Scan all = scan_block<kSortThreads>(bin < p.bins ? p.totals[bin] : 0, warps);
+        auto here = scan_block<kSortThreads>(mine, warps);
+        auto all = scan_block<kSortThreads>(bin < p.bins ? p.totals[bin] : 0, warps);
         if (bin < p.bins) {
             int at = placed + here.before;
             shifts[bin] = before + all.before + p.counts[bin * p.blocks + blockIdx.x] - at;

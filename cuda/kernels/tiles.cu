@@ -70,7 +70,7 @@ struct SplatRow {
 /// visit(row) for 32 of them at a time: a splat that covers the picture keeps all lanes busy.
 template <class Visit>
 HD void for_rows(const TileInputs<S>& p, const Candidate& mine, const Visit& visit) {
-    Scan rows = scan_warp(mine.rows.count());
+    auto rows = scan_warp(mine.rows.count());
     for (int first = 0; first < rows.total; first += kWarp) {
         int wanted = first + int(lane_number()), owner = owner_of(wanted, rows.before);
         Candidate c = of_lane(mine, owner);
@@ -103,14 +103,14 @@ KERNEL(count_tiles, ListTilesArguments<S>, kListThreads) {
         for_rows(p.in, mine, [&](const SplatRow& row) { count += row.range.count(); });
     });
     int of_warp = scan_warp(count).total;
-    Scan all = scan_block<kListThreads>(lane_number() == 0 ? of_warp : 0, warps);
+    auto all = scan_block<kListThreads>(lane_number() == 0 ? of_warp : 0, warps);
     if (lane_number() == 0) p.warp_counts[blockIdx.x * kListWarps + threadIdx.x / kWarp] = of_warp;
     if (threadIdx.x == 0) p.block_counts[blockIdx.x] = all.total;
 }
 
 /// What earlier blocks have; a block does all.
 KERNEL(scan_tiles, ListTilesArguments<S>, kListThreads) {
-    SHARED(int, warps, kListWarps);
+    SHARED(std::int64_t, warps, kListWarps);
     int total = scan_numbers<kListThreads>(p.block_counts, list_blocks(*p.splat_count), warps);
     if (threadIdx.x == 0) *p.pair_count = total;
 }
@@ -119,7 +119,7 @@ KERNEL(scan_tiles, ListTilesArguments<S>, kListThreads) {
 /// side by side write pairs side by side, whatever rows these are of.
 HD int list_rows(const ListTilesArguments<S>& p, const SplatRow& row, std::int64_t at) {
     const int across = tiles_along(p.in.width), down = tiles_along(p.in.height);
-    Scan pairs = scan_warp(row.range.count());
+    auto pairs = scan_warp(row.range.count());
     int first_row = int(row.splat / p.in.splats) * down;  // of its camera
     int first_tile = (first_row + row.row) * across + row.range.begin - pairs.before;
     for (int first = 0; first < pairs.total; first += kWarp) {

@@ -11,7 +11,7 @@ struct BlendOptions {
     VALUE(S, alpha_min);          // contributions below this are skipped
     VALUE(S, alpha_max);          // alpha is clamped to this
     VALUE(S, transmittance_min);  // a pixel ends before it comes down to this
-    VALUES(S, background, 3);     // RGB behind the splats; only where bytes are drawn
+    VALUES(S, background, 3);     // behind the first channels of the splats
     END_ARGUMENTS;
 };
 
@@ -40,7 +40,7 @@ struct BlendInputs {
     END_ARGUMENTS;
 };
 
-/// Image and transmittance, or, instead of both, the first 3 channels over the background.
+/// Image and transmittance, or, instead of both, the first 3 channels as bytes.
 template <class S>
 struct BlendArguments {
     ARGUMENTS;

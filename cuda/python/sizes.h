@@ -105,6 +105,7 @@ void check_sizes(const SortPassArguments<S>& p) {
 template <class S>
 void check_sizes(const ListTilesArguments<S>& p) {
     require_size("blocks", p.blocks, list_blocks(p.in.cameras * p.in.splats));
+    require(p.in.cameras * p.in.splats < std::int64_t(1) << 31, "too many splats");
     require(p.tiles <= 65536 || p.key_size == 4, "so many tiles need keys of 4 bytes");
     require((p.slots != nullptr) == (p.pair_ids != nullptr) &&
                 (p.slots != nullptr) == (p.slot_begins != nullptr) &&

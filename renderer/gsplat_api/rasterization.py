@@ -134,13 +134,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     _refuse(unsupported)
     del channel_chunk, segmented
 
-    settings = replace(
-        settings or RenderSettings(),
-        antialiased=rasterize_mode == "antialiased",
-        near_plane=near_plane,
-        far_plane=far_plane,
-        eps2d=eps2d,
-    )
+    settings = _settings(settings, rasterize_mode, (near_plane, far_plane), eps2d)
     shape = SplatShape(means, quats, scales, opacities, *(gabor or _no_waves(means)))
     cameras = Cameras(viewmats, Ks, (width, height))
     if render_mode in ("D", "ED"):  # depth has no background
@@ -174,6 +168,20 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     visible = shaded.visible if drawn.packing is None else drawn.packing.pick(shaded.visible)
     info = Info(blended.projected, visible, blended.tiles.trimmed(), cameras, drawn.packing)
     return image, alphas, info
+
+
+def _settings(
+    settings: RenderSettings | None, mode: str, planes: tuple[float, float], eps2d: float
+) -> RenderSettings:
+    """`settings` with what has an argument of gsplat's; backgrounds come later."""
+    return replace(
+        settings or RenderSettings(),
+        antialiased=mode == "antialiased",
+        near_plane=planes[0],
+        far_plane=planes[1],
+        eps2d=eps2d,
+        background=(0.0, 0.0, 0.0),
+    )
 
 
 def _no_waves(means: Tensor) -> GaborWaves:

@@ -31,7 +31,7 @@ class RasterOptions:
         blend: options of the blend.
         exact: test tiles against a splat's ellipse, not just its box.
         channels: what is blended.
-        as_bytes: draw bytes, 255 for 1, over the background.
+        as_bytes: draw bytes, 255 for 1.
         gradient: whether the pictures will be differentiated.
         absolute: whether the sums over pixels of |gradient of means2d| will be wanted.
         packed: drop invisible splats before blending.
@@ -87,7 +87,7 @@ class Rasterized(NamedTuple):
     Attributes:
         shaded: the splats in the views.
         blended: what was blended of them.
-        image: [C, H, W, D] without background, or uint8 [C, H, W, 3] over it.
+        image: [C, H, W, D], or uint8 [C, H, W, 3]; the first three channels over the background.
         transmittance: [C, H, W]; None of bytes.
         packing: which splats are left; None for all.
     """

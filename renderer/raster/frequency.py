@@ -40,7 +40,7 @@ def render_frequencies(splats: Splats, camera: Camera, settings: RenderSettings)
     envelopes = in_view(splats.without_waves(), camera, settings, options)._replace(harmonics=None)
     colors = _colors(splats, camera, settings)[None]
     drawn = blend_shaded(passes, envelopes, passes.shaded(envelopes), colors, options)
-    return frame_of(drawn, on_black)
+    return frame_of(drawn)
 
 
 @torch.no_grad()

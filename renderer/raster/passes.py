@@ -52,7 +52,7 @@ class Passes:
     def blend(
         self, splats: SplatsInTiles, options: BlendOptions, *, absolute: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Image [C, H, W, D] without background, and transmittance [C, H, W]. `absolute` has no
+        """Image [C, H, W, D] over the background, and transmittance [C, H, W]. `absolute` has no
         effect here.
 
         Raises:

@@ -33,28 +33,24 @@ class RecordedPictures:
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, tuple[weakref.ref[Splats], Repeated[Tensor]]]
         self._kept = OrderedDict()
+        self._workspace = Workspace()
 
     def draw(
-        self,
-        backend: Backend,
-        workspace: Workspace,
-        splats: Splats,
-        camera: Camera,
-        settings: RenderSettings,
+        self, backend: Backend, splats: Splats, camera: Camera, settings: RenderSettings
     ) -> Tensor:
-        """See `render_bytes`; `workspace` is the same each time."""
+        """See `render_bytes`."""
         pose = (camera.world_to_camera, camera.intrinsics)
         tensors = [getattr(splats, name) for name in _NAMES]
         same_type = pose[0].dtype == splats.means.dtype
         if not (same_type and alike(*tensors) and alike(*pose)):
             options = RasterOptions.of(settings, as_bytes=True)
             view = in_view(splats, camera, settings, options)
-            return forward(Passes(backend, workspace), view, options).image[0]
+            return forward(Passes(backend, self._workspace), view, options).image[0]
         sizes = (len(splats), splats.sh.shape[1], splats.waves, camera.size, splats.means.dtype)
-        key = (settings, *sizes, *[tensor.data_ptr() for tensor in tensors])
+        key = (backend, settings, *sizes, *[tensor.data_ptr() for tensor in tensors])
         drawn_by, picture = self._kept.get(key, (None, None))
         if picture is None:
-            picture = _repeated(backend, workspace, splats, camera, settings)
+            picture = _repeated(backend, self._workspace, splats, camera, settings)
         if drawn_by is None or drawn_by() is not splats:
             kept = self._kept
             drawn_by = weakref.ref(splats, lambda _: kept.pop(key, None))

@@ -42,10 +42,10 @@ def render(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS)
     inputs = (*splats.tensors().values(), camera.world_to_camera)
     gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
     backend = backend_for(splats.means.device)
-    # What is recorded belongs to the graph.
+    # What autograd records belongs to its graph.
     passes = RecordedPasses(backend) if gradient else Passes(backend)
     options = RasterOptions.of(settings, channels="color+depth", gradient=gradient)
-    return frame_of(forward(passes, in_view(splats, camera, settings, options), options), settings)
+    return frame_of(forward(passes, in_view(splats, camera, settings, options), options))
 
 
 def render_bytes(splats: Splats, camera: Camera, settings: RenderSettings = _DEFAULTS) -> Tensor:
@@ -58,19 +58,16 @@ def render_bytes(splats: Splats, camera: Camera, settings: RenderSettings = _DEF
     with WORKSPACES.lend(device) as workspace:
         if backend.records:
             recorded = workspace.keep("pictures", RecordedPictures)
-            return recorded.draw(backend, workspace, splats, camera, settings)
+            return recorded.draw(backend, splats, camera, settings)
         options = RasterOptions.of(settings, as_bytes=True)
         view = in_view(splats, camera, settings, options)
         return forward(Passes(backend, workspace), view, options).image[0]
 
 
-def frame_of(drawn: Rasterized, settings: RenderSettings) -> Frame:
+def frame_of(drawn: Rasterized) -> Frame:
     """The frame of one picture of colour and depth."""
     assert drawn.transmittance is not None
     transmittance = drawn.transmittance[0]
     alpha = 1 - transmittance
-    color = drawn.image[0, ..., :3]
-    if any(settings.background):
-        color = color + transmittance[..., None] * color.new_tensor(settings.background)
     depth = drawn.image[0, ..., 3] / alpha.clamp_min(_LEAST_ALPHA)  # 0 where nothing is drawn
-    return Frame(color, alpha, depth)
+    return Frame(drawn.image[0, ..., :3], alpha, depth)

@@ -86,8 +86,6 @@ class PhotoObjective:
         self._backend = backend_for(device)
         self._passes = Passes(self._backend, self._workspace)
         self._options = RasterOptions.of(settings, gradient=True)
-        self._settings = settings
-        self._background: Tensor | None = None
         self._ssim_weight = ssim_weight
         self._recorded: OrderedDict[Hashable, _Recorded] = OrderedDict()
         self._used: _Recorded | None = None
@@ -147,11 +145,6 @@ class PhotoObjective:
     @torch.no_grad()
     def _draw(self, view: SplatsInView) -> FitPicture:
         drawn = forward(self._passes, view, self._options)
-        assert drawn.transmittance is not None
-        color = drawn.image[0]
-        background = self._background_for(color)
-        if background is not None:
-            color = color + drawn.transmittance[0, ..., None] * background
         projected = drawn.shaded.projected
         info = {
             "means2d": projected.means2d.detach().requires_grad_(),  # strategies look at its grad
@@ -163,7 +156,7 @@ class PhotoObjective:
             "gaussian_ids": None,
         }
         visible = drawn.shaded.visible[0].view(torch.bool)
-        return FitPicture(color, visible, info, view, drawn)
+        return FitPicture(drawn.image[0], visible, info, view, drawn)
 
     @torch.no_grad()
     def _differentiate(
@@ -178,23 +171,18 @@ class PhotoObjective:
             memory=self._workspace,
         )
         assert result.gradient is not None
-        v_image = result.gradient[None]
-        v_transmittance = None
-        background = self._background_for(v_image)
-        if background is not None:
-            v_transmittance = v_image @ background
-        v_drawn = (v_image, v_transmittance)
+        v_drawn = (result.gradient[None], None)
         return result, *backward(
             self._passes, picture.splats, picture.drawn, v_drawn, self._options
         )
 
     def _recorded_for(self, raw: RawSplats, camera: Camera, sh_degree: int) -> _Recorded | None:
-        """Passes over these splats; None where recording saves nothing, or cannot be: torch puts
-        the background behind the picture."""
-        if not self._backend.records or any(self._settings.background):
+        """Passes over these splats; None where recording saves nothing."""
+        if not self._backend.records:
             return None
         sizes = (len(raw), raw.waves, raw.sh_rest.shape[1], sh_degree, camera.size)
-        key = (*sizes, *[tensor.data_ptr() for tensor in vars(raw).values()])
+        in_order = torch.are_deterministic_algorithms_enabled()
+        key = (in_order, *sizes, *[tensor.data_ptr() for tensor in vars(raw).values()])
         found = self._recorded.get(key)
         if found is None:
 
@@ -222,11 +210,3 @@ class PhotoObjective:
             repeated = self._backend.repeated(differentiate, self._workspace, self._device)
             recorded.backward[masked] = (picture.drawn, repeated)
         return repeated.start(*inputs)
-
-    def _background_for(self, image: Tensor) -> Tensor | None:
-        """The background [3], of the image's type; None for black."""
-        if not any(self._settings.background):
-            return None
-        if self._background is None or self._background.dtype != image.dtype:
-            self._background = image.new_tensor(self._settings.background)
-        return self._background

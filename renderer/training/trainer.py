@@ -114,10 +114,9 @@ class Trainer:
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self._settings = config.render_settings()
-        self._objective = objective or PhotoObjective(
-            self.device, self._settings, config.ssim_weight
-        )
-        self._objective.deferred = True
+        objective = objective or PhotoObjective(self.device, self._settings, config.ssim_weight)
+        objective.deferred = True
+        self._objective = objective
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
@@ -183,23 +182,25 @@ class Trainer:
             [result.loss + regularization, result.mse, sums.sum().double()]
         ).tolist()
         skipped = not (math.isfinite(loss) and math.isfinite(change))
+        changes = skipped or self._schedule.refines(step)  # how many splats there are
         if skipped:
             self._skip(step)
         else:
             self._skipped_in_a_row = 0
             visible = picture.visible if self.config.visible_adam else None
             self._adam.step(self._optimizers, gradients, visible)
-            if self._schedule.refines(step):
-                self._forget()  # memory for both would not be there
+        if changes:
+            self._forget()
+        if not skipped:
             self._strategy.step_post_backward(*fit, state, step, picture.info)
-        if skipped or self._schedule.refines(step):
+        if changes:
             self.pruned_splats += prune_broken(*fit, state)
         if self._waves_started and self._schedule.limits_waves(step):
             self._limit_waves()
         return loss, decibel(mse), skipped
 
     def _forget(self) -> None:
-        """Let go of the splats of this step, of which there will be others."""
+        """Let go of splats in whose place others come: there may not be memory for both."""
         self._objective.forget()
         self._adam.forget()
 
@@ -210,10 +211,14 @@ class Trainer:
         for name, optimizer in self._optimizers.items():
             optimizer.param_groups[0]["lr"] = rates[name]
         # A run that is extended later has longer stages, but never goes back to an earlier one.
-        self._sh_degree = max(self._sh_degree, self._schedule.active_sh_degree(step))
+        degree = self._schedule.active_sh_degree(step)
+        if degree > self._sh_degree:
+            self._sh_degree = degree
+            self._forget()
         if not self._waves_started and step >= self._schedule.wave_start:
             self._start_waves()
             self._waves_started = True
+            self._forget()
 
     def _start_waves(self) -> None:
         config = self.config
@@ -275,6 +280,7 @@ class Trainer:
         self._check(state)
         state = copy.deepcopy(state)
         with self._turn:
+            self._forget()
             for name in PROGRESS:
                 setattr(self, name, state["progress"][name])
             self.parameters = {

@@ -22,7 +22,17 @@ pytestmark = [
     pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler"),
     pytest.mark.slow,
 ]
-CONFIG = TrainConfig(steps=8, max_splats=150, gabor=1, wave_start=0.5, refine_start=0.4)
+CONFIG = TrainConfig(
+    steps=14,
+    max_splats=150,
+    gabor=1,
+    sh_degree=1,
+    wave_start=0.3,
+    refine_start=0.1,
+    refine_stop=0.25,
+    grow_stop=0.25,
+)
+"""Nothing but the views changes in the last seven steps."""
 
 
 class Programs(emulated.Emulator):
@@ -124,3 +134,38 @@ def test_what_is_forgotten_is_not_kept_in_memory():
         objective.forget()
         gc.collect()
         assert means() is None
+
+
+def test_splats_that_are_pruned_are_not_kept_in_memory():
+    with emulated.emulated_cuda():
+        trainer = Trainer(small_capture(3), CONFIG)
+        for _ in range(3):
+            trainer.step()
+        before = weakref.ref(trainer.parameters["means"])
+        with torch.no_grad():
+            trainer.parameters["means"][0] = torch.nan
+            trainer.parameters["opacities"][1] = torch.nan
+        while trainer.pruned_splats == 0:
+            trainer.step()
+        gc.collect()
+        assert before() is None
+
+
+def test_an_order_of_sums_that_is_asked_for_later_is_kept_from_then_on():
+    launcher = Programs()
+    with emulated.emulated_cuda(launcher):
+        objective, raw, view = objective_and_splats()
+
+        def gradients() -> None:
+            picture = objective.forward(raw, view.camera, sh_degree=1)
+            objective.backward(picture, view.image(), None)
+
+        for _ in range(3):
+            gradients()
+        torch.use_deterministic_algorithms(True)
+        try:
+            launcher.launched.clear()
+            gradients()
+        finally:
+            torch.use_deterministic_algorithms(False)
+        assert launcher.launched.count("clear") == 3  # sums, and two ends of slots

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..._native import ArgumentBlock, Driver
@@ -44,6 +45,7 @@ class Relaunched:
     def __init__(self, launcher: Launcher, launches: Sequence[Launch]) -> None:
         self._launcher, self._launches = launcher, list(launches)
 
+    @torch.no_grad()
     def launch(self, inputs: Sequence[tuple[Tensor, Tensor]], /) -> None:
         """See `Program`."""
         for to, given in inputs:

@@ -89,8 +89,10 @@ class Recorded(Generic[T]):
         return False
 
     def _record(self, inputs: list[Tensor]) -> tuple[Program, list[Tensor], T]:
-        fixed = [torch.empty_like(tensor, device=self._device) for tensor in inputs]
+        with torch.inference_mode(False):  # later inputs may come outside of it
+            fixed = [torch.empty_like(tensor, device=self._device) for tensor in inputs]
         recorder = Recorder(self._scratch, recording=True)
         result = self._passes.through(recorder, self._work, *fixed)
+        program = self._launcher.record(recorder.launches)
         self._counts = recorder.counts
-        return self._launcher.record(recorder.launches), fixed, result
+        return program, fixed, result

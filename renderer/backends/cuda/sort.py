@@ -100,9 +100,7 @@ class SortPlan(NamedTuple):
                 sorted_keys=to[0],
                 sorted_values=to[1],
             )
-            launches += [
-                (name, arguments) for name in ("count_digits", "scan_digits", "place_items")
-            ]
+            launches += [(kernel, arguments) for kernel in KERNELS]
             given = {"keys": to[0], "values": to[1], "item_count": count}
         return launches
 

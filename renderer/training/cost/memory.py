@@ -58,12 +58,10 @@ def memory_of_training(
     projected = (1 + 8 + 8 + 4 + 12 + 4 + 4 + waves) + (1 + 12)  # stages.Projected; colours
     projected_gradients = (8 + 12 + 4 + 12 + waves) + 12  # stages.BlendGradients; means by colour
     sums = 4 * _native.blend_sum_size(gabor, 3, False)
-    # Image and loss's gradient, transmittance; the same again over a background.
-    pixel = 2 * 12 + 4 + 12 + 4
+    pixel = 2 * 12 + 4  # image, the loss's gradient; transmittance
     if gpu:
-        scratch = (12 + 16 + 16) + sums  # order of depth, its sorting, counts of tiles; sums
-        pair = ROOM * (2 * 4 + 8 + 2 * 4 + 20)  # keys, places, splats; their sorting
-        pixel += 36  # derivatives of SSIM
+        scratch = 2 * 8 + sums  # order of depth and its sorting; sums
+        pair = ROOM * (2 * 6 + 2 + 4)  # keys and splats, before the sort and between its passes
     else:
         scratch = RECORD + 2 * 12 + 8  # records; order of depth, first slots
         pair = 2 * 4 + 12 + sums  # splat and slot, spans; gradients

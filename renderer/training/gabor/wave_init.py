@@ -61,6 +61,7 @@ def init_from_residual(
             _, gradients = objective.backward(picture, photo.image, photo.mask)
             part = gradients["coefficients"].nan_to_num(0.0, 0.0, 0.0)
             demand[:, first : first + _AT_ONCE] += part
+            objective.forget()
     _begin(raw, candidates, demand)
 
 

@@ -164,3 +164,27 @@ def test_a_picture_with_a_gradient_is_not_recorded():
         for _ in range(3):
             render(leaves, synthetic.camera()).color.sum().backward()
     assert launcher.recorded == 0
+
+
+def test_splats_are_drawn_by_the_backend_that_is_in_use():
+    splats = synthetic.cloud(20, 0)
+    with emulated.emulated_cuda():
+        for _ in range(3):
+            shown(splats)
+    other = Counting()
+    with emulated.emulated_cuda(other):
+        shown(splats)
+    assert "blend" in other.launched
+
+
+def test_poses_may_come_from_inference_or_with_a_gradient():
+    splats = synthetic.cloud(20, 0)
+    with emulated.emulated_cuda():
+        expected = shown(splats)
+        with torch.inference_mode():
+            found = [shown(splats), shown(splats)]
+        camera = synthetic.camera((48, 32))
+        pose = camera.world_to_camera.clone().requires_grad_()
+        found.append(render_bytes(splats, replace(camera, world_to_camera=pose)))
+    for picture in found:
+        assert torch.equal(picture, expected)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from gaborsplat.renderer._native import ListTilesArguments, constants, list_blocks
 from gaborsplat.renderer.backends.cuda.launcher import Launcher
 from gaborsplat.renderer.backends.cuda.sort import DepthOrder, Items, SortPlan, depth_plan
 from gaborsplat.renderer.backends.stages import Projected, SplatsToBin
@@ -110,3 +111,36 @@ def test_no_visible_splat_makes_an_empty_order(launcher: Launcher):
     order = DepthOrder.empty(depth_plan(splats), torch.device("cpu"))
     launcher.launch(order.launches(splats))
     assert int(order.visible_count) == 0
+
+
+def test_more_pairs_than_are_counted_are_said_to_be_that_many(launcher: Launcher):
+    blocks = 300
+    splats, size = blocks * 512 - 5, (64, 64)
+    assert list_blocks(splats) == blocks
+    projected = Projected.empty(1, splats, 0, torch.float32, torch.device("cpu"))
+    numbers = {"tiles": 16, "room": 8, "key_size": 2, "blocks": blocks, "exact": 1}
+    pairs = torch.zeros(1, dtype=torch.int32)
+    arguments = ListTilesArguments(
+        cameras=1,
+        splats=splats,
+        width=size[0],
+        height=size[1],
+        **numbers,
+        visible=projected.visible,
+        radii=projected.radii,
+        means2d=projected.means2d,
+        conics=projected.conics,
+        cutoffs=projected.cutoffs,
+        order=torch.zeros(splats, dtype=torch.int32),
+        splat_count=torch.tensor([splats], dtype=torch.int32),
+        warp_counts=torch.zeros(blocks, constants.LIST_WARPS, dtype=torch.int32),
+        block_counts=torch.full((blocks,), 2**24, dtype=torch.int32),
+        pair_count=pairs,
+        keys=torch.zeros(8, 2, dtype=torch.uint8),
+        values=torch.zeros(8, dtype=torch.int32),
+        sorted_keys=torch.zeros(8, 2, dtype=torch.uint8),
+        splat_ids=torch.zeros(8, dtype=torch.int32),
+        offsets=torch.zeros(17, dtype=torch.int64),
+    )
+    launcher.launch([("scan_tiles", arguments)])
+    assert int(pairs) == 2**31 - 1
