@@ -56,6 +56,22 @@ def test_a_preset_that_does_not_exist_is_refused():
         gs.train(small_capture(), preset="best")  # pyright: ignore
 
 
+def test_a_config_without_a_preset_keeps_its_defaults_wherever_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    taken: list[str] = []
+
+    def noted(preset: str, device: torch.device) -> str:
+        taken.append(preset)
+        raise ArithmeticError
+
+    monkeypatch.setattr("gaborsplat.renderer.training.run.preset_taken", noted)
+    for options in ({}, {"config": gs.TrainConfig(steps=2)}, {"preset": "high"}):
+        with pytest.raises(ArithmeticError):
+            gs.train(small_capture(), **options)
+    assert taken == ["auto", "draft", "high"]
+
+
 def test_a_preset_takes_as_many_splats_as_there_is_memory_for(
     little_memory: int, caplog: pytest.LogCaptureFixture
 ):
