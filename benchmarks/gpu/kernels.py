@@ -49,7 +49,9 @@ def product(**choices: tuple[int, ...]) -> list[dict[str, int]]:
 SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
     "project": ("project", product(waves=WAVES)),
     "shade": ("shade", product(degree=(0, 1, 2, 3))),
-    "tiles": ("count_tiles", [{}]),
+    "clear": ("clear", [{}]),
+    "sort": ("place_items", product(key_size=(2, 4, 8))),
+    "tiles": ("count_tiles", product(key_size=(2, 4))),
     "blend": (
         "blend",
         product(waves=WAVES, channels=(1, 3, 4, 32)) + product(waves=WAVES, bytes=(1,)),

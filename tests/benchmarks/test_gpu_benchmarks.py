@@ -17,6 +17,7 @@ import torch
 
 from benchmarks.gpu import gpu, gpu_bytes, gpu_tables, subject
 from benchmarks.gpu.kernel_text import uses_of
+from benchmarks.gpu.kernels import SPECIAL
 from benchmarks.support import report
 from benchmarks.support.stopwatch import Trace, plain_name, read_trace
 from gaborsplat.renderer._native import kernels
@@ -215,6 +216,10 @@ def test_a_kernel_is_not_charged_for_what_others_of_its_struct_touch(
     assert "gradient" not in lines["finish_loss"].arrays
     assert "v_colors" in lines["finish_blend"].arrays
     assert "v_colors" not in lines["blend_backward"].arrays
+
+
+def test_the_compile_matrix_has_every_source():
+    assert set(SPECIAL) == {kernel.source for kernel in kernels()}
 
 
 ON_GPU = REPOSITORY / "benchmarks" / "gpu" / "on_gpu.sh"
