@@ -13,8 +13,11 @@ import torch
 from drawing import rasterized
 from fitting import small_capture
 
+from gaborsplat.renderer._native import AdamArguments
+from gaborsplat.renderer.backends.cuda.launcher import open_driver
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import TrainConfig, Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -60,6 +63,40 @@ def test_gsplats_face_draws_features_too(packed: bool):
     assert image.shape[-1] == 9
     with pytest.raises(ValueError, match="on cpu"):
         rasterized(splats, cameras, packed=packed, colors=features.cpu(), sh_degree=None)
+
+
+def test_recorded_pictures_are_those_that_are_drawn_anew():
+    splats = cloud(2).to("cuda")
+
+    def shown(splats: Splats, turn: float) -> torch.Tensor:
+        pose = camera().world_to_camera.clone()
+        pose[0, 3] += turn
+        return render_bytes(splats, replace(camera(), world_to_camera=pose)).cpu()
+
+    for turn in (0.0, 0.3, -0.2, 0.1, 0.0):
+        assert torch.equal(shown(splats, turn), shown(splats.map(torch.clone), turn))
+    splats.opacities.mul_(0.3)
+    assert torch.equal(shown(splats, 0.0), shown(splats.map(torch.clone), 0.0))
+
+
+def test_the_driver_makes_graphs():
+    values = [torch.ones(1000, device="cuda") for _ in range(4)]
+    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
+    arguments = AdamArguments(
+        splats=1000,
+        size=1,
+        step_size=0.1,
+        beta1=0.9,
+        beta2=0.999,
+        bias_correction2_sqrt=1.0,
+        eps=1e-8,
+        **dict(zip(names, values, strict=True)),
+    )
+    program = open_driver().record([("adam_step", arguments)] * 3)
+    assert program.is_graph
+    program.launch([(values[3], torch.full((1000,), 2.0))])
+    assert torch.equal(values[3].cpu(), torch.full((1000,), 2.0))
+    assert (values[0] < 1).all()
 
 
 @pytest.mark.parametrize("strategy", ["mcmc", "default"])
