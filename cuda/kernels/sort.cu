@@ -29,18 +29,12 @@ using Key = UnsignedOf<GABORSPLAT_KEY_SIZE>::Type;
 constexpr int kSortWarps = kSortThreads / kWarp;
 constexpr int kItems = kSortItems / kSortThreads;  // of a thread
 
-HD std::uint32_t bits_of(float x) {
+/// Depths are as large as their keys.
+HD Key bits_of(S depth) {
     union {
-        float number;
-        std::uint32_t bits;
-    } u = {x};
-    return u.bits;
-}
-HD std::uint64_t bits_of(double x) {
-    union {
-        double number;
-        std::uint64_t bits;
-    } u = {x};
+        S number;
+        Key bits;
+    } u = {depth};
     return u.bits;
 }
 
