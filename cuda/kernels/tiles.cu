@@ -120,7 +120,8 @@ KERNEL(scan_tiles, ListTilesArguments<S>, kListThreads) {
 HD int list_rows(const ListTilesArguments<S>& p, const SplatRow& row, std::int64_t at) {
     const int across = tiles_along(p.in.width), down = tiles_along(p.in.height);
     auto pairs = scan_warp(row.range.count());
-    int first_row = int(row.splat / p.in.splats) * down;  // of its camera
+    // Of its camera. All splats are fewer than 2^31, and 64 bits take several times as long.
+    int first_row = row.splat / int(p.in.splats) * down;
     int first_tile = (first_row + row.row) * across + row.range.begin - pairs.before;
     for (int first = 0; first < pairs.total; first += kWarp) {
         int wanted = first + int(lane_number()), owner = owner_of(wanted, pairs.before);
