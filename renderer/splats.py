@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,6 +76,38 @@ class GaborWaves(NamedTuple):
     coefficients: Tensor
 
 
+class LateHarmonics(NamedTuple):
+    """Steps of Adam that N splats' harmonics have missed, because no photo showed the splat since:
+    of a number, missed[.., last_steps] times its quotient is still to be subtracted.
+
+    Attributes:
+        missed: [2, steps] by how much all steps behind one move a number of quotient 1, of the
+            constant harmonic and of the others.
+        last_steps: [N] int32, Adam's last step of each splat.
+        sh0_quotients: [N, 1, 3] uint8, Adam's first moment over the root of the second, in the
+            format of cuda/math/moments.h.
+        rest_quotients: [N, B - 1, 3] uint8, likewise.
+    """
+
+    missed: Tensor
+    last_steps: Tensor
+    sh0_quotients: Tensor
+    rest_quotients: Tensor
+
+    def arguments(self) -> dict[str, Any]:
+        """What shading takes."""
+        return {
+            "late_splats": self.last_steps.shape[0],
+            "late_sh0_coeffs": self.sh0_quotients.shape[1],
+            "late_sh_rest_coeffs": self.rest_quotients.shape[1],
+            "late_steps": self.missed.shape[1],
+            "missed": self.missed,
+            "last_steps": self.last_steps,
+            "sh0_quotients": self.sh0_quotients,
+            "sh_rest_quotients": self.rest_quotients,
+        }
+
+
 @dataclass(frozen=True)
 class Harmonics:
     """Coefficients of N splats' spherical harmonics: in one tensor, or the constant one apart.
@@ -83,10 +115,12 @@ class Harmonics:
     Attributes:
         sh0: [N, B, 3], or [N, 1, 3] when the others are in `rest`.
         rest: [N, B - 1, 3], or None.
+        late: what is missing in both, where a fit has put that off.
     """
 
     sh0: Tensor
     rest: Tensor | None = None
+    late: LateHarmonics | None = None
 
     @property
     def count(self) -> int:

@@ -34,7 +34,8 @@ FLOORS = {
     ),
     "renderer.backends": ({"stages", "memory"}, {"base", "cpu", "cuda"}, {"registry"}, {"trial"}),
     "renderer.training": (
-        {"config", "data", "schedule", "optimizer", "objective", "interrupt", "fairlock"},
+        {"config", "data", "schedule", "interrupt", "fairlock"},
+        {"step"},
         {"gabor"},
         {"density", "evaluate"},
         {"trainer"},

@@ -68,11 +68,17 @@ def learn(options: Options, steps: int, most_steps: int, rasterizer: str = "ours
     )
     objective = None
     if rasterizer == "gsplat":
+        from gsplat.strategy.ops import inject_noise_to_position
+
         from benchmarks.gpu.foreign import ForeignObjective
         from benchmarks.gpu.subject import gsplat_rasterization
 
-        function = gsplat_rasterization()[1]
-        objective = ForeignObjective(function, config.render_settings(), config.ssim_weight)
+        objective = ForeignObjective(
+            gsplat_rasterization()[1],
+            config.render_settings(),
+            config.ssim_weight,
+            add_noise=inject_noise_to_position,
+        )
     trainer = Trainer(capture, config, options.device, objective)
     reached, quality, every = None, None, max(EVERY, most_steps // MOST_EVALUATIONS)
     for step in range(1, steps + 1):

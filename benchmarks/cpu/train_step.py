@@ -36,10 +36,10 @@ PASSES = (
     "blend",
     "photometric_loss",
     "blend_backward",
-    "shade_backward",
-    "project_backward",
-    "adam_step",
-    "inject_noise",
+    "begin_step",
+    "shade_step",
+    "project_step",
+    "finish_step",
 )
 
 
@@ -124,9 +124,9 @@ def measure(options: Options, watch: TimedBackend) -> dict[str, Any]:
     total = summary(steps)
     stages["all else"] = total["median"] - sum(stages.values())
     splats = trainer.splats()
-    # Adam reads and writes each parameter and its two moments, and reads its gradient.
+    # Of everything but harmonics, which may be seen nowhere, a step reads and writes two moments.
     floor = floor_seconds(hits, options.gabor, splats, rates, backward=True)
-    floor += 7 * splats.nbytes / rates[1] / 2
+    floor += 4 * (splats.nbytes - splats.sh.nbytes) / rates[1] / 2
     return {
         "options": asdict(options) | {"scene": capture.name, "json": None},
         "size": camera.size,

@@ -8,7 +8,8 @@ CPU backend, and of gsplat. Then, for every scene and number of waves: a picture
 picture, a picture and its gradient by autograd, and a training step. Each is timed back to back by
 the clock, alone by the clock, and by CUDA events; then follow what the GPU did in it, kernel by
 kernel, and the memory that it takes. gsplat, of the version that is installed, runs packed and not,
-with its defaults; its training step is our trainer's. Last, what memory a step takes at 10M splats.
+with its defaults; its training step is by our loss, autograd and torch's fused Adam. Last, what
+memory a step takes at 10M splats.
 
 All of it ends by itself after --seconds, the most telling first: scenes share what time is left.
 """
@@ -30,9 +31,10 @@ from torch import Tensor
 from benchmarks.gpu.foreign import ForeignObjective, Rasterization
 from benchmarks.gpu.gpu_tables import scene_name, show
 from benchmarks.gpu.subject import (
-    Fit,
     Job,
+    OurFit,
     Subject,
+    TheirFit,
     arguments_of,
     gsplat_rasterization,
     jobs_on,
@@ -49,7 +51,7 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.objective import PhotoObjective
+from gaborsplat.renderer.training.step.objective import PhotoObjective
 
 SCENES = ((8, (1920, 1080)), (1, (648, 420)), (36, (3840, 2160)))
 """Copies of the garden, and the size of the picture; the most telling first."""
@@ -236,27 +238,32 @@ def measure_scene(
     ]
 
 
-def train_briefly(options: Options, scene: tuple[int, tuple[int, int]], objective: Any) -> None:
-    """Two steps without waves, by what `objective` gives."""
+def train_briefly(
+    options: Options, scene: tuple[int, tuple[int, int]], make_fit: Any, make_objective: Any
+) -> None:
+    """Two steps without waves, of a fit and by an objective that the last two give."""
     device, (copies, size) = torch.device(options.device), scene
     splats, camera = scene_of(options.garden, size, 0)
-    fit, kept = Fit(replicated(splats.to(device), copies), camera.to(device)), objective()
+    fit = make_fit(replicated(splats.to(device), copies), camera.to(device))
+    objective = make_objective()
     for _ in range(2):
-        fit.step(kept)
+        fit.step(objective)
 
 
 def memory_of_training(
     options: Options, scene: tuple[int, tuple[int, int]], theirs: Theirs | None
 ) -> list[dict[str, Any]]:
     """The most memory that training takes with many splats, K = 0: parameters, moments, gradients
-    and all that a step needs. By ours and by gsplat's rasterizer in our trainer."""
+    and all that a step needs. By ours, and by gsplat's rasterizer with torch's Adam."""
     device, settings = torch.device(options.device), RenderSettings()
-    objectives: dict[str, Any] = {"ours": partial(PhotoObjective, device, settings)}
+    makes: dict[str, tuple[Any, Any]] = {
+        "ours": (OurFit, partial(PhotoObjective, device, settings))
+    }
     if theirs is not None:
-        objectives[theirs[0]] = partial(ForeignObjective, theirs[1], settings)
+        makes[theirs[0]] = (TheirFit, partial(ForeignObjective, theirs[1], settings))
 
     def row(name: str) -> dict[str, Any]:
-        call = partial(train_briefly, options, scene, objectives[name])
+        call = partial(train_briefly, options, scene, *makes[name])
         peak = Stopwatch(device).peak_bytes(lambda: call)
         return {
             "renderer": name,
@@ -265,7 +272,7 @@ def memory_of_training(
             "peak_bytes": peak,
         }
 
-    return [row(name) for name in objectives]
+    return [row(name) for name in makes]
 
 
 def without_room(what: str, call: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:

@@ -8,18 +8,22 @@ torch that would each start a kernel. Of a struct, a kernel is charged for the a
 names, in the kernel or in a function that it calls; a "?" behind its name says that the text was
 not understood, and the kernel is charged for all.
 
-An array counts once, however often it is read: gathers by index and halos of neighbours count as if
-the cache had them, and torch's sorts, which go over their numbers once for every 8 bits, as one
-copy. It counts twice where a kernel reads and writes it: the parameters and the optimiser's state,
-and what is added to. "floor" is bytes over --bandwidth; "seen" is the same if arrays with a row a
-splat were touched only for the share of splats that is seen, --seen. So a kernel that takes much
-longer than "floor" wastes time, and one whose "floor" is much more than "seen" may be wasting bytes
-on splats that nobody sees.
+An array counts once, however often it is read, and by whatever name: gathers by index and halos of
+neighbours count as if the cache had them, and torch's sorts, which go over their numbers once for
+every 8 bits, as one copy. It counts twice where a kernel reads and writes it: the parameters and
+the optimiser's state, and what is added to. "floor" is bytes over --bandwidth; "seen" is the same
+if arrays with a row a splat were touched only for the share of splats that is seen, --seen, and
+those that a step changes of every splat for all. So a kernel that takes much longer than "floor"
+wastes time, and one whose "floor" is much more than "seen" may be wasting bytes on splats that
+nobody sees: if it does not leave them out already.
+
+Then follows what a fit keeps of a splat from step to step.
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -36,21 +40,26 @@ from torch.utils._pytree import tree_leaves
 from benchmarks.gpu.gpu_host import starts_kernel
 from benchmarks.gpu.gpu_tables import shortened
 from benchmarks.gpu.kernel_text import uses_of
+from benchmarks.gpu.subject import OurFit
 from benchmarks.support.report import WIDTH, show_table, write
 from gaborsplat.console import console
-from gaborsplat.renderer._native import plan
+from gaborsplat.renderer._native import constants, plan
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.launcher import Launch, Program, Relaunched
 from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import RawSplats, Splats
-from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import AdamSteps, make_optimizers
+from gaborsplat.renderer.splats import Splats
+from gaborsplat.renderer.training.step.fit import StepOutcome
+from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.optimizer import LAST_STEP
 
 OVERWRITES = ("aten::zero_", "aten::fill_", "aten::copy_")
 """Operations of torch in place that do not look at what was there."""
+WAYS = ("read", "write")
+EVERY_SPLAT = {"project_step": "(?!v_).*"}
+"""Arrays by kernel, as a pattern, whose rows of all splats it touches, seen or not, and has to."""
 MOST_NAME = 28
 """Letters of a kernel's name."""
 LEAST_MB = 0.05
@@ -146,6 +155,7 @@ class NotingLauncher:
                 continue
             line, uses = self._notes.line(name), uses_of(planned.kernel.source, name)
             line.whole_struct = not uses
+            counted = set[tuple[int, str]]()
             for array in block.arrays():
                 if not array.address or not array.count:
                     continue
@@ -156,13 +166,24 @@ class NotingLauncher:
                     continue
                 ways = uses.get(array.name) if array.written else {"read"}
                 ways = ways or {"write"}  # as declared, where the text does not tell
+                new = {(array.address, way) for way in ways} - counted
+                counted |= new
                 count, seen = self._notes.scaled(array.count)
-                moved = (count * size * ("read" in ways), count * size * ("write" in ways))
-                line.add(array.name, moved, seen)
+                read, written = (count * size * ((array.address, way) in new) for way in WAYS)
+                every = re.fullmatch(EVERY_SPLAT.get(name, ""), array.name)
+                line.add(array.name, (read, written), 1.0 if every else seen)
+            if name == "finish_step":
+                _tell_step(block["report"])
 
     def record(self, launches: Sequence[Launch], /) -> Program:
         """See `Launcher`."""
         return Relaunched(self, launches)
+
+
+def _tell_step(report: int) -> None:
+    """Say in a step's report, at that address, that it was taken: there might be who waits."""
+    told = (ctypes.c_double * constants.STEP_REPORTS).from_address(report)
+    told[:] = StepOutcome(0.0, 0.0, changed=True, fitted=True, broken=False, pairs=0)
 
 
 class NotedOperations(TorchDispatchMode):
@@ -175,7 +196,7 @@ class NotedOperations(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not starts_kernel(func, args):
+        if not starts_kernel(func):
             return result
         given: list[tuple[Tensor, bool]] = []
         named = {argument.name: argument for argument in func._schema.arguments}
@@ -243,27 +264,34 @@ class NotingBackend:
         return tiles
 
 
-def calls(options: Options, waves: int) -> dict[str, Callable[[], object]]:
-    """What is counted: the picture that a viewer shows, and a training step."""
-    n, (width, height) = options.splats, options.size
+def scene(splats: int, size: tuple[int, int], waves: int) -> tuple[Splats, Camera]:
+    """Tensors of these sizes."""
     shapes = {"means": (3,), "quats": (4,), "scales": (3,), "opacities": (), "sh": (16, 3)}
     shapes |= {"frequencies": (waves, 3), "coefficients": (waves, 2)}
-    splats = Splats(**{name: torch.ones(n, *shape) for name, shape in shapes.items()})
-    camera = Camera(torch.eye(4), torch.eye(3), options.size)
-    parameters = {
-        name: torch.nn.Parameter(tensor)
-        for name, tensor in RawSplats.standing_for(splats).tensors().items()
+    made = Splats(**{name: torch.ones(splats, *shape) for name, shape in shapes.items()})
+    return made, Camera(torch.eye(4), torch.eye(3), size)
+
+
+def calls(options: Options, waves: int) -> dict[str, Callable[[], object]]:
+    """What is counted: the picture that a viewer shows, and a training step."""
+    splats, camera = scene(options.splats, options.size, waves)
+    fit = OurFit(splats, camera, steps=2)
+    objective = PhotoObjective(torch.device("cpu"), RenderSettings())
+    return {
+        "viewer's picture": lambda: render_bytes(splats, camera),
+        "step": lambda: fit.step(objective),
     }
-    raw, optimizers = RawSplats.of(parameters), make_optimizers(parameters)
-    objective, adam = PhotoObjective(torch.device("cpu"), RenderSettings()), AdamSteps()
-    photo = torch.zeros(height, width, 3, dtype=torch.uint8)
 
-    def step() -> None:
-        picture = objective.forward(raw, camera, sh_degree=3)
-        _, gradients = objective.backward(picture, photo, None)
-        adam.step(optimizers, gradients, None)
 
-    return {"viewer's picture": lambda: render_bytes(splats, camera), "step": step}
+def kept_bytes(waves: int) -> dict[str, int]:
+    """What a fit keeps of a splat from step to step, without photos."""
+    fit = OurFit(*scene(1, (1, 1), waves)).fit
+    found = {"parameters": 0, "moments": 0, "last step": 0}
+    for name, parameter in fit.parameters.items():
+        found["parameters"] += parameter.nbytes
+        for key, tensor in fit.optimizers[name].state[parameter].items():
+            found["last step" if key == LAST_STEP else "moments"] += tensor.nbytes
+    return found
 
 
 def count(options: Options, waves: int) -> dict[str, list[Line]]:
@@ -334,8 +362,14 @@ def main() -> None:
             console.print(f"\n{work}, K = {waves}")
             show_table(table_of(lines, options.bandwidth))
             runs.append({"work": work, "waves": waves, "kernels": [asdict(each) for each in lines]})
+    state = {waves: kept_bytes(waves) for waves in options.waves}
+    console.print("\nA fit keeps of a splat:")
+    for waves, kept in state.items():
+        parts = ", ".join(f"{name} {size}" for name, size in kept.items())
+        console.print(f"K = {waves}: {sum(kept.values())} bytes ({parts})")
     if options.json is not None:
-        write(options.json, {"options": asdict(options) | {"json": None}, "works": runs})
+        settings = asdict(options) | {"json": None}
+        write(options.json, {"options": settings, "state": state, "works": runs})
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.gpu.subject import OurFit
 from benchmarks.support.report import write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
@@ -43,13 +44,13 @@ from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import RawSplats, Splats
-from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import AdamSteps, make_optimizers
+from gaborsplat.renderer.splats import Splats
+from gaborsplat.renderer.training.step.objective import PhotoObjective
 
 SPLATS = 64
 SIZE = (32, 32)
-ROUNDS = 60
+WARM_UP, ROUNDS = 3, 60
+"""The first call learns how much room lists need, the second one records what can be."""
 IN_A_ROW = 10
 UNQUEUED = (
     "empty", "view", "slice", "select", "detach", "alias", "expand", "squeeze", "transpose",
@@ -66,6 +67,18 @@ class Options:
     json: Path | None = None
 
 
+class CountedProgram:
+    """Another program, with a note of what it launches."""
+
+    def __init__(self, program: Program, kernels: list[str], launched: list[str]) -> None:
+        self._program, self._kernels, self._launched = program, kernels, launched
+
+    def launch(self, inputs: Sequence[tuple[Tensor, Tensor]], /) -> None:
+        """See `Program`."""
+        self._launched += self._kernels
+        self._program.launch(inputs)
+
+
 class CountingLauncher:
     """Another launcher, with a note of what it launches."""
 
@@ -79,9 +92,9 @@ class CountingLauncher:
         self._launcher.launch(launches)
 
     def record(self, launches: Sequence[Launch], /) -> Program:
-        """See `Launcher`. What is recorded is noted once."""
-        self.launched += [name for name, _ in launches]
-        return self._launcher.record(launches)
+        """See `Launcher`."""
+        names = [name for name, _ in launches]
+        return CountedProgram(self._launcher.record(launches), names, self.launched)
 
 
 @contextmanager
@@ -104,16 +117,14 @@ class Queued(TorchDispatchMode):
         self.operations: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if starts_kernel(func, args):
+        if starts_kernel(func):
             self.operations[str(func).removeprefix("aten.")] += 1
         return func(*args, **(kwargs or {}))
 
 
-def starts_kernel(operation: Any, arguments: Any) -> bool:
+def starts_kernel(operation: Any) -> bool:
     """Whether an operation of torch's would start a kernel on a GPU."""
-    # Adam counts its steps on the host.
-    counts = str(operation) == "aten.add_.Tensor" and arguments[0].ndim == 0
-    return not counts and not any(part in str(operation) for part in UNQUEUED)
+    return not any(part in str(operation) for part in UNQUEUED)
 
 
 def scene(waves: int) -> tuple[Splats, Camera]:
@@ -138,14 +149,7 @@ def leaves_of(splats: Splats) -> Splats:
 def our_calls(waves: int) -> dict[str, Callable[[], object]]:
     """What is measured of ours."""
     splats, camera = scene(waves)
-    parameters = {
-        name: torch.nn.Parameter(tensor)
-        for name, tensor in RawSplats.standing_for(splats).tensors().items()
-    }
-    raw, optimizers = RawSplats.of(parameters), make_optimizers(parameters)
-    objective, adam = PhotoObjective(torch.device("cpu"), RenderSettings()), AdamSteps()
-    objective.deferred = True
-    photo = torch.zeros(SIZE[1], SIZE[0], 3, dtype=torch.uint8)
+    fit, objective = OurFit(splats, camera), PhotoObjective(torch.device("cpu"), RenderSettings())
     upstream = torch.ones(SIZE[1], SIZE[0], 3)
 
     @torch.no_grad()
@@ -155,16 +159,11 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
     def gradient() -> None:
         render(leaves_of(splats), camera).color.backward(upstream)
 
-    def step() -> None:
-        picture = objective.forward(raw, camera, sh_degree=3)
-        _, gradients = objective.backward(picture, photo, None)
-        adam.step(optimizers, gradients, None)
-
     return {
         "viewer's picture": lambda: render_bytes(splats, camera),
         "picture": picture,
         "gradient": gradient,
-        "step": step,
+        "step": lambda: fit.step(objective),
     }
 
 
@@ -231,7 +230,7 @@ def gsplat_calls() -> dict[str, Callable[[], object]]:
 def medians(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
     """Seconds of each, which take turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(-3, ROUNDS):
+    for turn in range(-WARM_UP, ROUNDS):
         for name, call in calls.items():
             started = time.perf_counter()
             for _ in range(IN_A_ROW):
@@ -274,7 +273,8 @@ def measure(driver: Driver) -> list[dict[str, Any]]:
     queued: dict[str, dict[str, dict[str, int]]] = {}
     with use_backend("cpu", CudaBackend(counter)):
         for name, call in all_our_calls().items():
-            call()  # the first one learns how much room lists need
+            for _ in range(WARM_UP):
+                call()
             counter.launched.clear()
             with Queued() as operations:
                 call()

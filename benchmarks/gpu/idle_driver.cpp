@@ -1,9 +1,10 @@
 // In the place of NVIDIA's driver, for gpu_host.py beside this: every function does nothing, but
-// that every splat is counted in one tile.
+// that every splat is counted in one tile, and that every step of a fit says that it was taken.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
+#include "passes/optimizer.h"
 #include "passes/tiles.h"
 
 namespace {
@@ -19,6 +20,23 @@ struct KernelNode {
 void count_one_tile_each(void** arguments) {
     auto* p = static_cast<gaborsplat::ListTilesArguments<float>*>(arguments[0]);
     *p->pair_count = static_cast<std::int32_t>(p->in.cameras * p->in.splats);
+}
+void tell_step(void** arguments) {
+    auto* p = static_cast<gaborsplat::FinishStepArguments<float>*>(arguments[0]);
+    p->report[gaborsplat::kWasOpen] = p->report[gaborsplat::kHadRoom] = 1;
+    p->report[gaborsplat::kPairs] = *p->pair_count;
+}
+
+/// What kernels do that do something, by their names.
+struct Kernel {
+    const char* name;
+    void (*run)(void** arguments);
+};
+const Kernel kKernels[] = {{"scan_tiles", count_one_tile_each}, {"finish_step", tell_step}};
+
+/// `function` is one of these, or null.
+void run(void* function, void** arguments) {
+    if (function) static_cast<const Kernel*>(function)->run(arguments);
 }
 
 }  // namespace
@@ -44,12 +62,14 @@ int cuModuleLoadData(void** module, const void*) {
     return 0;
 }
 int cuModuleGetFunction(void** function, void*, const char* name) {
-    *function = reinterpret_cast<void*>(std::intptr_t(std::strcmp(name, "scan_tiles") == 0));
+    *function = nullptr;
+    for (const Kernel& kernel : kKernels)
+        if (std::strcmp(name, kernel.name) == 0) *function = const_cast<Kernel*>(&kernel);
     return 0;
 }
 int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                    unsigned, void*, void** arguments, void**) {
-    if (function) count_one_tile_each(arguments);
+    run(function, arguments);
     return 0;
 }
 int cuMemcpyAsync(std::uintptr_t to, std::uintptr_t from, std::size_t size, void*) {
@@ -58,7 +78,7 @@ int cuMemcpyAsync(std::uintptr_t to, std::uintptr_t from, std::size_t size, void
 }
 int cuGraphCreate(void**, unsigned) { return 0; }
 int cuGraphAddKernelNode(void** node, void*, const void*, std::size_t, const KernelNode* added) {
-    if (added->function) count_one_tile_each(added->arguments);
+    run(added->function, added->arguments);
     *node = reinterpret_cast<void*>(std::intptr_t(1));
     return 0;
 }

@@ -14,14 +14,18 @@ HANDED_TO = {
     r"\bload\w+\($": {"read"},
 }
 """What becomes of an array whose address is the first argument of these."""
+CHANGES = re.compile(r"\b(?:step|encode)_\w+\s*(?:<[^<>()]*>)?$")
+"""Functions that read and write what they are given of arrays."""
+CONSTANT = re.compile(r"\s*const [\w:]+\s*\*")
+"""How a statement begins that declares pointers through which nothing is written."""
 FIELD = r"(?:\.|->)\s*{}\b"
 
 
 @cache
 def uses_of(source: str, kernel: str) -> dict[str, set[str]]:
-    """By field that the kernel names, in itself or in what it calls in cuda/kernels: "read",
-    "write", both, or an empty set where the text does not tell. No fields at all where the kernel
-    is not found.
+    """By field that the kernel names, in itself or in what it calls in cuda/kernels or the steps
+    of a fit: "read", "write", both, or an empty set where the text does not tell. No fields at all
+    where the kernel is not found.
 
     Null checks are no use. Numbers are named here too, and fields of other structs.
     """
@@ -46,10 +50,11 @@ def uses_of(source: str, kernel: str) -> dict[str, set[str]]:
 
 @cache
 def _functions(source: str) -> dict[str, str]:
-    """Bodies of all functions of a source and of the headers beside it, by name; of overloads, all
-    together."""
+    """Bodies of all functions of a source, of the headers beside it and of those of a fit's steps,
+    by name; of overloads, all together."""
     folder, bodies = source_folder(), dict[str, str]()
-    for path in (folder / f"{source}.cu", *sorted(folder.glob("*.h"))):
+    steps = folder.parent / "math" / "optimizer.h"
+    for path in (folder / f"{source}.cu", *sorted(folder.glob("*.h")), steps):
         text = re.sub(r"//[^\n]*|/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         for head in re.finditer(r"\b(\w+)\s*\(", text):
             end = _matching(text, head.end() - 1)
@@ -84,6 +89,8 @@ def _way(text: str, use: re.Match[str]) -> set[str] | None:
     for pattern, ways in HANDED_TO.items():
         if re.search(pattern, before):
             return ways
+    if CHANGES.search(_call_around(text, use.start())):
+        return {"read", "write"}
     dereferenced = before.endswith("*") and re.search(r"[\w)\]]\s*\*$", before) is None
     if after.startswith("[") or dereferenced:
         rest = after[_matching(after, 0) :].lstrip() if after.startswith("[") else after
@@ -92,4 +99,23 @@ def _way(text: str, use: re.Match[str]) -> set[str] | None:
         return {"read", "write"} if re.match(r"[-+*/|&^]=|\+\+|--", rest) else {"read"}
     condition = re.search(r"\bif\s*\($", before) and after.startswith(")")
     check = condition or re.match(r"\?|&&|\|\||!=|==", after) or before.endswith("!")
-    return None if check else set()
+    if check:
+        return None
+    statement = text[1 + max(text.rfind(end, 0, use.start()) for end in ";{}") :]
+    return {"read"} if CONSTANT.match(statement) else set()
+
+
+def _call_around(text: str, at: int) -> str:
+    """What stands before the bracket that opens the call, condition or other, that `at` is in; of
+    brackets that only group, those around them count. Empty outside of brackets."""
+    depth = 0
+    for index in range(at - 1, -1, -1):
+        depth += (text[index] in ")]}") - (text[index] in "([{")
+        if depth < 0:
+            before = text[:index].rstrip()
+            if text[index] != "(":
+                return ""
+            if re.search(r"[\w>]$", before):
+                return before
+            depth = 0
+    return ""

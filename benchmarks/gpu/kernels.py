@@ -47,8 +47,8 @@ def product(**choices: tuple[int, ...]) -> list[dict[str, int]]:
 
 
 SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
-    "project": ("project", product(waves=WAVES)),
-    "shade": ("shade", product(degree=(0, 1, 2, 3))),
+    "project": ("project", product(waves=WAVES, step=(0, 1))),
+    "shade": ("shade", product(degree=(0, 1, 2, 3), step=(0, 1))),
     "clear": ("clear", [{}]),
     "sort": ("place_items", product(key_size=(2, 4, 8))),
     "tiles": ("count_tiles", product(key_size=(2, 4))),
@@ -61,7 +61,7 @@ SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
         product(waves=WAVES, channels=(1, 3, 4, 32), deterministic=(0, 1), absolute=(0, 1)),
     ),
     "loss": ("compare_pictures", [{}]),
-    "optimizer": ("adam_step", [{}]),
+    "optimizer": ("begin_step", [{}]),
 }
 for _, specials in SPECIAL.values():
     specials += [special | {"double": 1} for special in specials if special.get("channels", 3) <= 4]

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.foreign import ForeignObjective, Rasterization
+from benchmarks.gpu.foreign import ForeignObjective, Rasterization, torch_adam
 from benchmarks.support.stopwatch import Call
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import RawSplats, Splats
-from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.optimizer import AdamSteps, make_optimizers
+from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters, RawSplats, Splats
+from gaborsplat.renderer.training.data import Photo
+from gaborsplat.renderer.training.step.fit import SplatFit
+from gaborsplat.renderer.training.step.objective import PhotoObjective
 
 WORKS = ("viewer's picture", "picture", "gradient", "step")
 """Bytes, as a viewer shows them; colours (ours with alpha and depth); a picture and the gradient of
 all parameters by autograd; a training step: loss, gradient, Adam."""
+RATE = 1e-9
+"""Of every parameter: every picture is of the same scene."""
+STEPS = 30_000
+"""More than are taken of any fit here."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +66,44 @@ def replicated(splats: Splats, copies: int) -> Splats:
 
 
 class Fit:
-    """Parameters that stand for splats, with their optimisers, and a photo to fit them to."""
+    """Parameters that stand for splats, and a photo to fit them to."""
 
     def __init__(self, splats: Splats, camera: Camera) -> None:
-        self.degree, self.camera = splats.sh_degree, camera
-        parameters = {
+        self.degree = splats.sh_degree
+        self.parameters: Parameters = {
             name: torch.nn.Parameter(tensor)
             for name, tensor in RawSplats.standing_for(splats).tensors().items()
         }
-        self.raw, self.optimizers = RawSplats.of(parameters), make_optimizers(parameters)
-        self.adam = AdamSteps()
-        for optimizer in self.optimizers.values():
-            optimizer.param_groups[0]["lr"] = 1e-9  # every picture is of the same scene
-        self.photo = (255 * noise(camera, splats.means.device)).to(torch.uint8)
+        image = (255 * noise(camera, splats.means.device)).to(torch.uint8)
+        self.photo = Photo(camera, image, None)
+
+
+class OurFit(Fit):
+    """A fit by our own steps, at most so many."""
+
+    def __init__(self, splats: Splats, camera: Camera, steps: int = STEPS) -> None:
+        super().__init__(splats, camera)
+        self.fit = SplatFit(self.parameters, steps)
+        self._wanted = SplatFit.wanted(dict.fromkeys(PARAMETER_NAMES, RATE))
 
     def step(self, objective: PhotoObjective) -> None:
-        """A training step: loss, gradient, Adam."""
-        picture = objective.forward(self.raw, self.camera, sh_degree=self.degree)
-        _, gradients = objective.backward(picture, self.photo, None)
-        self.adam.step(self.optimizers, gradients, None)
+        """A training step: loss, gradient, Adam. Waits for the last but one at most."""
+        objective.start(self.fit, self.photo, self._wanted, sh_degree=self.degree)
+
+
+class TheirFit(Fit):
+    """A fit by functions with gsplat's signature, as gsplat's own trainer steps: by autograd, and
+    torch's Adam."""
+
+    def __init__(self, splats: Splats, camera: Camera) -> None:
+        super().__init__(splats, camera)
+        self._adam = torch_adam(self.parameters, RATE)
+
+    def step(self, objective: ForeignObjective) -> None:
+        """As that of `OurFit`; waits for nothing."""
+        objective.differentiate(RawSplats.of(self.parameters), self.photo, sh_degree=self.degree)
+        self._adam.step()
+        self._adam.zero_grad()
 
 
 def noise(camera: Camera, device: torch.device) -> Tensor:
@@ -111,7 +135,12 @@ class Subject:
     def __init__(self, splats: Splats, camera: Camera) -> None:
         self.splats, self.camera = splats, camera
         self.upstream = noise(camera, splats.means.device)
-        self.fit = Fit(splats, camera)
+        self._our_fit = OurFit(splats, camera)
+
+    @cached_property
+    def _their_fit(self) -> TheirFit:
+        """Of all functions with gsplat's signature together."""
+        return TheirFit(self.splats, self.camera)
 
     def our_jobs(self) -> list[Job]:
         """All works by our own functions."""
@@ -121,7 +150,7 @@ class Subject:
             "viewer's picture": lambda: partial(render_bytes, self.splats, self.camera),
             "picture": lambda: self.render,
             "gradient": lambda: self.render_and_back,
-            "step": lambda: partial(self.fit.step, objective()),
+            "step": lambda: partial(self._our_fit.step, objective()),
         }
         return [Job("ours", self.splats.waves, work, makes[work]) for work in WORKS]
 
@@ -135,7 +164,7 @@ class Subject:
             "viewer's picture": lambda: lambda: as_bytes(self.picture(function, **options)),
             "picture": lambda: lambda: self.picture(function, **options),
             "gradient": lambda: lambda: self.there_and_back(function, **options),
-            "step": lambda: partial(self.fit.step, objective()),
+            "step": lambda: partial(self._their_fit.step, objective()),
         }
         works = WORKS if not self.splats.waves else WORKS[:-1]
         return [Job(name, self.splats.waves, work, makes[work]) for work in works]

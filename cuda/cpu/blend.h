@@ -294,6 +294,7 @@ void sum_pairs(const BlendBackwardArguments<S>& p, const S* pairs) {
         const int channels = D > 0 ? D : p.in.channels;
         const int width = At::kColor + (D > 0 ? D : channels);
         Values<S, D == 0 ? 0 : At::kColor + D> total(width);
+        S largest = S(0);
         std::int64_t end = std::min(p.in.splats, (block + 1) * kSplats);
         for (std::int64_t i = block * kSplats; i < end; ++i) {
             S* t = &total[0];
@@ -308,7 +309,9 @@ void sum_pairs(const BlendBackwardArguments<S>& p, const S* pairs) {
             std::copy_n(t + At::kModulation, Kind::kModulationSize,
                         p.v_modulation2d + Kind::kModulationSize * i);
             std::copy_n(t + At::kColor, channels, p.v_colors + channels * i);
+            for (int k = 0; k < At::kColor + (D > 0 ? D : channels); ++k) largest += abs_(t[k]);
         }
+        if (p.not_finite && !bounded(largest)) __atomic_store_n(p.not_finite, 1, __ATOMIC_RELAXED);
     });
 }
 

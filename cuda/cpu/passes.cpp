@@ -18,7 +18,7 @@ constexpr Passes<S> passes() {
             with_kind(p.in.waves, [&](auto kind) { project_forward<decltype(kind)>(p); });
         },
         [](const ProjectBackwardArguments<S>& p) {
-            with_kind(p.in.waves, [&](auto kind) { project_backward<decltype(kind)>(p); });
+            with_kind(p.given.in.waves, [&](auto kind) { project_backward<decltype(kind)>(p); });
         },
         shade_forward<S>,
         shade_backward<S>,
@@ -30,8 +30,13 @@ constexpr Passes<S> passes() {
             with_kind(p.in.waves, [&](auto kind) { blend_backward<decltype(kind)>(p); });
         },
         photometric_loss<S>,
-        adam_step<S>,
-        inject_noise<S>,
+        begin_step<S>,
+        shade_step<S>,
+        [](const ProjectStepArguments<S>& p) {
+            with_kind(p.given.in.waves, [&](auto kind) { project_step<decltype(kind)>(p); });
+        },
+        finish_step<S>,
+        catch_up<S>,
     };
 }
 

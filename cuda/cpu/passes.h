@@ -22,8 +22,11 @@ struct Passes {
     void (*blend)(const BlendArguments<S>&);
     void (*blend_backward)(const BlendBackwardArguments<S>&);
     void (*photometric_loss)(const LossArguments<S>&);
-    void (*adam_step)(const AdamArguments<S>&);
-    void (*inject_noise)(const NoiseArguments<S>&);
+    void (*begin_step)(const BeginStepArguments<S>&);
+    void (*shade_step)(const ShadeStepArguments<S>&);
+    void (*project_step)(const ProjectStepArguments<S>&);
+    void (*finish_step)(const FinishStepArguments<S>&);
+    void (*catch_up)(const CatchUpArguments<S>&);
 };
 
 extern const Passes<float> float_passes_portable;

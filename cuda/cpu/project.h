@@ -34,6 +34,13 @@ class Rows {
         for (int i = 0; i < kSize; ++i) ids_[i] = ids[std::min(i, count - 1)];
     }
 
+    /// The same rows of arrays that begin with splat `first`.
+    Rows within_block() const {
+        Rows rows = *this;
+        rows.first_ = 0;
+        return rows;
+    }
+
     int count() const { return count_; }
     std::int64_t splat(int lane) const { return first_ + ids_[lane]; }
 
@@ -187,106 +194,115 @@ void add_pose(S* v_pose, const PoseGradient<V>& v) {
     add3(v_pose + 9, sum3(v.translation));
 }
 
+/// A pack of gradients; the waves' lie in here.
 template <class Kind, class S>
-class ProjectBackward {
-  public:
+struct GradientPack {
     using V = typename Rows<S>::V;
+    static constexpr int kWaves = LoadedSplats<Kind, S>::kWaves;
 
-    explicit ProjectBackward(const ProjectBackwardArguments<S>& p) : p_(p), in_(p.in) {}
+    V frequencies[3 * kWaves] = {}, coefficients[2 * kWaves] = {};
+    SplatGradient<V> splats;
+    PoseGradient<V> pose = {};
 
-    void run() {
-        std::int64_t blocks = (in_.splats + kBlock - 1) / kBlock;
-        std::unique_ptr<PoseGradient<V>[]> poses(new PoseGradient<V>[blocks * in_.cameras]());
-        for_blocks(in_.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
-            clear(begin, end);
-            for (std::int64_t camera = 0; camera < in_.cameras; ++camera) {
-                auto view = load_view<V>(in_, camera);
-                const std::uint8_t* visible = p_.visible + camera * in_.splats;
-                auto wanted = [&](std::int64_t i) { return visible[i] != 0; };
-                for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
-                    add(camera, rows, view, poses[block * in_.cameras + camera]);
-                });
-            }
-        });
-        if (!p_.v_poses) return;
-        std::fill_n(p_.v_poses, 12 * in_.cameras, S(0));
-        for (std::int64_t block = 0; block < blocks; ++block)
-            for (std::int64_t camera = 0; camera < in_.cameras; ++camera)
-                add_pose(p_.v_poses + 12 * camera, poses[block * in_.cameras + camera]);
+    GradientPack(const ProjectGradientInputs<S>& p, std::int64_t camera, const Rows<S>& rows,
+                 const View<V>& view) {
+        const ProjectInputs<S>& in = p.in;
+        auto load = [&](const S* array, int width, int column) {
+            return rows.load(array + camera * in.splats * width, width, column);
+        };
+        LoadedSplats<Kind, S> loaded(in, rows);
+        V v_modulation[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1];
+        for (int f = 0; f < Kind::kModulationSize; ++f)
+            v_modulation[f] = load(p.v_modulation2d, Kind::kModulationSize, f);
+        ProjectedGradient<V> v = {
+            {load(p.v_means2d, 2, 0), load(p.v_means2d, 2, 1)},
+            p.v_depths ? load(p.v_depths, 1, 0) : V(S(0)),
+            {load(p.v_conics, 3, 0), load(p.v_conics, 3, 1), load(p.v_conics, 3, 2)},
+            load(p.v_opacities2d, 1, 0),
+            v_modulation};
+        splats = project_splat_vjp<Kind>(loaded.splats, view, in.options, in.raw != 0, v,
+                                         WaveGradients<V>{frequencies, coefficients}, pose);
     }
+};
 
-  private:
-    void clear(std::int64_t begin, std::int64_t end) {
+/// Where gradients of splats are added up, a row a splat.
+template <class S>
+struct GradientRows {
+    S *means, *quats, *scales, *opacities, *frequencies, *coefficients;
+    int waves;
+
+    template <class Kind>
+    void add(const Rows<S>& rows, const GradientPack<Kind, S>& v) const {
+        rows.add3(means, v.splats.mean);
+        rows.add3(scales, v.splats.scale);
+        rows.add(quats, 4, 0, v.splats.quat.w);
+        rows.add(quats, 4, 1, v.splats.quat.x);
+        rows.add(quats, 4, 2, v.splats.quat.y);
+        rows.add(quats, 4, 3, v.splats.quat.z);
+        rows.add(opacities, 1, 0, v.splats.opacity);
+        for (int k = 0; k < 3 * waves; ++k) rows.add(frequencies, 3 * waves, k, v.frequencies[k]);
+        for (int k = 0; k < 2 * waves; ++k) rows.add(coefficients, 2 * waves, k, v.coefficients[k]);
+    }
+    /// Makes rows zero.
+    void clear(std::int64_t begin, std::int64_t end) const {
         auto zero = [&](S* array, int width) {
             std::fill(array + begin * width, array + end * width, S(0));
         };
-        if (p_.v_directions)
-            std::copy(p_.v_directions + 3 * begin, p_.v_directions + 3 * end,
-                      p_.v_means + 3 * begin);
-        else
-            zero(p_.v_means, 3);
-        zero(p_.v_quats, 4);
-        zero(p_.v_scales, 3);
-        zero(p_.v_opacities, 1);
-        zero(p_.v_frequencies, 3 * in_.waves);
-        zero(p_.v_coefficients, 2 * in_.waves);
+        zero(means, 3);
+        zero(quats, 4);
+        zero(scales, 3);
+        zero(opacities, 1);
+        zero(frequencies, 3 * waves);
+        zero(coefficients, 2 * waves);
     }
-
-    void add(std::int64_t camera, const Rows<S>& rows, const View<V>& view,
-             PoseGradient<V>& v_pose) {
-        auto load = [&](const S* array, int width, int column) {
-            return rows.load(array + camera * in_.splats * width, width, column);
-        };
-        LoadedSplats<Kind, S> in(in_, rows);
-        V v_modulation[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1];
-        for (int f = 0; f < Kind::kModulationSize; ++f)
-            v_modulation[f] = load(p_.v_modulation2d, Kind::kModulationSize, f);
-        ProjectedGradient<V> v = {
-            {load(p_.v_means2d, 2, 0), load(p_.v_means2d, 2, 1)},
-            p_.v_depths ? load(p_.v_depths, 1, 0) : V(S(0)),
-            {load(p_.v_conics, 3, 0), load(p_.v_conics, 3, 1), load(p_.v_conics, 3, 2)},
-            load(p_.v_opacities2d, 1, 0),
-            v_modulation};
-        constexpr int kWaves = LoadedSplats<Kind, S>::kWaves;
-        V v_frequencies[3 * kWaves] = {}, v_coefficients[2 * kWaves] = {};
-        PoseGradient<V> pose = {};
-        SplatGradient<V> out =
-            project_splat_vjp<Kind>(in.splats, view, in_.options, in_.raw != 0, v,
-                                    WaveGradients<V>{v_frequencies, v_coefficients}, pose);
-        rows.add3(p_.v_means, out.mean);
-        rows.add3(p_.v_scales, out.scale);
-        const V quat[4] = {out.quat.w, out.quat.x, out.quat.y, out.quat.z};
-        for (int k = 0; k < 4; ++k) rows.add(p_.v_quats, 4, k, quat[k]);
-        rows.add(p_.v_opacities, 1, 0, out.opacity);
-        for (int k = 0; k < 3 * in_.waves; ++k)
-            rows.add(p_.v_frequencies, 3 * in_.waves, k, v_frequencies[k]);
-        for (int k = 0; k < 2 * in_.waves; ++k)
-            rows.add(p_.v_coefficients, 2 * in_.waves, k, v_coefficients[k]);
-        if (p_.v_poses) add_lanes(pose, rows.count(), v_pose);
-    }
-
-    /// Lanes beyond `count` repeat a splat and must not be counted.
-    static void add_lanes(const PoseGradient<V>& pose, int count, PoseGradient<V>& sum) {
-        S number[V::kSize];
-        for (int i = 0; i < V::kSize; ++i) number[i] = S(i);
-        auto real = V::load(number) < V(S(count));
-        auto kept = [&](Vec3<V> v) {
-            V zero(S(0));
-            return Vec3<V>{select(real, v.x, zero), select(real, v.y, zero),
-                           select(real, v.z, zero)};
-        };
-        sum.rotation = sum.rotation + Mat3<V>{kept(pose.rotation.row0), kept(pose.rotation.row1),
-                                              kept(pose.rotation.row2)};
-        sum.translation = sum.translation + kept(pose.translation);
-    }
-
-    const ProjectBackwardArguments<S>& p_;
-    const ProjectInputs<S>& in_;
 };
+
+/// Adds up a pack's gradients of a pose. Lanes beyond `count` repeat a splat and do not count.
+template <class S, class V>
+void add_lanes(const PoseGradient<V>& pose, int count, PoseGradient<V>& sum) {
+    S number[V::kSize];
+    for (int i = 0; i < V::kSize; ++i) number[i] = S(i);
+    auto real = V::load(number) < V(S(count));
+    auto kept = [&](Vec3<V> v) {
+        V zero(S(0));
+        return Vec3<V>{select(real, v.x, zero), select(real, v.y, zero), select(real, v.z, zero)};
+    };
+    sum.rotation = sum.rotation + Mat3<V>{kept(pose.rotation.row0), kept(pose.rotation.row1),
+                                          kept(pose.rotation.row2)};
+    sum.translation = sum.translation + kept(pose.translation);
+}
 
 template <class Kind, class S>
 void project_backward(const ProjectBackwardArguments<S>& p) {
-    ProjectBackward<Kind, S>(p).run();
+    using V = typename Rows<S>::V;
+    const ProjectGradientInputs<S>& given = p.given;
+    const ProjectInputs<S>& in = given.in;
+    GradientRows<S> sums{p.v_means,       p.v_quats,        p.v_scales, p.v_opacities,
+                         p.v_frequencies, p.v_coefficients, in.waves};
+    std::int64_t blocks = (in.splats + kBlock - 1) / kBlock;
+    std::unique_ptr<PoseGradient<V>[]> poses(new PoseGradient<V>[blocks * in.cameras]());
+    for_blocks(in.splats, [&](std::int64_t block, std::int64_t begin, std::int64_t end) {
+        sums.clear(begin, end);
+        if (given.v_directions)
+            std::copy(given.v_directions + 3 * begin, given.v_directions + 3 * end,
+                      p.v_means + 3 * begin);
+        for (std::int64_t camera = 0; camera < in.cameras; ++camera) {
+            auto view = load_view<V>(in, camera);
+            const std::uint8_t* visible = given.visible + camera * in.splats;
+            auto wanted = [&](std::int64_t i) { return visible[i] != 0; };
+            for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
+                GradientPack<Kind, S> v(given, camera, rows, view);
+                sums.add(rows, v);
+                if (p.v_poses)
+                    add_lanes<S>(v.pose, rows.count(), poses[block * in.cameras + camera]);
+            });
+        }
+    });
+    if (!p.v_poses) return;
+    std::fill_n(p.v_poses, 12 * in.cameras, S(0));
+    for (std::int64_t block = 0; block < blocks; ++block)
+        for (std::int64_t camera = 0; camera < in.cameras; ++camera)
+            add_pose(p.v_poses + 12 * camera, poses[block * in.cameras + camera]);
 }
 
 GABORSPLAT_END

@@ -1,6 +1,7 @@
 // Colours from spherical harmonics, a pack of visible splats at a time.
 #pragma once
 
+#include "../math/moments.h"
 #include "../passes/shade.h"
 #include "project.h"
 
@@ -27,6 +28,47 @@ struct HarmonicRows {
     }
 };
 
+/// Harmonics of a pack of splats, with what steps that they have missed did to them.
+template <class S>
+class PackHarmonics {
+  public:
+    using V = typename Rows<S>::V;
+
+    PackHarmonics(const ShadeInputs<S>& in, const Rows<S>& rows)
+        : rows_(rows), harmonics_(in, in.sh0, in.sh_rest) {
+        const LateHarmonics<S>& late = in.late;
+        for (int lane = 0; late.last_steps && lane < rows.count(); ++lane)
+            late_ |= late.missed[late.last_steps[rows.splat(lane)]] != S(0);
+        if (!late_) return;
+        const int rest = 3 * (in.degree + 1) * (in.degree + 1) - 3;
+        for (int lane = 0; lane < V::kSize; ++lane) {
+            std::int64_t i = rows.splat(lane);
+            const S* missed = late.missed + late.last_steps[i];
+            copy(lane, 0, 3, in.sh0 + 3 * i, late.sh0_quotients + 3 * i, missed[0]);
+            copy(lane, 3, rest, in.sh_rest + harmonics_.rest_width * i,
+                 late.sh_rest_quotients + harmonics_.rest_width * i, missed[late.late_steps]);
+        }
+    }
+
+    /// Coefficients of the j-th harmonic.
+    Vec3<V> load(int j) const {
+        if (!late_) return harmonics_.load(rows_, j);
+        return {V::load(numbers_[3 * j]), V::load(numbers_[3 * j + 1]),
+                V::load(numbers_[3 * j + 2])};
+    }
+
+  private:
+    void copy(int lane, int to, int count, const S* from, const std::uint8_t* quotients, S missed) {
+        for (int n = 0; n < count; ++n)
+            numbers_[to + n][lane] = from[n] - missed * S(decode_quotient(quotients[n]));
+    }
+
+    const Rows<S>& rows_;
+    HarmonicRows<const S> harmonics_;
+    bool late_ = false;
+    S numbers_[48][V::kSize];
+};
+
 /// The camera's centre, -R^T t.
 template <class S>
 Vec3<S> camera_centre(const S* m) {
@@ -38,7 +80,6 @@ template <class S>
 void shade_forward(const ShadeArguments<S>& p) {
     using V = typename Rows<S>::V;
     const ShadeInputs<S>& in = p.in;
-    HarmonicRows<const S> harmonics(in, in.sh0, in.sh_rest);
     for_blocks(in.splats, [&](std::int64_t, std::int64_t begin, std::int64_t end) {
         for (std::int64_t camera = 0; camera < in.cameras; ++camera) {
             Vec3<S> centre = camera_centre(in.viewmats + 16 * camera);
@@ -50,8 +91,9 @@ void shade_forward(const ShadeArguments<S>& p) {
             std::fill(colors + 3 * begin, colors + 3 * end, S(0));
             auto wanted = [&](std::int64_t i) { return projected[i] != 0; };
             for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
+                PackHarmonics<S> now(in, rows);
                 Vec3<V> color = shade(in.degree, rows.load3(in.means) - position,
-                                      [&](int j) { return harmonics.load(rows, j); });
+                                      [&](int j) { return now.load(j); });
                 auto kept = bounded(color.x) & bounded(color.y) & bounded(color.z);
                 V zero(S(0));
                 rows.store(colors, 3, 0, select(kept, color.x, zero));
@@ -86,7 +128,7 @@ void add_coefficients(int degree, const HarmonicRows<S>& to, const Rows<S>& rows
 template <class S>
 void shade_backward(const ShadeBackwardArguments<S>& p) {
     using V = typename Rows<S>::V;
-    const ShadeInputs<S>& in = p.in;
+    const ShadeInputs<S>& in = p.given.in;
     HarmonicRows<const S> harmonics(in, in.sh0, in.sh_rest);
     HarmonicRows<S> v_harmonics(in, p.v_sh0, p.v_sh_rest);
     std::int64_t blocks = (in.splats + kBlock - 1) / kBlock;
@@ -101,14 +143,14 @@ void shade_backward(const ShadeBackwardArguments<S>& p) {
         for (std::int64_t camera = 0; camera < in.cameras; ++camera) {
             Vec3<S> centre = camera_centre(in.viewmats + 16 * camera);
             Vec3<V> position = {V(centre.x), V(centre.y), V(centre.z)};
-            const std::uint8_t* visible = p.visible + camera * in.splats;
+            const std::uint8_t* visible = p.given.visible + camera * in.splats;
             auto wanted = [&](std::int64_t i) { return visible[i] != 0; };
             for_packs<S>(begin, end, wanted, [&](const Rows<S>& rows) {
                 std::int64_t at = 3 * camera * in.splats;
                 auto v = shade_vjp(
                     in.degree, rows.load3(in.means) - position,
-                    [&](int j) { return harmonics.load(rows, j); }, rows.load3(p.colors + at),
-                    rows.load3(p.v_colors + at));
+                    [&](int j) { return harmonics.load(rows, j); }, rows.load3(p.given.colors + at),
+                    rows.load3(p.given.v_colors + at));
                 add_coefficients(in.degree, v_harmonics, rows, v);
                 rows.add3(p.v_means, v.direction);
                 S lanes[3][V::kSize];

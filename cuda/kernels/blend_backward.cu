@@ -219,7 +219,7 @@ KERNEL(finish_blend, BlendBackwardArguments<S>, kSplatThreads) {
     std::int64_t i = thread_number();
     if (i >= in.splats) return;
     bool seen = in.cutoffs[i] > S(0);
-    S sums[kSums] = {};
+    S sums[kSums] = {}, largest = S(0);
     if (seen) {
 #if GABORSPLAT_DETERMINISTIC
         for (std::int64_t slot = p.slot_begins[i]; slot < p.slot_ends[i]; ++slot)
@@ -230,8 +230,10 @@ KERNEL(finish_blend, BlendBackwardArguments<S>, kSplatThreads) {
         S v[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1];
         Kind::modulation2d_vjp(in.modulation2d + Kind::kModulationSize * i,
                                {in.means2d[2 * i], in.means2d[2 * i + 1]}, sums + kEnvelopeSums, v);
-        for (int k = 0; k < Kind::kModulationSize; ++k)
+        for (int k = 0; k < Kind::kModulationSize; ++k) {
             p.v_modulation2d[Kind::kModulationSize * i + k] = v[k];
+            largest += abs_(v[k]);
+        }
     }
     const S* q = in.conics + 3 * i;
     Vec2<S> v_mean = Sym2<S>{q[0], q[1], q[2]} * Vec2<S>{sums[1], sums[2]};
@@ -240,8 +242,12 @@ KERNEL(finish_blend, BlendBackwardArguments<S>, kSplatThreads) {
     p.v_conics[3 * i] = S(-0.5) * sums[3];
     p.v_conics[3 * i + 1] = -sums[4];
     p.v_conics[3 * i + 2] = S(-0.5) * sums[5];
-    p.v_opacities2d[i] = seen ? sums[0] / in.opacities2d[i] : S(0);
+    const S v_opacity = seen ? sums[0] / in.opacities2d[i] : S(0);
+    p.v_opacities2d[i] = v_opacity;
     for (int k = 0; k < kChannels; ++k) p.v_colors[kChannels * i + k] = sums[kColorSums + k];
+    for (int k = 0; k < kSums; ++k) largest += abs_(sums[k]);
+    // What is not bounded leaves no sum bounded.
+    if (p.not_finite && seen && !bounded(largest + abs_(v_opacity))) *p.not_finite = 1;
 #if GABORSPLAT_ABSOLUTE
     p.v_means2d_abs[2 * i] = sums[kAbsoluteSums];
     p.v_means2d_abs[2 * i + 1] = sums[kAbsoluteSums + 1];

@@ -1,28 +1,35 @@
-// The steps of a fit that change parameters: a number, or a splat, a thread.
+// What is done once in a step of a fit; and steps that harmonics have missed.
 #include "../math/optimizer.h"
 #include "device.h"
 
 GABORSPLAT_BEGIN
 
-KERNEL(adam_step, AdamArguments<S>, kNumberThreads) {
-    std::int64_t i = thread_number();
-    if (i >= p.splats * p.size || (p.visible && p.visible[i / p.size] == 0)) return;
-    AdamState<S> next =
-        adam({p.values[i], p.exp_avg[i], p.exp_avg_sq[i]}, p.gradients[i], with_rates(p));
-    p.values[i] = next.value;
-    p.exp_avg[i] = next.exp_avg;
-    p.exp_avg_sq[i] = next.exp_avg_sq;
+KERNEL(begin_step, BeginStepArguments<S>, kWarp) {
+    if (threadIdx.x == 0) decide_step(p);
 }
 
-KERNEL(inject_noise, NoiseArguments<S>, kSplatThreads) {
-    std::int64_t i = thread_number();
-    if (i >= p.splats) return;
-    S logit = noise_logit(p, p.opacity_logits[i]);
-    if (!(logit > p.min_logit)) return;
-    const S* q = p.quats + 4 * i;
-    Vec3<S> noise = splat_noise(Quat<S>{q[0], q[1], q[2], q[3]}, load3(p.log_scales + 3 * i),
-                                normal_vector<S>(std::uint64_t(p.seed), std::uint64_t(i)));
-    store3(p.means + 3 * i, load3(p.means + 3 * i) + p.strength * sigmoid(logit) * noise);
+/// Adds up in one block and double precision.
+KERNEL(finish_step, FinishStepArguments<S>, kNumberThreads) {
+    SHARED(double, partial, kNumberThreads / kWarp);
+    double sum = 0;
+    if (p.step.counters[kOpen] != 0)
+        for (std::int64_t part = threadIdx.x; part < p.parts; part += kNumberThreads)
+            sum += p.regularization[part];
+    for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+    if (lane_number() == 0) partial[threadIdx.x / kWarp] = sum;
+    for (int back = 1 + int(threadIdx.x); back < kMissedSteps; back += kNumberThreads)
+        miss_step(p, back);
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    sum = 0;
+    for (int warp = 0; warp < kNumberThreads / kWarp; ++warp) sum += partial[warp];
+    tell_step(p, sum);
+}
+
+/// A number a thread.
+KERNEL(catch_up, CatchUpArguments<S>, kNumberThreads) {
+    std::int64_t at = thread_number();
+    if (at < p.splats * p.size) make_good(p, at, at / p.size);
 }
 
 GABORSPLAT_END

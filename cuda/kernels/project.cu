@@ -1,6 +1,12 @@
-// Splats on the image, and the gradient of that: a splat a thread.
+// Splats on the image, the gradient of that, and the step of a fit along it: a splat a thread.
+//   GABORSPLAT_STEP  whether the step is compiled, or else the two others
+#include "../math/optimizer.h"
 #include "../math/projection.h"
 #include "device.h"
+
+#ifndef GABORSPLAT_STEP
+#define GABORSPLAT_STEP 0
+#endif
 
 GABORSPLAT_BEGIN
 
@@ -23,6 +29,33 @@ HD View<S> load_view(const ProjectInputs<S>& p, int camera) {
             {k[2], k[5]},
             {S(p.width), S(p.height)}};
 }
+
+/// A gradient of a splat, its waves' included.
+struct WholeGradient {
+    SplatGradient<S> splat;
+    S frequencies[3 * kWaveRoom], coefficients[2 * kWaveRoom];
+};
+/// Adds what a camera that sees the splat gives.
+HD void add_gradient(const ProjectGradientInputs<S>& p, std::int64_t i, int camera,
+                     WholeGradient& sum, PoseGradient<S>& pose) {
+    std::int64_t at = camera * p.in.splats + i;
+    ProjectedGradient<S> v = {{p.v_means2d[2 * at], p.v_means2d[2 * at + 1]},
+                              p.v_depths ? p.v_depths[at] : S(0),
+                              load3(p.v_conics + 3 * at),
+                              p.v_opacities2d[at],
+                              p.v_modulation2d + Kind::kModulationSize * at};
+    SplatGradient<S> out = project_splat_vjp<Kind>(
+        load_splat(p.in, i), load_view(p.in, camera), p.in.options, p.in.raw != 0, v,
+        WaveGradients<S>{sum.frequencies, sum.coefficients}, pose);
+    SplatGradient<S>& splat = sum.splat;
+    splat.mean = splat.mean + out.mean;
+    splat.scale = splat.scale + out.scale;
+    splat.quat = {splat.quat.w + out.quat.w, splat.quat.x + out.quat.x, splat.quat.y + out.quat.y,
+                  splat.quat.z + out.quat.z};
+    splat.opacity += out.opacity;
+}
+
+#if !GABORSPLAT_STEP
 
 /// The grid's second axis are the cameras.
 KERNEL(project, ProjectArguments<S>, kSplatThreads) {
@@ -60,43 +93,106 @@ HD void store_pose(const PoseGradient<S>& pose, S* v_pose) {
 }
 
 KERNEL(project_backward, ProjectBackwardArguments<S>, kSplatThreads) {
+    const ProjectGradientInputs<S>& given = p.given;
     std::int64_t i = thread_number();
-    bool inside = i < p.in.splats;
-    SplatGradient<S> sum = {};
-    S v_frequencies[3 * kWaveRoom] = {}, v_coefficients[2 * kWaveRoom] = {};
-    for (int camera = 0; camera < p.in.cameras; ++camera) {
-        std::int64_t at = camera * p.in.splats + i;
+    bool inside = i < given.in.splats;
+    WholeGradient sum = {};
+    for (int camera = 0; camera < given.in.cameras; ++camera) {
         PoseGradient<S> pose = {};
-        if (inside && p.visible[at] != 0) {
-            ProjectedGradient<S> v = {{p.v_means2d[2 * at], p.v_means2d[2 * at + 1]},
-                                      p.v_depths ? p.v_depths[at] : S(0),
-                                      load3(p.v_conics + 3 * at),
-                                      p.v_opacities2d[at],
-                                      p.v_modulation2d + Kind::kModulationSize * at};
-            SplatGradient<S> out = project_splat_vjp<Kind>(
-                load_splat(p.in, i), load_view(p.in, camera), p.in.options, p.in.raw != 0, v,
-                WaveGradients<S>{v_frequencies, v_coefficients}, pose);
-            sum.mean = sum.mean + out.mean;
-            sum.scale = sum.scale + out.scale;
-            sum.quat = {sum.quat.w + out.quat.w, sum.quat.x + out.quat.x, sum.quat.y + out.quat.y,
-                        sum.quat.z + out.quat.z};
-            sum.opacity += out.opacity;
-        }
-        if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * p.in.cameras + camera));
+        if (inside && given.visible[camera * given.in.splats + i] != 0)
+            add_gradient(given, i, camera, sum, pose);
+        if (p.v_poses) store_pose(pose, p.v_poses + 12 * (i / kWarp * given.in.cameras + camera));
     }
     if (!inside) return;
-    if (p.v_directions) sum.mean = sum.mean + load3(p.v_directions + 3 * i);
-    store3(p.v_means + 3 * i, sum.mean);
-    store3(p.v_scales + 3 * i, sum.scale);
-    p.v_quats[4 * i] = sum.quat.w;
-    p.v_quats[4 * i + 1] = sum.quat.x;
-    p.v_quats[4 * i + 2] = sum.quat.y;
-    p.v_quats[4 * i + 3] = sum.quat.z;
-    p.v_opacities[i] = sum.opacity;
+    SplatGradient<S>& splat = sum.splat;
+    if (given.v_directions) splat.mean = splat.mean + load3(given.v_directions + 3 * i);
+    store3(p.v_means + 3 * i, splat.mean);
+    store3(p.v_scales + 3 * i, splat.scale);
+    p.v_quats[4 * i] = splat.quat.w;
+    p.v_quats[4 * i + 1] = splat.quat.x;
+    p.v_quats[4 * i + 2] = splat.quat.y;
+    p.v_quats[4 * i + 3] = splat.quat.z;
+    p.v_opacities[i] = splat.opacity;
     for (int k = 0; k < 3 * Kind::kWaves; ++k)
-        p.v_frequencies[3 * Kind::kWaves * i + k] = v_frequencies[k];
+        p.v_frequencies[3 * Kind::kWaves * i + k] = sum.frequencies[k];
     for (int k = 0; k < 2 * Kind::kWaves; ++k)
-        p.v_coefficients[2 * Kind::kWaves * i + k] = v_coefficients[k];
+        p.v_coefficients[2 * Kind::kWaves * i + k] = sum.coefficients[k];
 }
+
+#else
+
+/// A step of Adam for a splat's numbers of one parameter.
+template <int Count>
+HD void step_numbers(const StepInputs<S>& p, Parameter parameter, std::int64_t i, S* values, S* avg,
+                     S* avg_sq, const S* gradients) {
+    AdamRates<S> rates = adam_rates(p, parameter);
+#pragma unroll
+    for (int k = 0; k < Count; ++k) {
+        std::int64_t at = Count * i + k;
+        AdamState<S> next = adam({values[at], {avg[at], avg_sq[at]}}, gradients[k], rates);
+        values[at] = next.value;
+        avg[at] = next.moments.first;
+        avg_sq[at] = next.moments.second;
+    }
+}
+
+/// The step of a splat; what it adds to the loss by itself.
+HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
+    const bool visible = p.given.visible[i] != 0;
+    WholeGradient v = {};
+    if (visible) {
+        PoseGradient<S> pose = {};
+        add_gradient(p.given, i, 0, v, pose);
+        v.splat.mean = v.splat.mean + load3(p.given.v_directions + 3 * i);
+    }
+    S mean[3] = {v.splat.mean.x, v.splat.mean.y, v.splat.mean.z};
+    S quat[4] = {v.splat.quat.w, v.splat.quat.x, v.splat.quat.y, v.splat.quat.z};
+    S scale[3] = {v.splat.scale.x, v.splat.scale.y, v.splat.scale.z};
+    S opacity = v.splat.opacity;
+    const S term = regularize(p, i, opacity, scale);
+    S sum = opacity;  // which no number that is not bounded leaves bounded
+    for (int k = 0; k < 3; ++k) sum += abs_(mean[k]) + abs_(scale[k]);
+    for (int k = 0; k < 4; ++k) sum += abs_(quat[k]);
+    for (int k = 0; k < 3 * Kind::kWaves; ++k) sum += abs_(v.frequencies[k]);
+    for (int k = 0; k < 2 * Kind::kWaves; ++k) sum += abs_(v.coefficients[k]);
+    if (!bounded(sum)) {
+        p.step.counters[kBroken] = 1;
+        for (int k = 0; k < 3; ++k) mean[k] = scale[k] = S(0);
+        for (int k = 0; k < 4; ++k) quat[k] = S(0);
+        opacity = S(0);
+        for (int k = 0; k < 3 * Kind::kWaves; ++k) v.frequencies[k] = S(0);
+        for (int k = 0; k < 2 * Kind::kWaves; ++k) v.coefficients[k] = S(0);
+    }
+    if (visible || !p.step.visible_only) {
+        const StepInputs<S>& step = p.step;
+        step_numbers<3>(step, kMeans, i, p.next_means, p.means_avg, p.means_avg_sq, mean);
+        step_numbers<4>(step, kQuats, i, p.next_quats, p.quats_avg, p.quats_avg_sq, quat);
+        step_numbers<3>(step, kScales, i, p.next_scales, p.scales_avg, p.scales_avg_sq, scale);
+        step_numbers<1>(step, kOpacities, i, p.next_opacities, p.opacities_avg, p.opacities_avg_sq,
+                        &opacity);
+        step_numbers<3 * Kind::kWaves>(step, kFrequencies, i, p.next_frequencies, p.frequencies_avg,
+                                       p.frequencies_avg_sq, v.frequencies);
+        step_numbers<2 * Kind::kWaves>(step, kCoefficients, i, p.next_coefficients,
+                                       p.coefficients_avg, p.coefficients_avg_sq, v.coefficients);
+    }
+    add_noise(p, i);
+    return term;
+}
+
+KERNEL(project_step, ProjectStepArguments<S>, kSplatThreads) {
+    SHARED(S, sums, kSplatThreads / kWarp);
+    if (p.step.counters[kOpen] == 0) return;
+    std::int64_t i = thread_number();
+    S term = i < p.given.in.splats ? step_splat(p, i) : S(0);
+    S total = WarpSums<1>::add(&term);
+    if (lane_number() == 0) sums[threadIdx.x / kWarp] = total;
+    __syncthreads();
+    if (threadIdx.x != 0) return;
+    total = S(0);
+    for (int warp = 0; warp < kSplatThreads / kWarp; ++warp) total += sums[warp];
+    p.regularization[blockIdx.x] = double(total);
+}
+
+#endif
 
 GABORSPLAT_END

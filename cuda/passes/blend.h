@@ -72,6 +72,7 @@ struct BlendBackwardArguments {
     OUT(S, v_colors, in.splats, in.channels);
     OUT(S, v_modulation2d, in.splats, in.modulation_size);  // GPU: of culled ones as it was
     OPTIONAL_OUT(S, sums, sum_rows, sum_size);              // zeros; a row a splat, or a slot
+    OPTIONAL_OUT(std::int32_t, not_finite, 1);              // becomes 1 if a gradient is not finite
     END_ARGUMENTS;
 };
 

@@ -58,11 +58,11 @@ struct ProjectArguments {
     END_ARGUMENTS;
 };
 
+/// What the gradient is found from.
 template <class S>
-struct ProjectBackwardArguments {
+struct ProjectGradientInputs {
     ARGUMENTS;
     PART(ProjectInputs<S>, in);
-    SIZE(std::int64_t, parts);  // rows of the sums over splats: see pose_parts
     IN(std::uint8_t, visible, in.cameras, in.splats);
     IN(S, v_means2d, in.cameras, in.splats, 2);
     OPTIONAL_IN(S, v_depths, in.cameras, in.splats);  // null: zero
@@ -70,13 +70,21 @@ struct ProjectBackwardArguments {
     IN(S, v_opacities2d, in.cameras, in.splats);
     IN(S, v_modulation2d, in.cameras, in.splats, in.modulation_size);
     OPTIONAL_IN(S, v_directions, in.splats, 3);  // what colours add to v_means
-    OUT(S, v_means, in.splats, 3);
-    OUT(S, v_quats, in.splats, 4);
-    OUT(S, v_scales, in.splats, 3);
-    OUT(S, v_opacities, in.splats);
-    OUT(S, v_frequencies, in.splats, in.waves, 3);
-    OUT(S, v_coefficients, in.splats, in.waves, 2);
-    OPTIONAL_OUT(S, v_poses, parts, in.cameras, 12);  // rotation by rows, translation
+    END_ARGUMENTS;
+};
+
+template <class S>
+struct ProjectBackwardArguments {
+    ARGUMENTS;
+    PART(ProjectGradientInputs<S>, given);
+    SIZE(std::int64_t, parts);  // rows of the sums over splats: see pose_parts
+    OUT(S, v_means, given.in.splats, 3);
+    OUT(S, v_quats, given.in.splats, 4);
+    OUT(S, v_scales, given.in.splats, 3);
+    OUT(S, v_opacities, given.in.splats);
+    OUT(S, v_frequencies, given.in.splats, given.in.waves, 3);
+    OUT(S, v_coefficients, given.in.splats, given.in.waves, 2);
+    OPTIONAL_OUT(S, v_poses, parts, given.in.cameras, 12);  // rotation by rows, translation
     END_ARGUMENTS;
 };
 

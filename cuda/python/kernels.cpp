@@ -15,7 +15,13 @@ KernelCall project(const ProjectArguments<S>& p) {
 }
 template <class S>
 KernelCall project_backward(const ProjectBackwardArguments<S>& p) {
-    return {{blocks_for(p.in.splats, kSplatThreads), 1}, {{"WAVES", p.in.waves}}};
+    const ProjectInputs<S>& in = p.given.in;
+    return {{blocks_for(in.splats, kSplatThreads), 1}, {{"WAVES", in.waves}}};
+}
+template <class S>
+KernelCall project_step(const ProjectStepArguments<S>& p) {
+    const ProjectInputs<S>& in = p.given.in;
+    return {{blocks_for(in.splats, kSplatThreads), 1}, {{"WAVES", in.waves}, {"STEP", 1}}};
 }
 template <class S>
 KernelCall shade(const ShadeArguments<S>& p) {
@@ -23,7 +29,13 @@ KernelCall shade(const ShadeArguments<S>& p) {
 }
 template <class S>
 KernelCall shade_backward(const ShadeBackwardArguments<S>& p) {
-    return {{blocks_for(p.in.splats, kSplatThreads), 1}, {{"DEGREE", p.in.degree}}};
+    const ShadeInputs<S>& in = p.given.in;
+    return {{blocks_for(in.splats, kSplatThreads), 1}, {{"DEGREE", in.degree}}};
+}
+template <class S>
+KernelCall shade_step(const ShadeStepArguments<S>& p) {
+    const ShadeInputs<S>& in = p.given.in;
+    return {{blocks_for(in.splats, kSplatThreads), 1}, {{"DEGREE", in.degree}, {"STEP", 1}}};
 }
 template <class S>
 KernelCall clear(const ClearArguments<S>& p) {
@@ -87,12 +99,16 @@ KernelCall finish_loss(const LossArguments<S>&) {
     return {{1, 1}, {}};
 }
 template <class S>
-KernelCall adam_step(const AdamArguments<S>& p) {
-    return {{blocks_for(p.splats * p.size, kNumberThreads), 1}, {}};
+KernelCall begin_step(const BeginStepArguments<S>&) {
+    return {{1, 1}, {}};
 }
 template <class S>
-KernelCall inject_noise(const NoiseArguments<S>& p) {
-    return {{blocks_for(p.splats, kSplatThreads), 1}, {}};
+KernelCall finish_step(const FinishStepArguments<S>&) {
+    return {{1, 1}, {}};
+}
+template <class S>
+KernelCall catch_up(const CatchUpArguments<S>& p) {
+    return {{blocks_for(p.splats * p.size, kNumberThreads), 1}, {}};
 }
 
 /// A kernel whose arguments are an A and whose calls `find` finds.
@@ -128,8 +144,11 @@ const std::vector<Kernel>& kernels() {
         KERNEL_OF(count_valid, "loss", LossArguments, kNumberThreads, count_valid),
         KERNEL_OF(compare_pictures, "loss", LossArguments, kStripThreads, compare_pictures),
         KERNEL_OF(finish_loss, "loss", LossArguments, kNumberThreads, finish_loss),
-        KERNEL_OF(adam_step, "optimizer", AdamArguments, kNumberThreads, adam_step),
-        KERNEL_OF(inject_noise, "optimizer", NoiseArguments, kSplatThreads, inject_noise),
+        KERNEL_OF(begin_step, "optimizer", BeginStepArguments, kWarp, begin_step),
+        KERNEL_OF(shade_step, "shade", ShadeStepArguments, kSplatThreads, shade_step),
+        KERNEL_OF(project_step, "project", ProjectStepArguments, kSplatThreads, project_step),
+        KERNEL_OF(finish_step, "optimizer", FinishStepArguments, kNumberThreads, finish_step),
+        KERNEL_OF(catch_up, "optimizer", CatchUpArguments, kNumberThreads, catch_up),
     };
     return all;
 }

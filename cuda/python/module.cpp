@@ -7,6 +7,7 @@
 
 #include "../cpu/passes.h"
 #include "../math/harmonics.h"
+#include "../math/moments.h"
 #include "../threads/thread_pool.h"
 #include "arguments.h"
 #include "launcher.h"
@@ -129,8 +130,11 @@ void bind_cpu(nb::module_& m) {
     BIND_PASS(blend, BlendArguments);
     cpu.def_static("blend_backward", &blend_backward, nb::arg("arguments"));
     BIND_PASS(photometric_loss, LossArguments);
-    BIND_PASS(adam_step, AdamArguments);
-    BIND_PASS(inject_noise, NoiseArguments);
+    BIND_PASS(begin_step, BeginStepArguments);
+    BIND_PASS(shade_step, ShadeStepArguments);
+    BIND_PASS(project_step, ProjectStepArguments);
+    BIND_PASS(finish_step, FinishStepArguments);
+    BIND_PASS(catch_up, CatchUpArguments);
     cpu.def_static("threads", &threads, "Threads that work on one pass.");
     cpu.def_static("set_threads", &set_threads, nb::arg("count"));
     cpu.def_static(
@@ -148,6 +152,9 @@ void bind_constants(nb::module_& m) {
     constants.attr("TILE_SIZE") = kTileSize;
     constants.attr("MOST_BINS") = kMostBins;
     constants.attr("LIST_WARPS") = kListWarps;
+    constants.attr("STEP_COUNTERS") = int(kCounters);
+    constants.attr("STEP_RATES") = int(kRates);
+    constants.attr("STEP_REPORTS") = int(kReports);
     constants.attr("SH_C0") = kShC0;
     constants.attr("FIRST_WAVE") = Gabor<1>::kFirstWave;
 }
@@ -158,6 +165,14 @@ std::vector<std::string> kinds() {
     GABORSPLAT_KINDS(GABORSPLAT_NAME)
 #undef GABORSPLAT_NAME
     return names;
+}
+
+/// What the codes of a `SmallFloat` stand for.
+template <class Code>
+std::vector<float> numbers_of(int count) {
+    std::vector<float> numbers;
+    for (int code = 0; code < count; ++code) numbers.push_back(Code::decode(std::uint32_t(code)));
+    return numbers;
 }
 
 int blend_sum_size_of(int waves, int channels, bool absolute) {
@@ -198,8 +213,11 @@ NB_MODULE(_native, m) {
     bind_arguments<BlendArguments>(m, "BlendArguments");
     bind_arguments<BlendBackwardArguments>(m, "BlendBackwardArguments");
     bind_arguments<LossArguments>(m, "LossArguments");
-    bind_arguments<AdamArguments>(m, "AdamArguments");
-    bind_arguments<NoiseArguments>(m, "NoiseArguments");
+    bind_arguments<BeginStepArguments>(m, "BeginStepArguments");
+    bind_arguments<ShadeStepArguments>(m, "ShadeStepArguments");
+    bind_arguments<ProjectStepArguments>(m, "ProjectStepArguments");
+    bind_arguments<FinishStepArguments>(m, "FinishStepArguments");
+    bind_arguments<CatchUpArguments>(m, "CatchUpArguments");
     bind_cpu(m);
     bind_launcher(m);
     bind_constants(m);
@@ -224,6 +242,13 @@ NB_MODULE(_native, m) {
           "Numbers that describe one splat's waves on the image.");
     m.def("pose_parts", &pose_parts, nb::arg("splats"),
           "Rows of a GPU's sums over splats, for every camera.");
+    m.def(
+        "moment_roots", [] { return numbers_of<RootCode>(256); },
+        "What a byte stands for that holds the root of Adam's second moment.");
+    m.def(
+        "moment_quotients", [] { return numbers_of<QuotientCode>(128); },
+        "Sizes of the quotients of Adam's moments; a byte's upper bit is their sign.");
+    m.def("step_parts", &step_parts, nb::arg("splats"), "Parts of a step's sum over splats.");
     m.def("sort_blocks", &sort_blocks, nb::arg("items"), "Blocks of threads that sort items.");
     m.def("list_blocks", &list_blocks, nb::arg("splats"),
           "Blocks of threads that list the tiles of splats.");

@@ -8,6 +8,7 @@
 #include "../passes/blend.h"
 #include "../passes/launch.h"
 #include "../passes/loss.h"
+#include "../passes/optimizer.h"
 #include "../passes/project.h"
 #include "../passes/shade.h"
 #include "../passes/sort.h"
@@ -55,6 +56,13 @@ void check_sizes(const ShadeInputs<S>& in) {
                                         .c_str());
     bool apart = in.sh0_coeffs == 1 && in.sh_coeffs != 1;
     if (!apart || !in.sh_rest) require_size("sh0_coeffs", in.sh0_coeffs, in.sh_coeffs);
+    const LateHarmonics<S>& late = in.late;
+    bool all = late.last_steps && late.sh0_quotients && late.sh_rest_quotients;
+    require(!late.missed || all, "missed needs last_steps and quotients");
+    if (!late.missed) return;
+    require_size("late_splats", late.late_splats, in.splats);
+    require_size("late_sh0_coeffs", late.late_sh0_coeffs, 1);
+    require_size("late_sh_rest_coeffs", late.late_sh_rest_coeffs, in.sh_coeffs - 1);
 }
 template <class S>
 void check_sizes(const BlendInputs<S>& in) {
@@ -69,7 +77,7 @@ void check_sizes(const ProjectArguments<S>& p) {
 }
 template <class S>
 void check_sizes(const ProjectBackwardArguments<S>& p) {
-    check_sizes(p.in);
+    check_sizes(p.given.in);
 }
 template <class S>
 void check_sizes(const ShadeArguments<S>& p) {
@@ -77,7 +85,20 @@ void check_sizes(const ShadeArguments<S>& p) {
 }
 template <class S>
 void check_sizes(const ShadeBackwardArguments<S>& p) {
-    check_sizes(p.in);
+    check_sizes(p.given.in);
+}
+template <class S>
+void check_sizes(const ShadeStepArguments<S>& p) {
+    check_sizes(p.given.in);
+    require_size("cameras", p.given.in.cameras, 1);
+    require(p.given.in.late.missed, "a step needs missed");
+}
+template <class S>
+void check_sizes(const ProjectStepArguments<S>& p) {
+    check_sizes(p.given.in);
+    require_size("cameras", p.given.in.cameras, 1);
+    require_size("parts", p.parts, step_parts(p.given.in.splats));
+    require(p.given.in.raw && p.given.v_directions, "a step needs raw splats and v_directions");
 }
 template <class S>
 void check_sizes(const BlendArguments<S>& p) {

@@ -7,22 +7,25 @@ them alive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from .._native import (
-    AdamArguments,
+    BeginStepArguments,
     BlendArguments,
     BlendBackwardArguments,
+    CatchUpArguments,
+    FinishStepArguments,
     LossArguments,
-    NoiseArguments,
     ProjectArguments,
     ProjectBackwardArguments,
+    ProjectStepArguments,
     ShadeArguments,
     ShadeBackwardArguments,
+    ShadeStepArguments,
 )
 from .memory import Memory, Workspace
 from .stages import SplatsToBin, Tiles
@@ -41,12 +44,18 @@ class Repeated(Protocol[Result]):
         ...
 
     def start(self, *inputs: Tensor) -> Result:
-        """The same without waiting for a GPU, to be settled before it is relied on."""
+        """The same without waiting for a GPU, to be settled before it is relied on, or told how
+        many pairs were needed."""
         ...
 
     def settle(self) -> bool:
         """Waits for a GPU; whether what was started last is right. It is not if lists were too
         short: then it has to be started again."""
+        ...
+
+    def needed(self, pairs: int) -> None:
+        """Something that was started has needed so many pairs of splat and tile: what is started
+        next has room for them."""
         ...
 
 
@@ -112,10 +121,22 @@ class Backend(Protocol):
         """Loss of a picture against a photo, and its gradient."""
         ...
 
-    def adam_step(self, arguments: Sequence[AdamArguments]) -> None:
-        """One step of Adam for each of some parameters."""
+    def begin_step(self, arguments: BeginStepArguments) -> None:
+        """Decide whether a step of a fit changes anything, and find its rates."""
         ...
 
-    def inject_noise(self, arguments: NoiseArguments) -> None:
-        """Add the noise of 3DGS-MCMC to the centres."""
+    def shade_step(self, arguments: ShadeStepArguments) -> None:
+        """Gradient of the colours, and the step of the harmonics along it."""
+        ...
+
+    def project_step(self, arguments: ProjectStepArguments) -> None:
+        """Gradient of the projection, and the step of everything else along it."""
+        ...
+
+    def finish_step(self, arguments: FinishStepArguments) -> None:
+        """Tell what a step did."""
+        ...
+
+    def catch_up(self, arguments: CatchUpArguments) -> None:
+        """Steps that harmonics have missed while no photo showed them."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import torch
@@ -32,6 +32,9 @@ class _DoneAnew(Generic[T]):
     def settle(self) -> bool:
         """See `Repeated`."""
         return True
+
+    def needed(self, pairs: int) -> None:
+        """See `Repeated`."""
 
 
 class CpuBackend:
@@ -100,11 +103,22 @@ class CpuBackend:
         """See `Backend`."""
         _native.cpu.photometric_loss(arguments)
 
-    def adam_step(self, arguments: Sequence[_native.AdamArguments]) -> None:
+    def begin_step(self, arguments: _native.BeginStepArguments) -> None:
         """See `Backend`."""
-        for each in arguments:
-            _native.cpu.adam_step(each)
+        _native.cpu.begin_step(arguments)
 
-    def inject_noise(self, arguments: _native.NoiseArguments) -> None:
+    def shade_step(self, arguments: _native.ShadeStepArguments) -> None:
         """See `Backend`."""
-        _native.cpu.inject_noise(arguments)
+        _native.cpu.shade_step(arguments)
+
+    def project_step(self, arguments: _native.ProjectStepArguments) -> None:
+        """See `Backend`."""
+        _native.cpu.project_step(arguments)
+
+    def finish_step(self, arguments: _native.FinishStepArguments) -> None:
+        """See `Backend`."""
+        _native.cpu.finish_step(arguments)
+
+    def catch_up(self, arguments: _native.CatchUpArguments) -> None:
+        """See `Backend`."""
+        _native.cpu.catch_up(arguments)

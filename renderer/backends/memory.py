@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
+from torch import Tensor
 
 from .._native import current_stream
 
@@ -56,6 +57,34 @@ class Workspace:
 
 
 FRESH = FreshMemory()
+
+
+class Arrival:
+    """Room on the host for numbers that a GPU will know.
+
+    Args:
+        shape: of the numbers.
+        dtype: likewise.
+        device: where they come from.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        on_gpu = device.type == "cuda"
+        self._numbers = torch.empty(shape, dtype=dtype, pin_memory=on_gpu)
+        self._device = device
+        self._event = torch.cuda.Event() if on_gpu else None
+
+    def begin(self, numbers: Tensor) -> None:
+        """Send numbers here, behind what is queued already and nothing else."""
+        self._numbers.copy_(numbers, non_blocking=True)
+        if self._event is not None:
+            self._event.record(torch.cuda.current_stream(self._device))
+
+    def wait(self) -> Tensor:
+        """The numbers, once they are here; to be used before others are sent for."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._numbers
 
 
 class WorkspacePool:

@@ -101,8 +101,9 @@ class Tiles(NamedTuple):
             where that was not asked for, or needs none.
         slot_begins: [M] int64, where a splat's begin; None likewise.
         slot_ends: [M] int64, where they end; None likewise.
-        count_pairs: waits for the number of pairs, where the lists may be longer, or too short for
+        pair_count: [1] int32, the number of pairs, where the lists may be longer, or too short for
             them; None where they are as long as they have to be.
+        count_pairs: waits for that number; None where it is not known yet, or the lists' length.
     """
 
     splat_ids: Tensor
@@ -110,6 +111,7 @@ class Tiles(NamedTuple):
     slots: Tensor | None = None
     slot_begins: Tensor | None = None
     slot_ends: Tensor | None = None
+    pair_count: Tensor | None = None
     count_pairs: Callable[[], int] | None = None
 
     @property
@@ -123,7 +125,9 @@ class Tiles(NamedTuple):
             return self
         pairs = self.count_pairs()
         slots = None if self.slots is None else self.slots[:pairs]
-        return self._replace(splat_ids=self.splat_ids[:pairs], slots=slots, count_pairs=None)
+        return self._replace(
+            splat_ids=self.splat_ids[:pairs], slots=slots, pair_count=None, count_pairs=None
+        )
 
 
 class BlendGradients(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .._native import NoiseArguments
+from .._native import CatchUpArguments, constants
 from .memory import gpu_index
 from .registry import backend_for
 
@@ -21,20 +21,19 @@ def why_unusable(device: torch.device) -> str | None:
         device = torch.device("cuda", gpu_index(device))
         if device in _works:
             return None
-        ones = torch.ones(4, device=device)
-        arguments = NoiseArguments(
+        arguments = CatchUpArguments(
             splats=1,
-            seed=0,
-            strength=0.0,
-            slope=1.0,
-            opacity_threshold=0.0,
-            min_logit=0.0,
-            means=torch.zeros(3, device=device),
-            quats=ones,
-            log_scales=ones[:3],
-            opacity_logits=ones[:1],
+            size=1,
+            steps=1,
+            beta1=0.9,
+            beta2=0.999,
+            missed=torch.zeros(1, device=device),
+            counters=torch.ones(constants.STEP_COUNTERS, dtype=torch.int64, device=device),
+            last_steps=torch.zeros(1, dtype=torch.int32, device=device),
+            values=torch.zeros(1, device=device),
+            quotients=torch.zeros(1, dtype=torch.uint8, device=device),
         )
-        backend_for(device).inject_noise(arguments)
+        backend_for(device).catch_up(arguments)
         torch.cuda.synchronize(device)
     except Exception as error:  # whatever torch, the compiler or the driver raise
         return (str(error).splitlines() or [type(error).__name__])[0]

@@ -90,6 +90,7 @@ class Passes:
         v_drawn: tuple[Tensor, Tensor | None],
         *,
         absolute: bool,
+        not_finite: Tensor | None = None,
     ) -> BlendGradients:
         """Gradients of what was blended.
 
@@ -99,6 +100,7 @@ class Passes:
             drawn: image and transmittance that `blend` gave.
             v_drawn: their gradients; None for the second where it is zero.
             absolute: find the sums over pixels of |gradient of means2d| too.
+            not_finite: [1] int32, becomes 1 if a gradient is not finite; None if that is not asked.
         """
         p, tiles, like = splats.projected, splats.tiles, splats.colors
         found = self._memory.keep(
@@ -127,6 +129,7 @@ class Passes:
                 v_opacities2d=found.opacities,
                 v_colors=found.colors,
                 v_modulation2d=found.modulation2d,
+                not_finite=not_finite,
             )
         )
         return found
@@ -177,7 +180,7 @@ class Passes:
         )
         self.backend.project(
             _native.ProjectArguments(
-                **_projection(splats),
+                **projection_of(splats),
                 visible=out.visible,
                 radii=out.radii,
                 means2d=out.means2d,
@@ -199,7 +202,7 @@ class Passes:
         )
         self.backend.shade(
             _native.ShadeArguments(
-                **_shading(splats, harmonics),
+                **shading_of(splats, harmonics),
                 projected=projected.visible,
                 visible=visible,
                 colors=colors,
@@ -230,7 +233,7 @@ class Passes:
         )
         self.backend.project_backward(
             _native.ProjectBackwardArguments(
-                **_projection(splats),
+                **projection_of(splats),
                 parts=parts,
                 visible=visible,
                 v_means2d=v.means2d,
@@ -273,7 +276,7 @@ class Passes:
         )
         self.backend.shade_backward(
             _native.ShadeBackwardArguments(
-                **_shading(splats, harmonics),
+                **shading_of(splats, harmonics),
                 parts=parts,
                 visible=visible,
                 colors=colors,
@@ -287,7 +290,7 @@ class Passes:
         return v_means, v_positions, v_sh0, v_rest
 
 
-def _projection(splats: SplatsInView) -> dict[str, Any]:
+def projection_of(splats: SplatsInView) -> dict[str, Any]:
     """What projection and its gradient share."""
     shape, cameras = splats.shape, splats.cameras
     return {
@@ -305,7 +308,7 @@ def _projection(splats: SplatsInView) -> dict[str, Any]:
     }
 
 
-def _shading(splats: SplatsInView, harmonics: Harmonics) -> dict[str, Any]:
+def shading_of(splats: SplatsInView, harmonics: Harmonics) -> dict[str, Any]:
     """What shading and its gradient share."""
     return {
         "cameras": len(splats.cameras),
@@ -317,6 +320,7 @@ def _shading(splats: SplatsInView, harmonics: Harmonics) -> dict[str, Any]:
         "viewmats": splats.cameras.viewmats,
         "sh0": harmonics.sh0,
         "sh_rest": harmonics.rest,
+        **({} if harmonics.late is None else harmonics.late.arguments()),
     }
 
 

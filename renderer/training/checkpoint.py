@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import Parameter
 
-from ..splats import RawSplats, Splats
-from .trainer import Trainer
+from ..splats import Splats
+from .step.fit import SplatFit
+from .step.optimizer import HARMONICS, LAST_STEP, packed_moments
+from .trainer import STATE_VERSION, Trainer
 
 STARTED_WITH = ("steps", "max_splats")
 """Settings that may change when a run goes on, but by default stay as they were."""
@@ -82,11 +86,13 @@ def checkpoint_splats(path: Path) -> Splats:
 
     Raises ValueError naming the file if it is missing or damaged.
     """
-    state = _read(path, mapped=True)  # two thirds of it, the optimizer's, are never read
+    state = _read(path, mapped=True)  # half of it, the geometry's moments, are never read
     try:
+        state = up_to_date(state)
+        fit = SplatFit({name: Parameter(tensor) for name, tensor in state["raw"].items()}, 0)
+        fit.load_state_dict(state)
         # Copies: the file may be overwritten while they are in use.
-        raw = {name: tensor.clone() for name, tensor in state["raw"].items()}
-        return RawSplats.of(raw).activated()
+        return fit.current().activated().detach()
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError) as error:
         raise ValueError(f"{path}: holds no splats ({error!r})") from error
 
@@ -94,7 +100,7 @@ def checkpoint_splats(path: Path) -> Splats:
 def _load(path: Path, trainer: Trainer) -> None:
     state = _read(path)
     try:
-        trainer.load_state_dict(state)
+        trainer.load_state_dict(up_to_date(state))
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -112,3 +118,31 @@ def _read(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ValueError(f"{path}: not a checkpoint, it holds a {type(state).__name__}")
     return state
+
+
+def up_to_date(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a trainer, as one of this version would have given it where that of an older one
+    did: then every parameter had torch's Adam."""
+    if state.get("version") != 1 or "optimizers" not in state:
+        return state
+    older = dict(state)
+    moments: dict[str, dict[str, Tensor]] = {}
+    steps = {name: 0 for name in state["raw"]}
+    for name, raw in state["raw"].items():
+        # As torch's Adam has it: nothing before its first step.
+        known = next(iter(older["optimizers"][name]["state"].values()), {})
+        steps[name] = int(known.get("step", 0))
+        averages = [known.get(key, torch.zeros_like(raw)) for key in ("exp_avg", "exp_avg_sq")]
+        if name in HARMONICS:
+            moments[name] = packed_moments(*averages)
+        else:
+            moments[name] = dict(zip(("exp_avg", "exp_avg_sq"), averages, strict=True))
+    done = steps["means"]
+    moments[HARMONICS[0]][LAST_STEP] = torch.full((len(state["raw"]["means"]),), done)
+    del older["optimizers"]
+    return older | {
+        "version": STATE_VERSION,
+        "moments": moments,
+        "adam_steps": [done, steps["frequencies"]],
+        "missed": torch.zeros(2, done + 1),
+    }

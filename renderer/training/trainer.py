@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch.nn import Parameter
 
 from ..devices import pick_device
 from ..losses import decibel
-from ..splats import Parameters, RawSplats, Splats
+from ..splats import Parameters, Splats
 from .config import TrainConfig
 from .data import FitInput, PhotosOnDevice, TrainingView, scene_scale
 from .density.initial import initial_parameters
@@ -22,11 +22,12 @@ from .density.strategy import make_strategy
 from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
-from .objective import PhotoObjective
-from .optimizer import AdamSteps, make_optimizers, prune_broken
 from .schedule import Schedule
+from .step.fit import SplatFit, StepOutcome
+from .step.objective import PhotoObjective, StartedStep
+from .step.optimizer import prune_broken
 
-STATE_VERSION = 1
+STATE_VERSION = 2
 """Version of what `Trainer.state_dict` returns."""
 MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
 """Settings that a state and the trainer that takes it must share; others may change."""
@@ -48,25 +49,37 @@ GIVE_UP_AFTER = 100
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one step did.
+    """What one step did. On a GPU it may not be done: whoever asks for `loss`, `psnr` or `skipped`
+    waits for it.
 
     Attributes:
-        step: steps done, this one included.
-        loss: photometric loss of this step's photo and the strategy's regularization.
-        psnr: of this step's photo before the step [dB].
+        step: steps started, this one included.
         splats: number of splats after the step.
         seconds: time spent in steps since the start of the run [s].
         view: name of this step's photo.
-        skipped: whether nothing was changed, as loss or gradient was not finite.
+        outcome: waits for the step, and tells what it did.
     """
 
     step: int
-    loss: float
-    psnr: float
     splats: int
     seconds: float
     view: str
-    skipped: bool
+    outcome: Callable[[], StepOutcome]
+
+    @property
+    def loss(self) -> float:
+        """Photometric loss of this step's photo and the strategy's regularization."""
+        return self.outcome().loss
+
+    @property
+    def psnr(self) -> float:
+        """Of this step's photo before the step [dB]."""
+        return decibel(self.outcome().mse)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing was changed, as loss or gradient was not finite."""
+        return not self.outcome().changed
 
 
 class Trainer:
@@ -80,12 +93,11 @@ class Trainer:
         data: views to fit, and points to begin with.
         config: settings of the fit.
         device: where it runs, as for `pick_device`.
-        objective: finds loss and gradient; one that takes its settings from `config` by default.
+        objective: takes the steps; one that takes its settings from `config` by default.
 
     Attributes:
         config: settings of the fit.
         device: where it runs.
-        parameters: what is fitted, raw, by name; only between steps.
         steps_done: steps so far.
         seconds: spent in steps so far [s].
         skipped_steps: those of them whose loss or gradient was not finite.
@@ -114,18 +126,21 @@ class Trainer:
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self._settings = config.render_settings()
-        objective = objective or PhotoObjective(self.device, self._settings, config.ssim_weight)
-        objective.deferred = True
-        self._objective = objective
+        self._objective = objective or PhotoObjective(
+            self.device, self._settings, config.ssim_weight
+        )
         self._schedule = Schedule.of(config)
         self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
-        self.parameters: Parameters = {
+        parameters: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
         }
-        self._optimizers, self._adam = make_optimizers(self.parameters), AdamSteps()
+        self._fit = SplatFit(parameters, config.steps, visible_only=config.visible_adam)
+        self._pending: list[StartedStep] = []
+        # Whether a step that is done changed nothing, or found splats that are not finite.
+        self._unclean = False
         self._strategy = make_strategy(config, self._generator)
         self._strategy_state = self._strategy.initialize_state(self._scene_scale)
         self._order: list[int] = []
@@ -136,6 +151,12 @@ class Trainer:
         self._turn = FairLock()
 
     @property
+    def parameters(self) -> Parameters:
+        """What is fitted, raw, by name; only between steps. Harmonics that photos did not show
+        lately may miss steps of Adam: `splats` has these."""
+        return self._fit.parameters
+
+    @property
     def done(self) -> bool:
         """Whether all steps of the config are done."""
         return self.steps_done >= self.config.steps
@@ -143,7 +164,8 @@ class Trainer:
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
         with self._turn, torch.no_grad():
-            return RawSplats.of(self.parameters).activated().map(Tensor.clone)
+            self._settle()
+            return self._fit.current().activated()
 
     def step(self) -> StepReport:
         """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
@@ -151,83 +173,117 @@ class Trainer:
             started = time.perf_counter()
             self.intact = False
             view = self._next_view()
-            loss, quality, skipped = self._fit(view)
+            step = self._take(view)
             self.steps_done += 1
             self.intact = True
             self.seconds += time.perf_counter() - started
             splats = len(self.parameters["means"])
-            return StepReport(
-                self.steps_done, loss, quality, splats, self.seconds, view.name, skipped
-            )
+            return StepReport(self.steps_done, splats, self.seconds, view.name, self._outcome(step))
 
-    def _fit(self, view: TrainingView) -> tuple[float, float, bool]:
-        """Loss, PSNR [dB] and whether the step was skipped."""
+    def _outcome(self, step: StartedStep) -> Callable[[], StepOutcome]:
+        def outcome() -> StepOutcome:
+            if step.known:
+                return step.outcome()
+            with self._turn:
+                return step.outcome()
+
+        return outcome
+
+    def _take(self, view: TrainingView) -> StartedStep:
+        """One step, which on a GPU may go on."""
         step = self.steps_done
-        self._enter(step)
+        rates = self._enter(step)
         photo = self._photos.get(view)
-        raw = RawSplats.of(self.parameters)
-        if self.config.gabor == 0 or not self._waves_started:
-            raw = raw.without_waves()
-        state, fit = self._strategy_state, (self.parameters, self._optimizers)
-        while True:
-            picture = self._objective.forward(raw, photo.camera, sh_degree=self._sh_degree)
-            self._strategy.step_pre_backward(*fit, state, step, picture.info)
-            result, gradients = self._objective.backward(picture, photo.image, photo.mask)
-            if self._objective.settle():
-                break
-        regularization = self._strategy.regularize(self.parameters, state, gradients)
-        sums = torch.stack([gradient.sum() for gradient in gradients.values()])
-        # All that the host wants to know, so that it waits for a GPU but once more.
-        loss, mse, change = torch.stack(
-            [result.loss + regularization, result.mse, sums.sum().double()]
-        ).tolist()
-        skipped = not (math.isfinite(loss) and math.isfinite(change))
-        changes = skipped or self._schedule.refines(step)  # how many splats there are
-        if skipped:
-            self._skip(step)
+        seed = int(torch.randint(2**53, (), generator=self._generator))
+        started = self._objective.start(
+            self._fit,
+            photo,
+            self._fit.wanted(rates, self._strategy.noise(self._strategy_state, step), seed),
+            sh_degree=self._sh_degree,
+            waves=self._waves_started,
+            terms=self._strategy.terms(self._strategy_state),
+        )
+        self._pending.append(started)
+        refines = self._schedule.refines(step)  # how many splats there are
+        if refines or self._strategy.watches or not self._objective.ahead or self._last(step):
+            self._settle()
         else:
-            self._skipped_in_a_row = 0
-            visible = picture.visible if self.config.visible_adam else None
-            self._adam.step(self._optimizers, gradients, visible)
-        if changes:
+            self._note(self._pending[:-1])
+        if refines:
+            self._fit.catch_up()
             self._forget()
-        if not skipped:
-            self._strategy.step_post_backward(*fit, state, step, picture.info)
-        if changes:
-            self.pruned_splats += prune_broken(*fit, state)
+        changed = not self._strategy.watches or started.outcome().changed
+        if changed and (refines or self._strategy.watches):
+            self._strategy.step_post_backward(
+                self.parameters, self._fit.optimizers, self._strategy_state, step, started.info
+            )
+        if refines:
+            self._fit.keep_types()
+            self._prune()
         if self._waves_started and self._schedule.limits_waves(step):
             self._limit_waves()
-        return loss, decibel(mse), skipped
+        return started
+
+    def _last(self, step: int) -> bool:
+        return step + 1 >= self.config.steps
+
+    def _settle(self) -> None:
+        """Wait for all steps that were started, and mend what they broke."""
+        self._note(list(self._pending))
+        if self._unclean:
+            self._unclean = False
+            self._forget()
+            self._prune()
+
+    def _note(self, steps: Sequence[StartedStep]) -> None:
+        """Wait for some steps, the first ones that were started, and note what they did."""
+        for started in steps:
+            outcome = started.outcome()
+            self._pending.remove(started)
+            self._unclean |= outcome.broken or not outcome.changed
+            if outcome.changed:
+                self._skipped_in_a_row = 0
+            else:
+                self._skip()
+        if self._unclean and self._pending:
+            self._settle()
+
+    def _prune(self) -> None:
+        self.pruned_splats += prune_broken(
+            self.parameters, self._fit.optimizers, self._strategy_state
+        )
 
     def _forget(self) -> None:
         """Let go of splats in whose place others come: there may not be memory for both."""
         self._objective.forget()
-        self._adam.forget()
 
-    def _enter(self, step: int) -> None:
-        """Bring everything that depends on the step up to date."""
-        rates = self._schedule.rates(step, self.config.learning_rates)
-        rates["means"] *= self._scene_scale
-        for name, optimizer in self._optimizers.items():
-            optimizer.param_groups[0]["lr"] = rates[name]
+    def _enter(self, step: int) -> dict[str, float]:
+        """Bring everything that depends on the step up to date. Returns its learning rates."""
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         degree = self._schedule.active_sh_degree(step)
-        if degree > self._sh_degree:
-            self._sh_degree = degree
+        starts_waves = (
+            self.config.gabor > 0 and not self._waves_started and step >= self._schedule.wave_start
+        )
+        if degree > self._sh_degree or starts_waves:
+            self._settle()
             self._forget()
-        if not self._waves_started and step >= self._schedule.wave_start:
+        self._sh_degree = max(degree, self._sh_degree)
+        if starts_waves:
+            self._fit.catch_up()
             self._start_waves()
             self._waves_started = True
-            self._forget()
+        rates = self._schedule.rates(step, self.config.learning_rates)
+        rates["means"] *= self._scene_scale
+        return rates
 
     def _start_waves(self) -> None:
         config = self.config
-        start_waves(RawSplats.of(self.parameters), self._generator)
+        start_waves(self._fit.raw, self._generator)
         if config.gabor > 0 and config.wave_birth == "residual":
             order = torch.randperm(len(self._views), generator=self._generator)
             views = [self._views[index] for index in order[:PHOTOS].tolist()]
             init_from_residual(
-                RawSplats.of(self.parameters),
+                self._fit.raw,
                 views,
                 self._settings,
                 config.ssim_weight,
@@ -238,7 +294,7 @@ class Trainer:
         if self.config.gabor == 0 or not self.config.wave_limit:
             return
         cameras = [view.camera.to(self.device) for view in self._views]
-        limit_waves(RawSplats.of(self.parameters), cameras, self._settings)
+        limit_waves(self._fit.raw, cameras, self._settings)
 
     def _next_view(self) -> TrainingView:
         """Every view once, in random order, then again."""
@@ -247,29 +303,31 @@ class Trainer:
             self._order = order.tolist()
         return self._views[self._order.pop()]
 
-    def _skip(self, step: int) -> None:
+    def _skip(self) -> None:
         self.skipped_steps += 1
         self._skipped_in_a_row += 1
         if self._skipped_in_a_row >= GIVE_UP_AFTER:
             raise ArithmeticError(
                 f"the fit has diverged: the loss or its gradient was not finite in "
-                f"{GIVE_UP_AFTER} steps in a row, up to step {step}"
+                f"{GIVE_UP_AFTER} steps in a row, up to step {self.steps_done}"
             )
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything needed to go on exactly where this trainer is."""
         with self._turn:
-            state = {
+            self._settle()
+            return {
                 "version": STATE_VERSION,
                 "views": [view.name for view in self._views],
                 "config": {name: getattr(self.config, name) for name in MUST_AGREE},
                 "progress": {name: getattr(self, name) for name in PROGRESS},
-                "raw": {name: p.detach() for name, p in self.parameters.items()},
-                "optimizers": {name: o.state_dict() for name, o in self._optimizers.items()},
-                "strategy": self._strategy_state,
+                **self._fit.state_dict(),
+                "strategy": {
+                    name: value.to("cpu", copy=True) if isinstance(value, Tensor) else value
+                    for name, value in self._strategy_state.items()
+                },
                 "generator": self._generator.get_state(),
             }
-            return copy.deepcopy(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the trainer that gave `state` was.
@@ -278,20 +336,14 @@ class Trainer:
         the state is of another version, kind of splats, strategy or capture.
         """
         self._check(state)
-        state = copy.deepcopy(state)
         with self._turn:
+            self._settle()
             self._forget()
             for name in PROGRESS:
-                setattr(self, name, state["progress"][name])
-            self.parameters = {
-                name: Parameter(tensor.to(self.device)) for name, tensor in state["raw"].items()
-            }
-            self._optimizers = make_optimizers(self.parameters)
-            for name, optimizer in self._optimizers.items():
-                # Its rates are those of another step, maybe of another config: `_enter` sets ours.
-                optimizer.load_state_dict(state["optimizers"][name])
+                setattr(self, name, copy.deepcopy(state["progress"][name]))
+            self._fit.load_state_dict(state)
             self._strategy_state = {
-                name: value.to(self.device) if isinstance(value, Tensor) else value
+                name: value.to(self.device, copy=True) if isinstance(value, Tensor) else value
                 for name, value in state["strategy"].items()
             }
             self._generator.set_state(state["generator"])
@@ -299,7 +351,8 @@ class Trainer:
     def _check(self, state: dict[str, Any]) -> None:
         if state.get("version") != STATE_VERSION:
             raise ValueError(f"version must be {STATE_VERSION}, not {state.get('version')}")
-        missing = {"views", "config", "progress", "raw", "optimizers", "strategy", "generator"}
+        missing = {"views", "config", "progress", "raw", "moments", "adam_steps", "missed"}
+        missing |= {"strategy", "generator"}
         missing -= state.keys()
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")

@@ -12,29 +12,34 @@ import torch
 from torch import Tensor
 
 from gaborsplat.renderer._native import (
-    AdamArguments,
     BlendArguments,
     BlendOptions,
+    CatchUpArguments,
     LossArguments,
     ProjectArguments,
     ProjectOptions,
     ShadeArguments,
+    constants,
     cpu,
     plan,
 )
 
+QUOTIENT_OF_1 = 105
+"""The byte that stands for it: see cuda/math/moments.h."""
 
-def adam(count: int = 4, size: int = 3, dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
+
+def catching_up(dtype: torch.dtype = torch.float32) -> dict[str, Any]:
     return {
-        "splats": count,
-        "size": size,
-        "step_size": 0.5,
+        "splats": 4,
+        "size": 3,
+        "steps": 5,
         "beta1": 0.9,
         "beta2": 0.999,
-        "bias_correction2_sqrt": 1.0,
-        "eps": 1e-15,
-        **{name: torch.zeros(count, size, dtype=dtype) for name in names},
+        "missed": torch.zeros(5, dtype=dtype),
+        "counters": torch.ones(constants.STEP_COUNTERS, dtype=torch.int64),
+        "last_steps": torch.zeros(4, dtype=torch.int32),
+        "values": torch.zeros(4, 3, dtype=dtype),
+        "quotients": torch.zeros(4, 3, dtype=torch.uint8),
     }
 
 
@@ -56,29 +61,29 @@ def shading(**others: Any) -> dict[str, Any]:
 
 
 def test_a_struct_has_its_numbers_and_addresses_where_c_has_them():
-    given = adam()
-    packed = plan("adam_step", AdamArguments(**given)).arguments
-    addresses = [given[n].data_ptr() for n in ("values", "exp_avg", "exp_avg_sq", "gradients")]
-    numbers = (0.5, 0.9, 0.999, 1.0, 1e-15)
-    assert packed == struct.pack("@qifffffPPPPPP", 4, 3, *numbers, 0, *addresses, 0)
+    given = catching_up()
+    packed = plan("catch_up", CatchUpArguments(**given)).arguments
+    names = ("missed", "counters", "last_steps", "values", "quotients")
+    addresses = [given[name].data_ptr() for name in names]
+    assert packed == struct.pack("@qiqffPPPPPP", 4, 3, 5, 0.9, 0.999, *addresses, 0)
 
 
 def test_numbers_are_of_the_type_of_the_tensors():
     for dtype, name in ((torch.float32, "float"), (torch.float64, "double")):
-        planned = plan("adam_step", AdamArguments(**adam(dtype=dtype)))
+        planned = plan("catch_up", CatchUpArguments(**catching_up(dtype)))
         assert ("REAL", name) in planned.defines
 
 
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        ({"exp_avg": torch.zeros(4, 2)}, ValueError, r"exp_avg holds 8 numbers, not 12"),
-        ({"exp_avg": torch.zeros(4, 3).double()}, TypeError, "exp_avg must be .* of float32"),
-        ({"exp_avg": torch.zeros(3, 4).T}, TypeError, "exp_avg must be a contiguous tensor"),
-        ({"exp_avg": torch.zeros(4, 6)[:, ::2]}, TypeError, "exp_avg must be a contiguous tensor"),
-        ({"exp_avg": 3}, TypeError, "exp_avg must be a contiguous tensor"),
-        ({"exp_avg": None}, TypeError, "exp_avg must be a contiguous tensor"),
-        ({"visible": torch.zeros(4)}, TypeError, "visible must be a contiguous tensor of uint8"),
+        ({"values": torch.zeros(4, 2)}, ValueError, r"values holds 8 numbers, not 12"),
+        ({"values": torch.zeros(4, 3).double()}, TypeError, "values must be .* of float32"),
+        ({"values": torch.zeros(3, 4).T}, TypeError, "values must be a contiguous tensor"),
+        ({"values": torch.zeros(4, 6)[:, ::2]}, TypeError, "values must be a contiguous tensor"),
+        ({"values": 3}, TypeError, "values must be a contiguous tensor"),
+        ({"values": None}, TypeError, "values must be a contiguous tensor"),
+        ({"roots": torch.zeros(4, 3)}, TypeError, "roots must be a contiguous tensor of uint8"),
         ({"typo": 1}, TypeError, "has no argument typo"),
         ({"splats": -1}, ValueError, "splats is negative"),
         ({"size": 2**40}, TypeError, "size must be a whole number that fits"),
@@ -89,22 +94,22 @@ def test_numbers_are_of_the_type_of_the_tensors():
 def test_what_does_not_fit_is_refused_by_name(
     wrong: dict[str, Any], error: type[Exception], message: str
 ):
-    with pytest.raises(error, match=f"AdamArguments: {message}"):
-        AdamArguments(**(adam() | wrong))
+    with pytest.raises(error, match=f"CatchUpArguments: {message}"):
+        CatchUpArguments(**(catching_up() | wrong))
 
 
 def test_what_is_missing_is_named_unless_it_may_be():
-    given = adam()
-    del given["eps"]
-    with pytest.raises(TypeError, match="AdamArguments: needs eps"):
-        AdamArguments(**given)
-    assert AdamArguments(**adam())["visible"] == 0
-    assert AdamArguments(**adam(), visible=None)["visible"] == 0
+    given = catching_up()
+    del given["beta2"]
+    with pytest.raises(TypeError, match="CatchUpArguments: needs beta2"):
+        CatchUpArguments(**given)
+    assert CatchUpArguments(**catching_up())["roots"] == 0
+    assert CatchUpArguments(**catching_up(), roots=None)["roots"] == 0
 
 
 def test_tensors_of_two_devices_are_refused():
-    with pytest.raises(TypeError, match="exp_avg must be on the CPU or an NVIDIA GPU"):
-        AdamArguments(**(adam() | {"exp_avg": torch.zeros(4, 3, device="meta")}))
+    with pytest.raises(TypeError, match="values must be on the CPU or an NVIDIA GPU"):
+        CatchUpArguments(**(catching_up() | {"values": torch.zeros(4, 3, device="meta")}))
 
 
 def test_shapes_are_made_of_the_sizes_that_were_given():
@@ -163,21 +168,22 @@ def test_options_are_handed_over_whole_and_bounded_by_what_the_type_can_hold():
 
 
 def test_fields_can_be_read_and_changed():
-    arguments = AdamArguments(**adam())
+    arguments = CatchUpArguments(**catching_up())
     assert arguments["splats"] == 4
     assert arguments["size"] == 3
-    other = torch.ones(4, 3)
+    other = torch.ones(5)
     copy = arguments.copy()
-    copy.set(gradients=other, step_size=0.25)
-    assert copy["gradients"] == other.data_ptr() != arguments["gradients"]
-    with pytest.raises(ValueError, match="gradients holds 3 numbers"):
-        copy.set(gradients=torch.ones(3))
+    copy.set(missed=other, beta1=0.25)
+    assert copy["missed"] == other.data_ptr() != arguments["missed"]
+    assert copy["beta1"] == 0.25 != arguments["beta1"]
+    with pytest.raises(ValueError, match="missed holds 3 numbers"):
+        copy.set(missed=torch.ones(3))
     with pytest.raises(KeyError, match="nothing"):
         arguments["nothing"]
     arrays = {array.name: array for array in arguments.arrays()}
-    assert arrays["gradients"].number == "float32"
-    assert arrays["gradients"].count == 12
-    assert arrays["values"].written and not arrays["gradients"].written
+    assert arrays["values"].number == "float32"
+    assert arrays["values"].count == 12
+    assert arrays["values"].written and not arrays["missed"].written
 
 
 def test_either_of_two_arrays_may_be_left_out():
@@ -210,19 +216,19 @@ class OlderTensor:
 def test_tensors_of_older_torch_are_read_by_their_attributes():
     given = {
         name: OlderTensor(value) if isinstance(value, Tensor) else value
-        for name, value in adam().items()
+        for name, value in catching_up().items()
     }
-    given["values"]._tensor.fill_(1.0)
-    given["gradients"]._tensor.fill_(1.0)
-    cpu.adam_step(AdamArguments(**given))
-    assert torch.allclose(given["exp_avg"]._tensor, torch.full((4, 3), 0.1))
-    given["exp_avg"] = OlderTensor(torch.zeros(3, 4).T)
-    with pytest.raises(TypeError, match="exp_avg must be a contiguous tensor"):
-        AdamArguments(**given)
+    given["missed"]._tensor.fill_(0.25)
+    given["quotients"]._tensor.fill_(QUOTIENT_OF_1)
+    cpu.catch_up(CatchUpArguments(**given))
+    assert torch.equal(given["values"]._tensor, torch.full((4, 3), -0.25))
+    given["values"] = OlderTensor(torch.zeros(3, 4).T)
+    with pytest.raises(TypeError, match="values must be a contiguous tensor"):
+        CatchUpArguments(**given)
 
 
 def test_arguments_of_another_pass_are_refused():
-    arguments = AdamArguments(**adam())
+    arguments = CatchUpArguments(**catching_up())
     with pytest.raises(TypeError, match="kernel blend takes another struct"):
         plan("blend", arguments)
     with pytest.raises(KeyError, match="there is no kernel nothing"):
@@ -232,8 +238,8 @@ def test_arguments_of_another_pass_are_refused():
 
 
 def test_a_struct_keeps_alive_what_it_points_to():
-    given = adam()
-    arguments = AdamArguments(**given)
+    given = catching_up()
+    arguments = CatchUpArguments(**given)
     tensors = [weakref.ref(value) for value in given.values() if isinstance(value, Tensor)]
     del given
     gc.collect()
@@ -263,7 +269,7 @@ def test_an_array_without_numbers_is_not_one_that_is_missing():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"splats": 10**9}, ValueError, "values must be set too: its shape is another one"),
+        ({"size": 10**9}, ValueError, "values must be set too: its shape is another one"),
         ({"beta1": 0.5, "values": torch.zeros(2, 3)}, ValueError, "values holds 6 numbers"),
         ({"values": torch.zeros(4, 3).double()}, TypeError, "values must be .* of float32"),
         ({"beta1": 0.5, "typo": 1}, TypeError, "has no argument typo"),
@@ -272,11 +278,11 @@ def test_an_array_without_numbers_is_not_one_that_is_missing():
 def test_a_change_that_does_not_fit_changes_nothing(
     change: dict[str, Any], error: type[Exception], message: str
 ):
-    arguments = AdamArguments(**adam())
-    before = plan("adam_step", arguments).arguments
+    arguments = CatchUpArguments(**catching_up())
+    before = plan("catch_up", arguments).arguments
     with pytest.raises(error, match=message):
         arguments.set(**change)
-    assert plan("adam_step", arguments).arguments == before
+    assert plan("catch_up", arguments).arguments == before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.gpu import gpu, gpu_bytes, gpu_tables, subject
+from benchmarks.gpu import gpu, gpu_bytes, gpu_host, gpu_tables, subject
 from benchmarks.gpu.kernel_text import uses_of
 from benchmarks.gpu.kernels import SPECIAL
 from benchmarks.support import report
 from benchmarks.support.stopwatch import Trace, plain_name, read_trace
 from gaborsplat.renderer._native import kernels
+from gaborsplat.renderer.backends.cuda.backend import CudaBackend
+from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -108,7 +110,7 @@ def test_a_trace_is_added_up_by_kernel(tmp_path: Path):
 @pytest.mark.parametrize(
     ("mangled", "plain"),
     [
-        ("adam_step", "adam_step"),
+        ("shade_step", "shade_step"),
         (
             "void at::native::vectorized_elementwise_kernel<4, at::native::FillFunctor<float>, "
             "std::array<char*, 1ul> >(int, at::native::FillFunctor<float>)",
@@ -174,11 +176,52 @@ def by_name(lines: list[gpu_bytes.Line]) -> dict[str, gpu_bytes.Line]:
     return {line.name: line for line in lines}
 
 
-def test_adam_moves_28_bytes_a_number(works: dict[str, list[gpu_bytes.Line]]):
-    line = by_name(works["step"])["adam_step"]
-    numbers = 3 + 4 + 3 + 1 + 48 + 2 * (3 + 2)
-    assert line.read + line.written == 28 * numbers * SIZES.splats
-    assert line.seen == pytest.approx(0.25 * (line.read + line.written))
+def a_splat(line: gpu_bytes.Line) -> dict[str, float]:
+    """Bytes of every array."""
+    return {name: size / SIZES.splats for name, size in line.arrays.items()}
+
+
+def test_a_step_reads_and_writes_parameters_and_moments_of_all_splats(
+    works: dict[str, list[gpu_bytes.Line]],
+):
+    line = by_name(works["step"])["project_step"]
+    moved = a_splat(line)
+    # Read by one name, and written by another.
+    assert moved["means"] == moved["next_means"] == 12
+    assert moved["means_avg"] == moved["means_avg_sq"] == 24
+    gradients = sum(size for name, size in line.arrays.items() if name.startswith("v_"))
+    numbers = 3 + 4 + 3 + 1 + 2 * (3 + 2)
+    rest = (line.bytes - gradients) / SIZES.splats
+    assert rest == pytest.approx(24 * numbers + 1, abs=1)  # and who is visible
+    assert line.seen == pytest.approx(line.bytes - 0.75 * gradients)
+
+
+def test_a_step_touches_harmonics_that_are_seen(works: dict[str, list[gpu_bytes.Line]]):
+    line = by_name(works["step"])["shade_step"]
+    moved = a_splat(line)
+    assert moved["sh_rest"] == moved["next_sh_rest"] == 4 * 45
+    assert moved["sh_rest_quotients"] == moved["sh_rest_roots"] == 2 * 45
+    assert moved["v_means"] == 12
+    assert line.seen == pytest.approx(0.25 * line.bytes, rel=1e-2)
+
+
+def test_nothing_of_a_step_is_left_to_torch(works: dict[str, list[gpu_bytes.Line]]):
+    """But what comes and goes: photo, camera and rates, and what the step did."""
+    names = [line.name for line in works["step"]]
+    assert [name for name in names if name.startswith("torch.")] == ["torch.copy_"]
+    assert names[-4:] == ["begin_step", "shade_step", "project_step", "finish_step"]
+
+
+def test_what_a_fit_keeps_of_a_splat():
+    assert gpu_bytes.kept_bytes(0) == {
+        "parameters": 4 * 59,
+        "moments": 8 * 11 + 2 * 48,
+        "last step": 4,
+    }
+    more = {
+        name: size - gpu_bytes.kept_bytes(0)[name] for name, size in gpu_bytes.kept_bytes(2).items()
+    }
+    assert more == {"parameters": 4 * 10, "moments": 8 * 10, "last step": 0}
 
 
 def test_projection_reads_parameters_and_writes_what_it_finds(
@@ -199,13 +242,37 @@ def test_pairs_count_without_the_room_behind_them(works: dict[str, list[gpu_byte
 def test_sizes_scale_what_is_moved(works: dict[str, list[gpu_bytes.Line]]):
     twice = by_name(gpu_bytes.count(replace(SIZES, splats=2 * 1009), 2)["step"])
     once = by_name(works["step"])
-    for name in ("project_backward", "shade", "adam_step"):
+    for name in ("project_step", "shade", "shade_step"):
         assert twice[name].read == pytest.approx(2 * once[name].read, rel=1e-2)
 
 
 def test_every_kernel_of_ours_is_understood():
     for kernel in kernels():
         assert uses_of(kernel.source, kernel.name), f"{kernel.name} in {kernel.source}.cu"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "array", "ways"),
+    [
+        ("shade", "sh_rest_quotients", "read"),
+        ("shade", "missed", "read"),
+        ("shade_step", "sh0_roots", "read write"),
+        ("shade_step", "last_steps", "read write"),
+        ("shade_step", "counters", "read"),
+        ("project_step", "opacities_avg_sq", "read write"),
+        ("project_step", "next_means", "read write"),
+        ("project_step", "regularization", "write"),
+        ("begin_step", "not_finite", "read write"),
+        ("begin_step", "wanted", "read"),
+        ("finish_step", "missed", "read write"),
+        ("finish_step", "regularization", "read"),
+        ("finish_step", "report", "write"),
+        ("catch_up", "quotients", "read write"),
+    ],
+)
+def test_what_a_kernel_does_with_an_array_is_read_off_its_text(kernel: str, array: str, ways: str):
+    (source,) = (each.source for each in kernels() if each.name == kernel)
+    assert uses_of(source, kernel)[array] == set(ways.split())
 
 
 def test_a_kernel_is_not_charged_for_what_others_of_its_struct_touch(
@@ -220,6 +287,20 @@ def test_a_kernel_is_not_charged_for_what_others_of_its_struct_touch(
 
 def test_the_compile_matrix_has_every_source():
     assert set(SPECIAL) == {kernel.source for kernel in kernels()}
+
+
+@pytest.mark.slow
+def test_a_step_goes_on_where_nothing_runs():
+    with gpu_host.idle_driver() as driver:
+        launcher = gpu_host.CountingLauncher(driver)
+        with use_backend("cpu", CudaBackend(launcher)):
+            step = gpu_host.our_calls(2)["step"]
+            counts: list[int] = []
+            for _ in range(5):
+                launcher.launched.clear()
+                step()
+                counts.append(launcher.launched.count("project_step"))
+    assert counts == [1] * 5
 
 
 ON_GPU = REPOSITORY / "benchmarks" / "gpu" / "on_gpu.sh"

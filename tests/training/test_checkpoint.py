@@ -11,6 +11,7 @@ import pytest
 import torch
 from fitting import SmallCapture, small_capture
 
+from gaborsplat.renderer import _native
 from gaborsplat.renderer.training import (
     StepReport,
     TrainConfig,
@@ -79,6 +80,45 @@ def test_an_interrupted_and_resumed_run_equals_an_uninterrupted_one(
         assert differences(straight.state_dict(), resumed.state_dict()) == []
 
 
+def as_first_version(state: dict[str, Any]) -> dict[str, Any]:
+    """What a trainer gave when every parameter had torch's Adam."""
+    roots, sizes = (
+        torch.tensor(each()) for each in (_native.moment_roots, _native.moment_quotients)
+    )
+    optimizers: dict[str, Any] = {}
+    for name, moments in state.pop("moments").items():
+        averages = moments
+        if "roots" in moments:
+            root = roots[moments["roots"].int()]
+            sign = 1 - 2 * (moments["quotients"] >> 7).float()
+            size = sizes[(moments["quotients"] & 127).int()]
+            averages = {"exp_avg": sign * size * root, "exp_avg_sq": root**2}
+        kept = {"step": float(state["adam_steps"][0]), **averages}
+        optimizers[name] = {"state": {0: kept}, "param_groups": [{"params": [0]}]}
+    del state["adam_steps"], state["missed"]
+    return state | {"version": 1, "optimizers": optimizers}
+
+
+def test_a_checkpoint_of_the_first_version_is_gone_on_from(
+    capture: SmallCapture, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, wave_start=0.0)  # waves had the other parameters' clock
+    trainer = trained(capture, config, 20)
+    old = tmp_path / "step-00000020.pt"
+    torch.save(as_first_version(trainer.state_dict()), old)
+    resumed = Trainer(capture, config)
+    load_checkpoint(old, resumed)
+    trainer.step()
+    resumed.step()
+    assert torch.equal(trainer.splats().means, resumed.splats().means)
+    shown = checkpoint_splats(old)
+    assert len(shown) == len(trainer.splats())
+    # Where nothing is missing, all that is known of harmonics is in the bytes.
+    for name, moments in trainer.state_dict()["moments"].items():
+        for key, value in moments.items():
+            assert torch.equal(resumed.state_dict()["moments"][name][key], value), (name, key)
+
+
 def test_saving_does_not_disturb_the_run(capture: SmallCapture, tmp_path: Path) -> None:
     trainer = trained(capture, CONFIG, 20)
     before = trainer.state_dict()
@@ -118,16 +158,16 @@ def test_ctrl_c_waits_for_the_step_in_progress(
     capture: SmallCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
-    whole_fit = Trainer._fit
+    whole_step = Trainer._take
 
-    def interrupted_fit(trainer: Trainer, view: Any) -> Any:
+    def interrupted_step(trainer: Trainer, view: Any) -> Any:
         if trainer.steps_done == 4:
             signal.raise_signal(signal.SIGINT)
         steps.append(trainer.steps_done)
-        return whole_fit(trainer, view)
+        return whole_step(trainer, view)
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(Trainer, "_fit", interrupted_fit)
+    monkeypatch.setattr(Trainer, "_take", interrupted_step)
     with pytest.raises(KeyboardInterrupt):
         train(capture, CONFIG, checkpoints=tmp_path)
     assert steps == [0, 1, 2, 3, 4]
@@ -206,12 +246,12 @@ def test_files_that_are_no_checkpoints_are_named(capture: SmallCapture, tmp_path
     truncated = tmp_path / "truncated.pt"
     truncated.write_bytes(good[: len(good) // 2])
     foreign, listed = tmp_path / "foreign.pt", tmp_path / "list.pt"
-    torch.save({"version": 1, "weights": torch.zeros(1)}, foreign)
+    torch.save({"version": 2, "weights": torch.zeros(1)}, foreign)
     torch.save([1, 2], listed)
     for path, reason in {
         empty: "holds no checkpoint",
         truncated: "damaged or not a checkpoint",
-        foreign: "lacks config, generator, optimizers",
+        foreign: "lacks adam_steps, config, generator",
         listed: "holds a list",
         tmp_path / "missing.pt": "no such checkpoint",
     }.items():

@@ -37,6 +37,8 @@ def fit(splats, width, height):
     state = trainer.state_dict()
     rows = torch.arange(splats) % len(state["raw"]["means"])
     state["raw"] = {{name: tensor[rows] for name, tensor in state["raw"].items()}}
+    for moments in state["moments"].values():
+        moments |= {{name: tensor[rows] for name, tensor in moments.items()}}
     state["raw"]["means"] += 0.3 * torch.randn(splats, 3)
     state["raw"]["scales"] -= {smaller}
     state["progress"]["steps_done"] = 801
@@ -134,8 +136,10 @@ def test_a_run_takes_the_time_of_its_steps_and_of_photos_that_do_not_stay():
 
 def test_splats_of_a_trial_cover_what_their_models_did():
     raw = {"means": torch.zeros(10, 3), "scales": torch.log(torch.full((10, 3), 0.2))}
-    many = trial._multiplied(raw, 1000)  # pyright: ignore[reportPrivateUsage]
-    assert len(many["means"]) == 1000
+    state = {"raw": raw, "moments": {"means": {"exp_avg": torch.arange(10.0)}}}
+    trial.multiply_splats(state, 1000)
+    many = state["raw"]
+    assert len(many["means"]) == len(state["moments"]["means"]["exp_avg"]) == 1000
 
     def area(scales: torch.Tensor) -> float:
         return float((2 * scales[:, 0]).exp().sum())

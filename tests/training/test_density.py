@@ -15,16 +15,22 @@ from gaborsplat.renderer.splats import Parameters, RawSplats
 from gaborsplat.renderer.training.config import LearningRates, TrainConfig
 from gaborsplat.renderer.training.density.default import WaveDefaultStrategy
 from gaborsplat.renderer.training.density.mcmc import MCMCStrategy, share_opacity
+from gaborsplat.renderer.training.density.order import morton_order
 from gaborsplat.renderer.training.gabor.waves import START_FREQUENCY, carry_waves, start_waves
-from gaborsplat.renderer.training.optimizer import Optimizers, make_optimizers, take_rows
 from gaborsplat.renderer.training.schedule import Schedule
+from gaborsplat.renderer.training.step.optimizer import (
+    HARMONICS,
+    Optimizers,
+    make_optimizers,
+    take_rows,
+)
 
 COUNT = 40
 
 
 @dataclass
 class Model:
-    """Raw parameters of a few splats, with optimisers that have made one step."""
+    """Raw parameters of a few splats, with what Adam knows after some steps."""
 
     raw: Parameters
     optimizers: Optimizers
@@ -46,10 +52,9 @@ def model(count: int = COUNT, waves: int = 2, dtype: torch.dtype = torch.float32
     }
     raw = {name: Parameter(tensor.to(dtype)) for name, tensor in tensors.items()}
     optimizers = make_optimizers(raw)
-    for name, parameter in raw.items():
-        parameter.grad = torch.randn_like(parameter)
-        optimizers[name].step()
-        parameter.grad = None
+    for name, optimizer in optimizers.items():
+        for moment in optimizer.state[raw[name]].values():
+            moment.copy_(torch.randint(1, 100, moment.shape))
     return Model(raw, optimizers)
 
 
@@ -84,7 +89,8 @@ def info(gradient: Tensor) -> dict[str, Any]:
 
 
 def moments(given: Model, name: str) -> Tensor:
-    return given.optimizers[name].state[given.raw[name]]["exp_avg"]
+    state = given.optimizers[name].state[given.raw[name]]
+    return state["quotients" if name in HARMONICS else "exp_avg"]
 
 
 def test_a_child_carries_its_parents_waves_to_the_same_place_in_the_world() -> None:
@@ -179,7 +185,7 @@ def mcmc_run(given: Model, config: TrainConfig, seed: int = 0) -> list[int]:
 
 @pytest.mark.parametrize("steps", [100, 1500])
 def test_mcmc_grows_evenly_and_reaches_the_cap_when_growth_shall_stop(steps: int) -> None:
-    config = TrainConfig(steps=steps, max_splats=90, noise=0.0)
+    config = TrainConfig(steps=steps, max_splats=90)
     counts = mcmc_run(model(), config)
     schedule = Schedule.of(config)
     assert counts[schedule.refine_start] == COUNT
@@ -193,10 +199,11 @@ def test_mcmc_moves_dead_splats_onto_living_ones_and_keeps_the_number() -> None:
     with torch.no_grad():
         given.raw["opacities"][:10] = -8.0
     living = given.raw["means"][10:].detach().clone()
-    mcmc_run(given, TrainConfig(steps=60, max_splats=COUNT, noise=0.0))
+    mcmc_run(given, TrainConfig(steps=60, max_splats=COUNT))
     assert len(given) == COUNT
-    moved = given.raw["means"][:10, None]
-    assert bool((moved == living).all(dim=-1).any(dim=-1).all())
+    same = (given.raw["means"][:, None] == living).all(dim=-1)
+    assert bool(same.any(dim=1).all())  # everybody is where a living one was,
+    assert bool(same.any(dim=0).all())  # who all are still there
     assert torch.sigmoid(given.raw["opacities"]).min() >= 0.0049
 
 
@@ -204,38 +211,52 @@ def test_mcmc_with_nothing_but_dead_splats_leaves_them() -> None:
     given = model()
     with torch.no_grad():
         given.raw["opacities"].fill_(-20.0)
-    assert mcmc_run(given, TrainConfig(steps=60, max_splats=90, noise=0.0))[-1] == COUNT
+    assert mcmc_run(given, TrainConfig(steps=60, max_splats=90))[-1] == COUNT
 
 
-def test_mcmc_noise_moves_faint_splats_and_leaves_firm_ones() -> None:
-    given = model()
+def test_the_noise_of_mcmc_is_in_scene_scales_and_fades_with_the_rate() -> None:
+    config = TrainConfig(steps=30_000)
+    strategy = MCMCStrategy(config, torch.Generator())
+    one, large = (strategy.initialize_state(scale) for scale in (1.0, 4.0))
+    first, last = strategy.noise(one, 0), strategy.noise(one, 30_000)
+    assert first == pytest.approx(config.noise * config.learning_rates.means)
+    assert last == pytest.approx(first * config.learning_rates.means_final)
+    assert strategy.noise(large, 0) == pytest.approx(first / 4)
+    assert strategy.terms(large).scale_weight == config.scale_weight / 4
+    assert strategy.terms(large).opacity_weight == config.opacity_weight
+
+
+def test_after_a_refinement_neighbours_in_memory_are_neighbours_in_space() -> None:
+    given = model(count=2000, waves=0)
     with torch.no_grad():
-        given.raw["opacities"][:20] = -6.0
-        given.raw["opacities"][20:] = 2.0
-    before = given.raw["means"].detach().clone()
-    mcmc_run(given, TrainConfig(steps=1, max_splats=COUNT))
-    moved = (given.raw["means"] - before).norm(dim=-1)
-    assert bool((moved[:20] > 0).all())
-    assert not moved[20:].any()
+        given.raw["means"][7] = 1e6  # far away, and none of the others' business
+        given.raw["opacities"].fill_(2.0)
+    paired = torch.cat([given.raw["means"], given.raw["sh0"][:, 0]], dim=1).detach()
+
+    def apart(means: Tensor) -> float:
+        return float((means[1:] - means[:-1]).norm(dim=-1).median())
+
+    before = apart(given.raw["means"].detach())
+    mcmc_run(given, TrainConfig(steps=60, max_splats=2000))
+    assert apart(given.raw["means"].detach()) < before / 5
+    after = torch.cat([given.raw["means"], given.raw["sh0"][:, 0]], dim=1).detach()
+    assert sorted(after.tolist()) == sorted(paired.tolist())
 
 
-def test_mcmc_noise_has_the_covariance_of_its_splat() -> None:
-    given = model(count=20_000, waves=0)
-    with torch.no_grad():
-        given.raw["means"].zero_()
-        given.raw["quats"].copy_(torch.tensor([0.8, 0.1, -0.5, 0.3]))
-        given.raw["scales"].copy_(torch.tensor([0.1, 0.5, 0.9]).log())
-        given.raw["opacities"].fill_(-20.0)
-    config = TrainConfig(steps=1, max_splats=20_000)
-    mcmc_run(given, config)
-    rotation = rotations(given.raw["quats"][:1])[0]
-    covariance = rotation @ torch.diag(torch.tensor([0.1, 0.5, 0.9]).square()) @ rotation.T
-    gate = 1 / (1 + math.exp(-100 * 0.005))
-    # A run of one step has four times the rate of a long one.
-    expected = config.noise * 4 * config.learning_rates.means * gate * covariance
-    assert torch.allclose(
-        torch.cov(given.raw["means"].detach().T), expected @ expected, rtol=0.1, atol=5.0
-    )
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_points_in_one_place_or_nowhere_keep_their_order(count: int) -> None:
+    assert morton_order(torch.zeros(count, 3)).tolist() == list(range(count))
+    assert morton_order(torch.full((count, 3), math.nan)).tolist() == list(range(count))
+
+
+def test_the_order_of_points_is_that_of_their_interleaved_bits() -> None:
+    # Symmetric about the median: x decides last, z first.
+    corners = torch.tensor([[x, y, z] for z in (-1, 1) for y in (-1, 1) for x in (-1, 1)])
+    shuffled = torch.randperm(8)
+    points = corners[shuffled].double()
+    order = morton_order(torch.cat([points, torch.zeros(1, 3)]))
+    found = [int(shuffled[index]) for index in order if index < 8]
+    assert found == list(range(8))
 
 
 def before_refinement() -> Model:

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from gaborsplat.renderer.losses import photometric_loss
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats
-from gaborsplat.renderer.training.objective import PhotoObjective
+from gaborsplat.renderer.training.step.objective import PhotoObjective
 
 pytestmark = pytest.mark.usefixtures("device")
 

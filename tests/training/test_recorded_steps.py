@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
 from dataclasses import replace
 
@@ -10,20 +11,21 @@ import emulated
 import pytest
 import torch
 from fitting import Photo, SmallCapture, looking_at_origin, small_capture
-from tolerances import GRADIENT, assert_gradients_close
 
 from gaborsplat.renderer.settings import RenderSettings
-from gaborsplat.renderer.splats import RawSplats
+from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters
 from gaborsplat.renderer.training.config import TrainConfig
-from gaborsplat.renderer.training.objective import PhotoObjective
-from gaborsplat.renderer.training.trainer import Trainer
+from gaborsplat.renderer.training.data import load_photo
+from gaborsplat.renderer.training.step.fit import SplatFit
+from gaborsplat.renderer.training.step.objective import PhotoObjective, StartedStep
+from gaborsplat.renderer.training.trainer import StepReport, Trainer
 
 pytestmark = [
     pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler"),
     pytest.mark.slow,
 ]
 CONFIG = TrainConfig(
-    steps=14,
+    steps=20,
     max_splats=150,
     gabor=1,
     sh_degree=1,
@@ -32,7 +34,7 @@ CONFIG = TrainConfig(
     refine_stop=0.25,
     grow_stop=0.25,
 )
-"""Nothing but the views changes in the last seven steps."""
+"""Nothing but the views changes in the second half."""
 
 
 class Programs(emulated.Emulator):
@@ -57,17 +59,24 @@ def capture_of_two_sizes() -> SmallCapture:
     return replace(capture, train=[capture.train[0], other, masked])
 
 
-def trained(capture: SmallCapture) -> tuple[list[float], dict[str, torch.Tensor]]:
+def trained(capture: SmallCapture, *, told_at_once: bool = True) -> tuple[list[float], Parameters]:
+    """Losses and parameters of a run, whose reports are read after each step or at the end."""
     trainer = Trainer(capture, CONFIG)
-    losses = [trainer.step().loss for _ in range(CONFIG.steps)]
+    reports: list[StepReport] = []
+    for _ in range(CONFIG.steps):
+        reports.append(trainer.step())
+        if told_at_once:
+            assert math.isfinite(reports[-1].loss)
+    losses = [report.loss for report in reports]
     return losses, {name: value.detach().clone() for name, value in trainer.parameters.items()}
 
 
-def test_recorded_passes_train_as_those_that_are_not_and_as_the_cpu():
+@pytest.mark.parametrize("told_at_once", [False, True])
+def test_recorded_steps_train_as_those_that_are_not_and_as_the_cpu(told_at_once: bool):
     capture, launcher = capture_of_two_sizes(), Programs()
     on_cpu, _ = trained(capture)
     with emulated.emulated_cuda(launcher):
-        losses, parameters = trained(capture)
+        losses, parameters = trained(capture, told_at_once=told_at_once)
     with emulated.emulated_cuda() as backend:
         backend.records = False
         anew, expected = trained(capture)
@@ -78,60 +87,62 @@ def test_recorded_passes_train_as_those_that_are_not_and_as_the_cpu():
         assert torch.equal(parameters[name], value), name
 
 
-def objective_and_splats() -> tuple[PhotoObjective, RawSplats, Photo]:
-    capture = small_capture(2)
-    raw = RawSplats.of(Trainer(capture, CONFIG).parameters)
-    return PhotoObjective(torch.device("cpu"), RenderSettings()), raw, capture.train[0]
+class Fitted:
+    """Splats that are fitted to one photo."""
+
+    def __init__(self) -> None:
+        capture = small_capture(2)
+        self.fit = SplatFit(Trainer(capture, CONFIG).parameters, 100)
+        self.objective = PhotoObjective(torch.device("cpu"), RenderSettings())
+        self.photo = load_photo(capture.train[0], torch.device("cpu"))
+
+    def start(self, rate: float = 1e-3) -> StartedStep:
+        wanted = SplatFit.wanted(dict.fromkeys(PARAMETER_NAMES, rate))
+        return self.objective.start(self.fit, self.photo, wanted, sh_degree=1)
 
 
-def test_a_recorded_gradient_is_that_of_the_first_time():
+def test_a_recorded_step_does_what_the_first_one_did():
     with emulated.emulated_cuda():
-        objective, raw, view = objective_and_splats()
-        found = []
-        for _ in range(4):
-            picture = objective.forward(raw, view.camera, sh_degree=1)
-            result, gradients = objective.backward(picture, view.image(), view.mask())
-            found.append(({k: v.clone() for k, v in gradients.items()}, float(result.loss)))
-    for gradients, loss in found[1:]:
-        assert loss == found[0][1]
-        assert_gradients_close(gradients, found[0][0], GRADIENT)
+        fitted = Fitted()
+        found = [fitted.start(rate=0.0).outcome() for _ in range(4)]
+    assert len({outcome.loss for outcome in found}) == 1
+    assert all(outcome.changed for outcome in found)
 
 
-def test_a_step_whose_lists_were_too_short_is_done_again():
-    with emulated.emulated_cuda():
-        objective, raw, view = objective_and_splats()
-        objective.deferred = True
-
-        def gradients() -> tuple[dict[str, torch.Tensor], int]:
-            for attempt in range(1, 5):
-                picture = objective.forward(raw, view.camera, sh_degree=1)
-                _, found = objective.backward(picture, view.image(), None)
-                if objective.settle():
-                    return {name: each.clone() for name, each in found.items()}, attempt
-            raise AssertionError("never right")
-
+def test_a_step_whose_lists_were_too_short_changes_nothing_and_is_taken_again():
+    launcher = Programs()
+    with emulated.emulated_cuda(launcher):
+        fitted = Fitted()
         with torch.no_grad():
-            raw.log_scales.sub_(3)
+            fitted.fit.parameters["scales"].sub_(3)
             for _ in range(3):
-                assert gradients()[1] == 1
-            raw.log_scales.add_(4)
-        found, attempts = gradients()
-        assert attempts == 2
-        anew = PhotoObjective(torch.device("cpu"), RenderSettings())
-        picture = anew.forward(raw, view.camera, sh_degree=1)
-        _, expected = anew.backward(picture, view.image(), None)
-        assert_gradients_close(found, expected, GRADIENT)
+                fitted.start(rate=0.0).outcome()
+            fitted.fit.parameters["scales"].add_(4)
+        before, recorded = fitted.fit.state_dict(), launcher.recorded
+        started = fitted.start()
+        assert torch.equal(fitted.fit.parameters["means"], before["raw"]["means"])
+        later = fitted.start()  # its lists are as short
+        outcomes = [each.outcome() for each in (started, later)]
+        assert launcher.recorded == recorded + 1
+        assert all(outcome.changed for outcome in outcomes)
+        assert outcomes[1].loss < outcomes[0].loss
+        assert fitted.fit.state_dict()["adam_steps"][0] == before["adam_steps"][0] + 2
+        expected = Fitted()
+        expected.fit.load_state_dict(before)
+        for _ in range(2):
+            expected.start().outcome()
+    for name, value in expected.fit.parameters.items():
+        assert torch.equal(fitted.fit.parameters[name], value), name
 
 
 def test_what_is_forgotten_is_not_kept_in_memory():
     with emulated.emulated_cuda():
-        objective, raw, view = objective_and_splats()
+        fitted = Fitted()
         for _ in range(3):
-            picture = objective.forward(raw, view.camera, sh_degree=1)
-            objective.backward(picture, view.image(), None)
-        means = weakref.ref(raw.means)
-        del raw, picture
-        objective.forget()
+            fitted.start().outcome()
+        means = weakref.ref(fitted.fit.parameters["means"])
+        fitted.fit = SplatFit({k: v.detach().clone() for k, v in fitted.fit.parameters.items()}, 1)
+        fitted.objective.forget()
         gc.collect()
         assert means() is None
 
@@ -154,18 +165,13 @@ def test_splats_that_are_pruned_are_not_kept_in_memory():
 def test_an_order_of_sums_that_is_asked_for_later_is_kept_from_then_on():
     launcher = Programs()
     with emulated.emulated_cuda(launcher):
-        objective, raw, view = objective_and_splats()
-
-        def gradients() -> None:
-            picture = objective.forward(raw, view.camera, sh_degree=1)
-            objective.backward(picture, view.image(), None)
-
+        fitted = Fitted()
         for _ in range(3):
-            gradients()
+            fitted.start()
         torch.use_deterministic_algorithms(True)
         try:
             launcher.launched.clear()
-            gradients()
+            fitted.start().outcome()
         finally:
             torch.use_deterministic_algorithms(False)
         assert launcher.launched.count("clear") == 3  # sums, and two ends of slots

@@ -26,8 +26,7 @@ from gaborsplat.renderer.training import (
 from gaborsplat.renderer.training.data import PhotosOnDevice, scene_scale
 from gaborsplat.renderer.training.density.initial import initial_parameters
 from gaborsplat.renderer.training.density.neighbours import neighbour_distance
-from gaborsplat.renderer.training.objective import FitPicture, PhotoObjective
-from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
+from gaborsplat.renderer.training.step.objective import PhotoObjective
 
 SHORT = TrainConfig(steps=150, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5)
 
@@ -187,28 +186,6 @@ def test_evaluation_of_no_views_has_no_mean() -> None:
     assert evaluate(blobs(), []).as_dict()["test"] == {"psnr": None, "ssim": None, "lpips": None}
 
 
-def test_a_step_that_is_not_finite_changes_nothing_but_the_broken_splats(
-    capture: SmallCapture,
-) -> None:
-    trainer = Trainer(capture, SHORT)
-    before = trainer.splats()
-    trainer.parameters["opacities"].data[7] = math.nan
-    report = trainer.step()
-    after = trainer.splats()
-    kept = torch.arange(len(before)) != 7
-    assert report.skipped
-    assert (trainer.skipped_steps, trainer.pruned_splats) == (1, 1)
-    assert torch.equal(after.means, before.means[kept])
-    assert not trainer.step().skipped
-
-
-def test_a_fit_that_stays_broken_stops_with_an_explanation(capture: SmallCapture) -> None:
-    config = replace(SHORT, steps=1000, scale_weight=math.inf)
-    with pytest.raises(ArithmeticError, match="diverged"):
-        train(capture, config)
-    assert config.steps > GIVE_UP_AFTER
-
-
 def test_raw_parameters_stand_for_the_splats_they_came_from() -> None:
     splats = blobs()
     again = RawSplats.standing_for(splats).activated()
@@ -258,15 +235,13 @@ def test_a_step_of_an_empty_cloud_is_no_error(capture: SmallCapture) -> None:
 
 
 class OnlyGreen(PhotoObjective):
-    """A loss that knows one channel of one parameter."""
+    """A loss that knows one channel."""
 
-    def backward(
-        self, picture: FitPicture, photo: Tensor, mask: Tensor | None
-    ) -> tuple[LossResult, dict[str, Tensor]]:
-        result, gradients = super().backward(picture, photo, mask)
-        for name, gradient in gradients.items():
-            gradient[..., (0, 2) if name == "sh0" else slice(None)] = 0
-        return result, gradients
+    def compare(self, color: Tensor, photo: Tensor, mask: Tensor | None) -> LossResult:
+        result = super().compare(color, photo, mask)
+        assert result.gradient is not None
+        result.gradient[..., (0, 2)] = 0
+        return result
 
 
 def test_a_trainer_follows_the_objective_that_it_is_given(capture: SmallCapture) -> None:
@@ -274,14 +249,11 @@ def test_a_trainer_follows_the_objective_that_it_is_given(capture: SmallCapture)
     trainer = Trainer(
         capture, config, objective=OnlyGreen(torch.device("cpu"), config.render_settings())
     )
-    before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
+    before = trainer.parameters["sh0"].detach().clone()
     trainer.step()
-    for name, value in before.items():
-        moved = trainer.parameters[name].detach() != value
-        if name == "sh0":
-            assert moved[..., 1].any()
-            moved = moved[..., (0, 2)]
-        assert not moved.any(), name
+    moved = trainer.parameters["sh0"].detach() != before
+    assert moved[..., 1].any()
+    assert not moved[..., (0, 2)].any()
 
 
 def test_without_points_splats_fill_what_the_cameras_look_at(capture: SmallCapture) -> None:

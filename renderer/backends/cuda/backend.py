@@ -79,9 +79,10 @@ class CudaBackend:
         recorder = self._recorder()
         if count is None:
             return tiles
-        if recorder is not None and recorder.recording:
+        if recorder is not None:
             recorder.counts.append(count)
-            return tiles
+            if recorder.recording:
+                return tiles
         return tiles._replace(count_pairs=count.begin())
 
     def blend(self, arguments: _native.BlendArguments) -> None:
@@ -116,13 +117,25 @@ class CudaBackend:
         wanted = kernels if arguments["mask"] else kernels[1:]
         self._launch([(name, arguments) for name in wanted])
 
-    def adam_step(self, arguments: Sequence[_native.AdamArguments]) -> None:
+    def begin_step(self, arguments: _native.BeginStepArguments) -> None:
         """See `Backend`."""
-        self._launch([("adam_step", each) for each in arguments])
+        self._launch([("begin_step", arguments)])
 
-    def inject_noise(self, arguments: _native.NoiseArguments) -> None:
+    def shade_step(self, arguments: _native.ShadeStepArguments) -> None:
         """See `Backend`."""
-        self._launch([("inject_noise", arguments)])
+        self._launch([("shade_step", arguments)])
+
+    def project_step(self, arguments: _native.ProjectStepArguments) -> None:
+        """See `Backend`."""
+        self._launch([("project_step", arguments)])
+
+    def finish_step(self, arguments: _native.FinishStepArguments) -> None:
+        """See `Backend`."""
+        self._launch([("finish_step", arguments)])
+
+    def catch_up(self, arguments: _native.CatchUpArguments) -> None:
+        """See `Backend`."""
+        self._launch([("catch_up", arguments)])
 
     def _recorder(self) -> Recorder | None:
         return getattr(self._thread, "recorder", None)

@@ -72,21 +72,27 @@ class Recorded(Generic[T]):
             self._begun = True
             direct = Recorder(self._scratch, recording=False)
             moved = [tensor.to(self._device) for tensor in given]
-            return self._passes.through(direct, self._work, *moved)
+            result = self._passes.through(direct, self._work, *moved)
+            self._counts = direct.counts[-1:]  # earlier ones found lists that were too short
+            return result
         if self._program is None:
             self._program = self._record(given)
         program, fixed, result = self._program
         program.launch(list(zip(fixed, given, strict=True)))
-        for count in self._counts:
-            count.begin()
         return result
 
     def settle(self) -> bool:
         """See `Repeated`."""
-        if all(count.fits() for count in self._counts):
-            return True
-        self._program, self._counts = None, []
-        return False
+        right = all(count.begin().fits() for count in self._counts)
+        if not right:
+            self._program, self._counts = None, []
+        return right
+
+    def needed(self, pairs: int) -> None:
+        """See `Repeated`."""
+        for count in self._counts:
+            if not count.take(pairs):
+                self._program = None
 
     def _record(self, inputs: list[Tensor]) -> tuple[Program, list[Tensor], T]:
         with torch.inference_mode(False):  # later inputs may come outside of it

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..._native import ClearArguments, ListTilesArguments, constants, list_blocks
-from ..memory import Memory, Workspace
+from ..memory import Arrival, Memory, Workspace
 from ..stages import SplatsToBin, Tiles
 from .launcher import Launch
 from .sort import DepthOrder, Items, SortPlan, depth_plan
@@ -79,11 +79,12 @@ class TileLister:
         launches += pairs.sorting(lists)
         launches.append(("find_offsets", arguments))
         self._launch(launches)
+        lists = lists._replace(pair_count=pairs.pair_count)
         return lists, self._counted(pairs, key, memory)
 
     def _counted(self, pairs: _Pairs, key: tuple[object, ...], memory: Memory) -> PairCount:
         """The number of pairs, not sent for yet."""
-        arrival = memory.keep("arrival", _Arrival, pairs.pair_count.device)
+        arrival = memory.keep("arrival", Arrival, (1,), torch.int32, pairs.pair_count.device)
         return PairCount(pairs.pair_count, pairs.plan.room, arrival, self.needed, key)
 
 
@@ -134,28 +135,6 @@ def _clearing(tensor: Tensor) -> Launch:
     return "clear", ClearArguments(size=tensor.nbytes, bytes=tensor.view(torch.uint8))
 
 
-class _Arrival:
-    """Room on the host for a number that a GPU will know."""
-
-    def __init__(self, device: torch.device) -> None:
-        on_gpu = device.type == "cuda"
-        self.number = torch.empty(1, dtype=torch.int32, pin_memory=on_gpu)
-        self._device = device
-        self._event = torch.cuda.Event() if on_gpu else None
-
-    def begin(self, total: Tensor) -> None:
-        """Send `total` [1] here, behind what is queued already and nothing else."""
-        self.number.copy_(total, non_blocking=True)
-        if self._event is not None:
-            self._event.record(torch.cuda.current_stream(self._device))
-
-    def wait(self) -> int:
-        """The number, once it is here."""
-        if self._event is not None:
-            self._event.synchronize()
-        return int(self.number)
-
-
 class PairCount:
     """The number of pairs that kernels find, and whether lists have room for it."""
 
@@ -163,7 +142,7 @@ class PairCount:
         self,
         found: Tensor,
         room: int,
-        arrival: _Arrival,
+        arrival: Arrival,
         needed: dict[tuple[object, ...], float],
         key: tuple[object, ...],
     ) -> None:
@@ -180,14 +159,18 @@ class PairCount:
         """Waits for it; whether the lists have room."""
         return self() <= self._room
 
+    def take(self, pairs: int) -> bool:
+        """Note that so many were needed; whether the lists have room."""
+        if pairs >= MOST_PAIRS:
+            raise ValueError("the splats touch 2^31 tiles or more")
+        self._needed[self._key] = max(pairs, FADING * self._needed.get(self._key, 0.0))
+        return pairs <= self._room
+
     def __call__(self) -> int:
         """Waits for it, and notes it as needed."""
         if self._pairs < 0:
-            self._pairs = self._arrival.wait()
-            if self._pairs >= MOST_PAIRS:
-                raise ValueError("the splats touch 2^31 tiles or more")
-            earlier = FADING * self._needed.get(self._key, 0.0)
-            self._needed[self._key] = max(self._pairs, earlier)
+            self._pairs = int(self._arrival.wait())
+            self.take(self._pairs)
         return self._pairs
 
 

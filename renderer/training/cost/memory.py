@@ -16,10 +16,6 @@ from ..data import CACHE_BYTES, SHARE_OF_MEMORY, FitInput
 
 log = logging.getLogger(__name__)
 
-COPIES = 8
-"""How often every number of a splat is in memory: itself, its gradient, Adam's two moments, a
-snapshot to show or to evaluate, and, while a checkpoint is written, itself and the moments again.
-That is also when most is needed: adding splats takes less, as it goes parameter by parameter."""
 PAIRS_OF_SPLAT, PAIRS_OF_TILE = 4, 50
 """Pairs of splat and tile: so many a splat, for its own size, and so many a tile, for splats that
 are larger because there are few. Rather too many: of real captures at 30 000 to 100 000 splats."""
@@ -53,10 +49,18 @@ def memory_of_training(
         photos: bytes of photos that stay in memory.
         gpu: whether a GPU computes.
     """
-    numbers = 3 + 4 + 3 + 1 + 3 * (sh_degree + 1) ** 2 + (3 + 2) * gabor
+    harmonics = 3 * (sh_degree + 1) ** 2
+    others = 3 + 4 + 3 + 1 + (3 + 2) * gabor
+    # The parameters, Adam's moments, and its last step (`SplatFit`). To show or to evaluate them
+    # takes a copy without moments, whose harmonics are there twice while they are put together; a
+    # checkpoint takes all again, on the host. Adding splats takes less than these, as it goes
+    # parameter by parameter.
+    fit = 4 * (harmonics + others) + 2 * 4 * others + 2 * harmonics + 4
+    shown = 4 * (harmonics + others)
+    copies = shown + (4 * harmonics if gpu else fit)
     waves = 4 * _native.modulation_size(gabor)
     projected = (1 + 8 + 8 + 4 + 12 + 4 + 4 + waves) + (1 + 12)  # stages.Projected; colours
-    projected_gradients = (8 + 12 + 4 + 12 + waves) + 12  # stages.BlendGradients; means by colour
+    gradients = (8 + 12 + 4 + 12 + waves) + 12  # stages.BlendGradients; means by colour
     sums = 4 * _native.blend_sum_size(gabor, 3, False)
     pixel = 2 * 12 + 4  # image, the loss's gradient; transmittance
     if gpu:
@@ -67,7 +71,7 @@ def memory_of_training(
         pair = 2 * 4 + 12 + sums  # splat and slot, spans; gradients
         pixel += 60  # picture, photo and three derivatives of SSIM
     tiles = -(-size[0] // _native.constants.TILE_SIZE) * -(-size[1] // _native.constants.TILE_SIZE)
-    splat = 4 * COPIES * numbers + projected + projected_gradients + scratch
+    splat = fit + copies + projected + gradients + scratch
     pairs = PAIRS_OF_SPLAT * splats + PAIRS_OF_TILE * tiles
     return int(splat * splats + pair * pairs + pixel * size[0] * size[1] + photos)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import mean, median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,7 +156,7 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     trainer = Trainer(data, config, device)
     state = trainer.state_dict()
     state["progress"]["steps_done"] = LATE
-    state["raw"] = _multiplied(state["raw"], config.max_splats)
+    multiply_splats(state, config.max_splats)
     trainer.load_state_dict(state)
     times: list[float] = []
     for _ in range(len(data.train) * STEPS):
@@ -165,14 +166,17 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     return median(times[len(data.train) :])
 
 
-def _multiplied(raw: dict[str, Tensor], count: int) -> dict[str, Tensor]:
-    """`count` splats made from others, so small that they cover what those did."""
-    old = len(raw["means"])
+def multiply_splats(state: dict[str, Any], count: int) -> None:
+    """Make `count` splats of a trainer's, so small that they cover what those did."""
+    old = len(state["raw"]["means"])
     rows = torch.arange(count) % old
-    raw = {name: tensor.cpu()[rows] for name, tensor in raw.items()}
+    raw = {name: tensor[rows] for name, tensor in state["raw"].items()}
     generator = torch.Generator().manual_seed(0)
-    apart = torch.randn(count, 3, generator=generator) * raw["scales"].exp()
-    raw["means"] = raw["means"] + apart
+    raw["means"] += torch.randn(count, 3, generator=generator) * raw["scales"].exp()
     # Scenes are surfaces: areas share them.
-    raw["scales"] = raw["scales"] + 0.5 * math.log(old / count)
-    return raw
+    raw["scales"] += 0.5 * math.log(old / count)
+    state["raw"] = raw
+    state["moments"] = {
+        name: {key: moment[rows] for key, moment in moments.items()}
+        for name, moments in state["moments"].items()
+    }

@@ -14,8 +14,9 @@ from torch import Tensor
 from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
 from ..gabor.waves import carry_waves
-from ..optimizer import Optimizers
 from ..schedule import Schedule
+from ..step.fit import Terms
+from ..step.optimizer import Optimizers
 
 RESETS_NEED = 15_000
 """Shorter runs have no time to recover from an opacity reset, so they have none."""
@@ -32,7 +33,12 @@ class WaveDefaultStrategy(DefaultStrategy):
 
     `max_splats` holds at every moment: where more splats ask to grow than there is room for,
     those with the largest mean gradient do.
+
+    Attributes:
+        watches: True, the gradients of every step are looked at.
     """
+
+    watches = True
 
     def __init__(self, config: TrainConfig, generator: torch.Generator) -> None:
         schedule = Schedule.of(config)
@@ -47,10 +53,12 @@ class WaveDefaultStrategy(DefaultStrategy):
         self._max_splats = config.max_splats
         self._generator = generator
 
-    def regularize(
-        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
-    ) -> float:
-        """0: this strategy has no part in the loss."""
+    def terms(self, state: dict[str, Any]) -> Terms:
+        """Nothing: this strategy has no part in the loss."""
+        return Terms()
+
+    def noise(self, state: dict[str, Any], step: int) -> float:
+        """0: there is none."""
         return 0.0
 
     def step_post_backward(  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._native import NoiseArguments
-from ...backends.registry import backend_for
 from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
 from ..gabor.waves import carry_waves
-from ..optimizer import Optimizers, take_rows
 from ..schedule import Schedule
+from ..step.fit import Terms
+from ..step.optimizer import Optimizers, take_rows
+from .order import morton_order
 
 DEAD_OPACITY = 0.005
 """A splat at or below this is moved to where a living one is."""
@@ -33,9 +33,16 @@ class MCMCStrategy:
     share a place get the opacity and scale that keep its image (eq. 9). The number of splats
     grows geometrically, from the first refinement on, to `max_splats` at `grow_stop`.
 
+    At refinements splats are put in an order in which neighbours lie together (`order.py`).
+
     Lengths are measured in scene scales, which makes noise and regularisation free of the
     capture's unit. All random numbers come from `generator`, on the CPU.
+
+    Attributes:
+        watches: False, what a step drew is not looked at.
     """
+
+    watches = False
 
     def __init__(self, config: TrainConfig, generator: torch.Generator) -> None:
         self._config = config
@@ -46,29 +53,21 @@ class MCMCStrategy:
         """What is carried from step to step."""
         return {"scene_scale": scene_scale, "initial_count": None}
 
-    @torch.no_grad()
-    def regularize(
-        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
-    ) -> Tensor | float:
-        """The loss that lets unneeded splats fade and shrink (paper, section 3.5): a weight times
-        the mean opacity, and one times the mean standard deviation. Adds its gradient."""
-        splats = RawSplats.of(raw)
-        opacities, scales = torch.sigmoid(splats.opacity_logits), torch.exp(splats.log_scales)
-        opacity_weight = self._config.opacity_weight / max(1, opacities.numel())
-        scale_weight = self._config.scale_weight / state["scene_scale"] / max(1, scales.numel())
-        gradients["opacities"].add_(opacities * (1 - opacities), alpha=opacity_weight)
-        gradients["scales"].add_(scales, alpha=scale_weight)
-        return opacity_weight * opacities.sum() + scale_weight * scales.sum()
+    def terms(self, state: dict[str, Any]) -> Terms:
+        """What lets unneeded splats fade and shrink (paper, section 3.5), and who gets noise."""
+        return Terms(
+            opacity_weight=self._config.opacity_weight,
+            scale_weight=self._config.scale_weight / state["scene_scale"],
+            noise_slope=NOISE_SLOPE,
+            opacity_threshold=DEAD_OPACITY,
+            noise_min_logit=MIN_NOISE_LOGIT,
+        )
 
-    def step_pre_backward(
-        self,
-        params: Parameters,
-        optimizers: Optimizers,
-        state: dict[str, Any],
-        step: int,
-        info: dict[str, Any],
-    ) -> None:
-        """Nothing; part of the interface."""
+    def noise(self, state: dict[str, Any], step: int) -> float:
+        """Strength of the noise at `step`: faint splats move by Sigma n times it, where n is white
+        noise and Sigma the splat's covariance."""
+        rate = self._schedule.rates(step, self._config.learning_rates)["means"]
+        return self._config.noise * rate / state["scene_scale"]
 
     @torch.no_grad()
     def step_post_backward(
@@ -79,51 +78,31 @@ class MCMCStrategy:
         step: int,
         info: dict[str, Any],
     ) -> None:
-        """Move and add splats, and add noise to their centres; call after the optimisers' step."""
+        """Move and add splats at refinements; call after the step of Adam."""
+        if not self._schedule.refines(step):
+            return
         if state["initial_count"] is None:
             state["initial_count"] = len(params["means"])
-        if self._schedule.refines(step):
-            initial, most = state["initial_count"], self._config.max_splats
-            self._refine(params, optimizers, self._schedule.splats(step, initial, most))
-        rate = self._schedule.rates(step, self._config.learning_rates)["means"]
-        self._inject_noise(params, self._config.noise * rate / state["scene_scale"])
+        initial, most = state["initial_count"], self._config.max_splats
+        self._refine(params, optimizers, self._schedule.splats(step, initial, most))
 
     def _refine(self, params: Parameters, optimizers: Optimizers, wanted: int) -> None:
         opacities = torch.sigmoid(params["opacities"])
         count = len(opacities)
         dead = torch.nonzero(~(opacities > DEAD_OPACITY)).squeeze(-1)
         moved = len(dead) + max(0, wanted - count)
-        if moved == 0 or len(dead) == count:
-            return
-        weights = opacities.index_fill(0, dead, 0.0)
-        sources = _draw(weights, moved, self._generator)
-
         rows = torch.arange(count, device=dead.device)
-        rows[dead] = sources[: len(dead)]
-        rows = torch.cat([rows, sources[len(dead) :]])
+        if moved > 0 and len(dead) < count:
+            weights = opacities.index_fill(0, dead, 0.0)
+            sources = _draw(weights, moved, self._generator)
+            rows[dead] = sources[: len(dead)]
+            rows = torch.cat([rows, sources[len(dead) :]])
+        rows = rows[morton_order(params["means"][rows])]
         copies = torch.bincount(rows, minlength=count)[rows]
         anchor_means, anchor_scales = params["means"][rows], params["scales"][rows]
         take_rows(params, optimizers, rows, fresh=copies > 1)
         _share(params, copies)
         carry_waves(RawSplats.of(params), anchor_means, anchor_scales)
-
-    def _inject_noise(self, params: Parameters, strength: float) -> None:
-        """Move faint splats by Sigma n, where n is white noise and Sigma the splat's covariance."""
-        raw = RawSplats.of(params)
-        seed = int(torch.randint(2**62, (), generator=self._generator))
-        arguments = NoiseArguments(
-            splats=len(raw),
-            seed=seed,
-            strength=strength,
-            slope=NOISE_SLOPE,
-            opacity_threshold=DEAD_OPACITY,
-            min_logit=MIN_NOISE_LOGIT,
-            means=raw.means,
-            quats=raw.quats,
-            log_scales=raw.log_scales,
-            opacity_logits=raw.opacity_logits,
-        )
-        backend_for(raw.means.device).inject_noise(arguments)
 
 
 def share_opacity(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,31 +5,31 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 
 from ...splats import Parameters
 from ..config import TrainConfig
-from ..optimizer import Optimizers
+from ..step.fit import Terms
+from ..step.optimizer import Optimizers
 from .mcmc import MCMCStrategy
 
 
 class Strategy(Protocol):
-    """Adds, moves and removes splats: gsplat's interface, and a say in the loss."""
+    """Adds, moves and removes splats: gsplat's interface, and a say in the step."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether `step_post_backward` looks at every step, rather than at refinements alone."""
+        ...
 
     def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]: ...
 
-    def regularize(
-        self, raw: Parameters, state: dict[str, Any], gradients: dict[str, Tensor]
-    ) -> Tensor | float: ...
+    def terms(self, state: dict[str, Any]) -> Terms:
+        """What steps do besides following the photometric loss."""
+        ...
 
-    def step_pre_backward(
-        self,
-        params: Parameters,
-        optimizers: Optimizers,
-        state: dict[str, Any],
-        step: int,
-        info: dict[str, Any],
-    ) -> None: ...
+    def noise(self, state: dict[str, Any], step: int) -> float:
+        """Strength of the noise on the centres at `step`."""
+        ...
 
     def step_post_backward(
         self,

@@ -18,9 +18,9 @@ from ...rotations import to_matrices, to_quaternions
 from ...settings import RenderSettings
 from ...splats import Parameters, RawSplats, Splats
 from ..config import LearningRates
-from ..data import scene_scale
-from ..objective import PhotoObjective
-from ..optimizer import AdamSteps, make_optimizers
+from ..data import Photo, scene_scale
+from ..step.fit import SplatFit
+from ..step.objective import PhotoObjective
 
 CRESTS = 3
 """Gaussians that a splat is split into, along its strongest wave."""
@@ -143,22 +143,24 @@ def _fitted(
     raw: Parameters = {
         name: Parameter(tensor) for name, tensor in RawSplats.standing_for(plain).tensors().items()
     }
-    optimizers = make_optimizers(raw)
+    fit = SplatFit(raw, steps)
     rates = vars(LearningRates())
     size = scene_scale([camera.to("cpu") for camera in cameras], plain.means.cpu())
     photos = [render_bytes(original, camera, settings) for camera in cameras]
     generator = torch.Generator().manual_seed(0)
     objective = PhotoObjective(plain.means.device, settings, SSIM_WEIGHT)
-    adam, order = AdamSteps(), list[int]()
+    order, started = list[int](), None
     for step in range(steps):
         order = order or torch.randperm(len(cameras), generator=generator).tolist()
         view = order.pop()
         fading = LR_SCALE * 0.1 ** (step / steps)
-        for name, optimizer in optimizers.items():
-            scale = size if name == "means" else 1.0
-            optimizer.param_groups[0]["lr"] = fading * scale * rates[name]
-        picture = objective.forward(RawSplats.of(raw), cameras[view], sh_degree=plain.sh_degree)
-        _, gradients = objective.backward(picture, photos[view], None)
-        adam.step(optimizers, gradients, None)
+        wanted = fit.wanted(
+            {name: fading * rates[name] * (size if name == "means" else 1.0) for name in raw},
+            seed=step,
+        )
+        photo = Photo(cameras[view], photos[view], None)
+        started = objective.start(fit, photo, wanted, sh_degree=plain.sh_degree)
         progress(step + 1, steps)
-    return RawSplats.of(raw).activated().detach()
+    if started is not None:
+        started.outcome()
+    return fit.current().activated().detach()

@@ -19,7 +19,7 @@ from torch import Tensor
 from ...settings import RenderSettings
 from ...splats import WAVE_COUNTS, RawSplats
 from ..data import TrainingView, load_photo
-from ..objective import PhotoObjective
+from ..step.objective import PhotoObjective
 from .waves import START_FREQUENCY, in_longest_plane
 
 MAGNITUDES = (START_FREQUENCY, 0.5, 0.7)

@@ -13,7 +13,7 @@ import torch
 from drawing import rasterized
 from fitting import small_capture
 
-from gaborsplat.renderer._native import AdamArguments
+from gaborsplat.renderer._native import CatchUpArguments, constants
 from gaborsplat.renderer.backends.cuda.launcher import open_driver
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
@@ -80,23 +80,24 @@ def test_recorded_pictures_are_those_that_are_drawn_anew():
 
 
 def test_the_driver_makes_graphs():
-    values = [torch.ones(1000, device="cuda") for _ in range(4)]
-    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
-    arguments = AdamArguments(
+    values, missed = torch.ones(1000, device="cuda"), torch.zeros(1000, device="cuda")
+    arguments = CatchUpArguments(
         splats=1000,
         size=1,
-        step_size=0.1,
+        steps=1000,
         beta1=0.9,
         beta2=0.999,
-        bias_correction2_sqrt=1.0,
-        eps=1e-8,
-        **dict(zip(names, values, strict=True)),
+        missed=missed,
+        counters=torch.full((constants.STEP_COUNTERS,), 1000, device="cuda"),
+        last_steps=torch.arange(1000, dtype=torch.int32, device="cuda"),
+        values=values,
+        quotients=torch.full((1000,), 105, dtype=torch.uint8, device="cuda"),  # 105 is 1
     )
-    program = open_driver().record([("adam_step", arguments)] * 3)
+    program = open_driver().record([("catch_up", arguments)] * 3)
     assert program.is_graph
-    program.launch([(values[3], torch.full((1000,), 2.0))])
-    assert torch.equal(values[3].cpu(), torch.full((1000,), 2.0))
-    assert (values[0] < 1).all()
+    program.launch([(missed, torch.full((1000,), 0.125))])
+    assert torch.equal(missed.cpu(), torch.full((1000,), 0.125))
+    assert torch.equal(values.cpu(), torch.full((1000,), 1 - 3 * 0.125))
 
 
 @pytest.mark.parametrize("strategy", ["mcmc", "default"])

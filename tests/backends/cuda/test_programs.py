@@ -10,7 +10,7 @@ import emulated
 import pytest
 import synthetic
 import torch
-from fake_driver import FakeDriver, OnGpu, adam
+from fake_driver import FakeDriver, OnGpu, catch_up
 
 from gaborsplat.renderer._native import Driver
 from gaborsplat.renderer.backends.cuda.launcher import Launch
@@ -31,11 +31,11 @@ def driver(fake: FakeDriver) -> Driver:
 
 
 def test_a_program_is_a_graph_that_is_launched_in_one_call(driver: Driver, fake: FakeDriver):
-    program = driver.record([("adam_step", adam(600)), ("adam_step", adam(7))])
+    program = driver.record([("catch_up", catch_up(600)), ("catch_up", catch_up(7))])
     assert program.is_graph
     assert [note for note in fake.notes() if "node" in note] == [
-        "node 9: 3 x 1 of 256, first 600",
-        "node 9: 1 x 1 of 256, first 7",
+        "node 8: 3 x 1 of 256, first 600",
+        "node 8: 1 x 1 of 256, first 7",
     ]
     for _ in range(2):
         program.launch([])
@@ -46,18 +46,18 @@ def test_a_program_is_a_graph_that_is_launched_in_one_call(driver: Driver, fake:
 
 def test_a_driver_that_makes_no_graph_gets_the_list_of_kernels(driver: Driver, fake: FakeDriver):
     fake.fail_graphs(801)
-    program = driver.record([("adam_step", adam(600)), ("adam_step", adam(7))])
+    program = driver.record([("catch_up", catch_up(600)), ("catch_up", catch_up(7))])
     assert not program.is_graph
     fake.notes()
     program.launch([])
     assert [note for note in fake.notes() if "launch" in note] == [
-        "launch 9 on stream 0: 3 x 1 of 256, first 600",
-        "launch 9 on stream 0: 1 x 1 of 256, first 7",
+        "launch 8 on stream 0: 3 x 1 of 256, first 600",
+        "launch 8 on stream 0: 1 x 1 of 256, first 7",
     ]
 
 
 def test_inputs_are_copied_before_the_kernels_run(driver: Driver, fake: FakeDriver):
-    program = driver.record([("adam_step", adam(7))])
+    program = driver.record([("catch_up", catch_up(7))])
     fake.notes()
     there, given = torch.zeros(3), torch.tensor([1.0, 2.0, 3.0])
     program.launch([(OnGpu(there, 0), given)])
@@ -77,7 +77,7 @@ def test_inputs_are_copied_before_the_kernels_run(driver: Driver, fake: FakeDriv
 def test_an_input_that_does_not_fit_is_refused(
     to: torch.Tensor, given: torch.Tensor, driver: Driver
 ):
-    program = driver.record([("adam_step", adam(7))])
+    program = driver.record([("catch_up", catch_up(7))])
     with pytest.raises(TypeError, match="contiguous, of one type and size"):
         program.launch([(OnGpu(to, 0), given)])
     with pytest.raises(TypeError, match="must go to the GPU"):
@@ -85,7 +85,7 @@ def test_an_input_that_does_not_fit_is_refused(
 
 
 def test_a_program_without_kernels_does_nothing(driver: Driver, fake: FakeDriver):
-    program = driver.record([("adam_step", adam(0))])
+    program = driver.record([("catch_up", catch_up(0))])
     program.launch([])
     assert not any("launch" in note or "graph" in note for note in fake.notes())
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from emulated import COMPILER
 
-from gaborsplat.renderer._native import AdamArguments
+from gaborsplat.renderer._native import CatchUpArguments, constants
 
 
 @cache
@@ -79,8 +79,13 @@ class OnGpu:
         return self._index
 
 
-def adam(splats: int, gpu: int = 0, dtype: torch.dtype = torch.float32) -> AdamArguments:
-    names = ("values", "exp_avg", "exp_avg_sq", "gradients")
-    numbers = ("step_size", "beta1", "beta2", "bias_correction2_sqrt", "eps")
-    tensors: dict[str, Any] = {name: OnGpu(torch.zeros(splats, dtype=dtype), gpu) for name in names}
-    return AdamArguments(splats=splats, size=1, **dict.fromkeys(numbers, 0.5), **tensors)
+def catch_up(splats: int, gpu: int = 0, dtype: torch.dtype = torch.float32) -> CatchUpArguments:
+    zeros = {
+        "missed": torch.zeros(1, dtype=dtype),
+        "counters": torch.zeros(constants.STEP_COUNTERS, dtype=torch.int64),
+        "last_steps": torch.zeros(splats, dtype=torch.int32),
+        "values": torch.zeros(splats, dtype=dtype),
+        "quotients": torch.zeros(splats, dtype=torch.uint8),
+    }
+    tensors: dict[str, Any] = {name: OnGpu(tensor, gpu) for name, tensor in zeros.items()}
+    return CatchUpArguments(splats=splats, size=1, steps=1, beta1=0.5, beta2=0.5, **tensors)

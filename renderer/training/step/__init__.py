@@ -1,0 +1,1 @@
+"""One step of a fit: towards a photo, along a gradient, by Adam."""
