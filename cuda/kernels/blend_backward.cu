@@ -219,13 +219,17 @@ KERNEL(finish_blend, BlendBackwardArguments<S>, kSplatThreads) {
     std::int64_t i = thread_number();
     if (i >= in.splats) return;
     bool seen = in.cutoffs[i] > S(0);
+    if (!seen && p.skip_culled) return;
     S sums[kSums] = {}, largest = S(0);
     if (seen) {
 #if GABORSPLAT_DETERMINISTIC
         for (std::int64_t slot = p.slot_begins[i]; slot < p.slot_ends[i]; ++slot)
             for (int k = 0; k < kSums; ++k) sums[k] += p.sums[slot * kSums + k];
 #else
-        for (int k = 0; k < kSums; ++k) sums[k] = p.sums[i * kSums + k];
+        for (int k = 0; k < kSums; ++k) {
+            sums[k] = p.sums[i * kSums + k];
+            p.sums[i * kSums + k] = S(0);  // for the next picture
+        }
 #endif
         S v[Kind::kModulationSize > 0 ? Kind::kModulationSize : 1];
         Kind::modulation2d_vjp(in.modulation2d + Kind::kModulationSize * i,

@@ -69,6 +69,8 @@ KERNEL(project, ProjectArguments<S>, kSplatThreads) {
     p.visible[at] = seen;
     p.radii[2 * at] = seen ? int(out.radius.x) : 0;
     p.radii[2 * at + 1] = seen ? int(out.radius.y) : 0;
+    p.cutoffs[at] = seen ? out.cutoff : S(0);
+    if (!seen && p.skip_culled) return;
     p.means2d[2 * at] = seen ? out.mean2d.x : S(0);
     p.means2d[2 * at + 1] = seen ? out.mean2d.y : S(0);
     p.depths[at] = seen ? out.depth : S(0);
@@ -76,7 +78,6 @@ KERNEL(project, ProjectArguments<S>, kSplatThreads) {
     p.conics[3 * at + 1] = seen ? out.conic.xy : S(0);
     p.conics[3 * at + 2] = seen ? out.conic.yy : S(0);
     p.opacities2d[at] = seen ? out.opacity : S(0);
-    p.cutoffs[at] = seen ? out.cutoff : S(0);
     for (int f = 0; f < Kind::kModulationSize; ++f)
         p.modulation2d[Kind::kModulationSize * at + f] = seen ? out.modulation[f] : S(0);
 }

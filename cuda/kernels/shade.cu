@@ -97,7 +97,7 @@ KERNEL(shade, ShadeArguments<S>, kSplatThreads) {
         if (kept) color = found;
     }
     p.visible[at] = kept;
-    store3(p.colors + 3 * at, color);
+    if (kept || !p.skip_culled) store3(p.colors + 3 * at, color);
 }
 
 HD S* harmonic_gradient(const ShadeBackwardArguments<S>& p, std::int64_t i, int j) {

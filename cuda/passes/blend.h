@@ -58,6 +58,7 @@ struct BlendBackwardArguments {
     PART(BlendInputs<S>, in);
     OPTIONAL_SIZE(std::int64_t, sum_rows);  // GPU only, as `sums` below
     OPTIONAL_SIZE(int, sum_size);
+    OPTIONAL_VALUE(int, skip_culled);  // GPU: leave their gradients as they were
     IN(S, image, in.cameras, in.height, in.width, in.channels);
     IN(S, transmittance, in.cameras, in.height, in.width);
     IN(S, v_image, in.cameras, in.height, in.width, in.channels);
@@ -71,8 +72,9 @@ struct BlendBackwardArguments {
     OUT(S, v_opacities2d, in.splats);
     OUT(S, v_colors, in.splats, in.channels);
     OUT(S, v_modulation2d, in.splats, in.modulation_size);  // GPU: of culled ones as it was
-    OPTIONAL_OUT(S, sums, sum_rows, sum_size);              // zeros; a row a splat, or a slot
-    OPTIONAL_OUT(std::int32_t, not_finite, 1);              // becomes 1 if a gradient is not finite
+    // Zeros, a row a splat, or a slot; zeros again in the end where it is a splat.
+    OPTIONAL_OUT(S, sums, sum_rows, sum_size);
+    OPTIONAL_OUT(std::int32_t, not_finite, 1);  // becomes 1 if a gradient is not finite
     END_ARGUMENTS;
 };
 

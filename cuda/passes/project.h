@@ -47,6 +47,7 @@ template <class S>
 struct ProjectArguments {
     ARGUMENTS;
     PART(ProjectInputs<S>, in);
+    OPTIONAL_VALUE(int, skip_culled);  // GPU: but in radii and cutoffs may be as it was
     OUT(std::uint8_t, visible, in.cameras, in.splats);
     OUT(std::int32_t, radii, in.cameras, in.splats, 2);  // half extents [px]
     OUT(S, means2d, in.cameras, in.splats, 2);           // [px]

@@ -44,6 +44,7 @@ template <class S>
 struct ShadeArguments {
     ARGUMENTS;
     PART(ShadeInputs<S>, in);
+    OPTIONAL_VALUE(int, skip_culled);                    // GPU: leave their colours as they were
     IN(std::uint8_t, projected, in.cameras, in.splats);  // `visible` of the projection
     OUT(std::uint8_t, visible, in.cameras, in.splats);   // and of a colour that is bounded
     OUT(S, colors, in.cameras, in.splats, 3);            // 0 where not visible

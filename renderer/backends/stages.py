@@ -201,3 +201,21 @@ class SplatGradients(NamedTuple):
     viewmats: Tensor | None = None
     sh0: Tensor | None = None
     sh_rest: Tensor | None = None
+
+    @classmethod
+    def empty(
+        cls, splats: int, waves: int, dtype: torch.dtype, device: torch.device
+    ) -> SplatGradients:
+        """Of the splats alone, for a pass to fill."""
+
+        def empty(*shape: int) -> Tensor:
+            return torch.empty((splats, *shape), dtype=dtype, device=device)
+
+        return cls(
+            means=empty(3),
+            quats=empty(4),
+            scales=empty(3),
+            opacities=empty(),
+            frequencies=empty(waves, 3),
+            coefficients=empty(waves, 2),
+        )

@@ -28,11 +28,20 @@ class Passes:
     """The passes on one backend, whose results lie in one memory. Nothing is recorded for autograd.
 
     Tensors are contiguous, of one floating-point type and on one device.
+
+    Args:
+        backend: the passes.
+        memory: where results lie.
+        skip_culled: rows of culled splats, but in `visible`, `radii` and `cutoffs`, may stay as
+            they were: where nobody looks at them but later passes. They are most of many pictures.
     """
 
-    def __init__(self, backend: Backend, memory: Memory = FRESH) -> None:
+    def __init__(
+        self, backend: Backend, memory: Memory = FRESH, *, skip_culled: bool = False
+    ) -> None:
         self.backend = backend
         self._memory = memory
+        self._skip_culled = skip_culled
 
     def shaded(self, splats: SplatsInView) -> ShadedSplats:
         """Splats on the image and their colours.
@@ -116,6 +125,7 @@ class Passes:
         self.backend.blend_backward(
             _native.BlendBackwardArguments(
                 **splats.arguments(options),
+                skip_culled=self._skip_culled,
                 image=drawn[0],
                 transmittance=drawn[1],
                 v_image=v_drawn[0],
@@ -181,6 +191,7 @@ class Passes:
         self.backend.project(
             _native.ProjectArguments(
                 **projection_of(splats),
+                skip_culled=self._skip_culled,
                 visible=out.visible,
                 radii=out.radii,
                 means2d=out.means2d,
@@ -203,6 +214,7 @@ class Passes:
         self.backend.shade(
             _native.ShadeArguments(
                 **shading_of(splats, harmonics),
+                skip_culled=self._skip_culled,
                 projected=projected.visible,
                 visible=visible,
                 colors=colors,
@@ -223,14 +235,13 @@ class Passes:
         and what colours add to the means' [N, 3]."""
         means, cameras = splats.shape.means, len(splats.cameras)
         parts = self.backend.pose_parts(means.shape[0]) if poses else 0
-        found, v_poses = self._memory.keep(
-            "splat gradients",
-            _empty_splat_gradients,
-            (means.shape[0], splats.shape.waves),
-            (parts, cameras) if poses else None,
-            means.dtype,
-            means.device,
+        like = (means.dtype, means.device)
+        found = self._memory.keep(
+            "splat gradients", SplatGradients.empty, means.shape[0], splats.shape.waves, *like
         )
+        v_poses = None
+        if poses:
+            v_poses = self._memory.keep("pose gradients", _empty, (parts, cameras, 12), *like)
         self.backend.project_backward(
             _native.ProjectBackwardArguments(
                 **projection_of(splats),
@@ -350,24 +361,8 @@ def _empty_shaded(
     )
 
 
-def _empty_splat_gradients(
-    sizes: tuple[int, int], poses: tuple[int, int] | None, dtype: torch.dtype, device: torch.device
-) -> tuple[SplatGradients, Tensor | None]:
-    """Gradients of N splats of K waves, and the parts of those of the poses."""
-    splats, waves = sizes
-
-    def empty(*shape: int) -> Tensor:
-        return torch.empty(shape, dtype=dtype, device=device)
-
-    gradients = SplatGradients(
-        means=empty(splats, 3),
-        quats=empty(splats, 4),
-        scales=empty(splats, 3),
-        opacities=empty(splats),
-        frequencies=empty(splats, waves, 3),
-        coefficients=empty(splats, waves, 2),
-    )
-    return gradients, None if poses is None else empty(*poses, 12)
+def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device)
 
 
 def _empty_shade_gradients(

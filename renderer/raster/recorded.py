@@ -45,7 +45,7 @@ class RecordedPictures:
         if not (same_type and alike(*tensors) and alike(*pose)):
             options = RasterOptions.of(settings, as_bytes=True)
             view = in_view(splats, camera, settings, options)
-            return forward(Passes(backend, self._workspace), view, options).image[0]
+            return forward(_passes(backend, self._workspace), view, options).image[0]
         sizes = (len(splats), splats.sh.shape[1], splats.waves, camera.size, splats.means.dtype)
         key = (backend, settings, *sizes, *[tensor.data_ptr() for tensor in tensors])
         drawn_by, picture = self._kept.get(key, (None, None))
@@ -62,6 +62,10 @@ class RecordedPictures:
         return picture(*(pose if near else [each.cpu() for each in pose])).clone()
 
 
+def _passes(backend: Backend, workspace: Workspace) -> Passes:
+    return Passes(backend, workspace, skip_culled=True)
+
+
 def _repeated(
     backend: Backend,
     workspace: Workspace,
@@ -71,7 +75,7 @@ def _repeated(
 ) -> Repeated[Tensor]:
     """What a camera sees of splats, [H, W, 3] uint8, by its `world_to_camera` and `intrinsics`."""
     options = RasterOptions.of(settings, as_bytes=True)
-    passes, view = Passes(backend, workspace), in_view(splats, camera, settings, options)
+    passes, view = _passes(backend, workspace), in_view(splats, camera, settings, options)
 
     def picture(world_to_camera: Tensor, intrinsics: Tensor) -> Tensor:
         cameras = Cameras(world_to_camera[None], intrinsics[None], view.cameras.size)

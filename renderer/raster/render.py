@@ -61,7 +61,7 @@ def render_bytes(splats: Splats, camera: Camera, settings: RenderSettings = _DEF
             return recorded.draw(backend, splats, camera, settings)
         options = RasterOptions.of(settings, as_bytes=True)
         view = in_view(splats, camera, settings, options)
-        return forward(Passes(backend, workspace), view, options).image[0]
+        return forward(Passes(backend, workspace, skip_culled=True), view, options).image[0]
 
 
 def frame_of(drawn: Rasterized) -> Frame:

@@ -95,15 +95,21 @@ class CudaBackend:
         size = _native.blend_sum_size(
             arguments["waves"], arguments["channels"], arguments["v_means2d_abs"] != 0
         )
-        rows = arguments["pairs"] if arguments["slots"] else arguments["splats"]
+        slotted = arguments["slots"] != 0
+        rows = arguments["pairs"] if slotted else arguments["splats"]
         sums = self._workspace(arguments.device).keep(
-            "sums", _empty, (rows, size), arguments.is_double, arguments.device
+            "slot sums" if slotted else "sums",
+            _zeros,
+            (rows, size),
+            arguments.is_double,
+            arguments.device,
         )
-        clearing = _native.ClearArguments(size=sums.nbytes, bytes=sums.view(torch.uint8))
         arguments.set(sums=sums, sum_rows=rows, sum_size=size)
-        self._launch(
-            [("clear", clearing), ("blend_backward", arguments), ("finish_blend", arguments)]
-        )
+        launches: list[Launch] = [("blend_backward", arguments), ("finish_blend", arguments)]
+        if slotted:
+            clearing = _native.ClearArguments(size=sums.nbytes, bytes=sums.view(torch.uint8))
+            launches.insert(0, ("clear", clearing))
+        self._launch(launches)
 
     def photometric_loss(self, arguments: _native.LossArguments) -> None:
         """See `Backend`. Does not wait for the GPU."""
@@ -168,6 +174,10 @@ def _empty(shape: tuple[int, ...], double: bool, gpu: int) -> Tensor:
     """Of real numbers; for an emulator, whose `gpu` is -1, on the CPU."""
     device = torch.device("cuda", gpu) if gpu >= 0 else torch.device("cpu")
     return torch.empty(shape, dtype=torch.float64 if double else torch.float32, device=device)
+
+
+def _zeros(shape: tuple[int, ...], double: bool, gpu: int) -> Tensor:
+    return _empty(shape, double, gpu).zero_()
 
 
 def _empty_loss(parts: int, mask_parts: int, double: bool, gpu: int) -> tuple[Tensor, Tensor]:

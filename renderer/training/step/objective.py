@@ -111,7 +111,7 @@ class PhotoObjective:
         self._device = device
         self._workspace = Workspace()
         self._backend = backend_for(device)
-        self._passes = Passes(self._backend, self._workspace)
+        self._passes = Passes(self._backend, self._workspace, skip_culled=True)
         self._options = RasterOptions.of(settings, gradient=True)
         self._ssim_weight = ssim_weight
         self._recorded: OrderedDict[Hashable, _Recorded] = OrderedDict()
