@@ -116,5 +116,5 @@ def test_doctor_says_what_every_preset_takes(
     ]
     assert [rows[name][5] for name in rows] == ["-", "-", "-"]
     assert rows["draft"][-1] == rows["standard"][-1] == "yes"
-    assert "no, 1," in said
+    assert "no, 2," in said
     assert "auto takes  draft" in said

@@ -120,7 +120,8 @@ def unfinished(run: Path, tmp_path: Path) -> Path:
 def add_checkpoint(run: Path, step: int, splats: int) -> None:
     """As training would, with the first `splats` of those in the last one."""
     state = torch.load(checkpoints(run / "checkpoints")[-1], weights_only=True)
-    state["raw"] = {name: tensor[:splats] for name, tensor in state["raw"].items()}
+    for rows in (state["raw"], *state["moments"].values()):
+        rows |= {name: tensor[:splats] for name, tensor in rows.items()}
     draft = run / "draft"
     torch.save(state, draft)
     draft.rename(run / "checkpoints" / f"step-{step:08d}.pt")
