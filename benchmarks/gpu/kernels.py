@@ -54,11 +54,14 @@ SPECIAL: dict[str, tuple[str, list[dict[str, int]]]] = {
     "tiles": ("count_tiles", product(key_size=(2, 4))),
     "blend": (
         "blend",
-        product(waves=WAVES, channels=(1, 3, 4, 32)) + product(waves=WAVES, bytes=(1,)),
+        product(waves=WAVES, channels=(1, 3, 4, 32))
+        + product(waves=WAVES, channels=(4,), depth=(1,))
+        + product(waves=WAVES, bytes=(1,)),
     ),
     "blend_backward": (
         "blend_backward",
-        product(waves=WAVES, channels=(1, 3, 4, 32), deterministic=(0, 1), absolute=(0, 1)),
+        product(waves=WAVES, channels=(1, 3, 4, 32), deterministic=(0, 1), absolute=(0, 1))
+        + product(waves=WAVES, channels=(4,), depth=(1,), deterministic=(0, 1)),
     ),
     "loss": ("compare_pictures", [{}]),
     "optimizer": ("begin_step", [{}]),

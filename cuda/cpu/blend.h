@@ -308,7 +308,8 @@ void sum_pairs(const BlendBackwardArguments<S>& p, const S* pairs) {
             p.v_opacities2d[i] = t[At::kOpacity];
             std::copy_n(t + At::kModulation, Kind::kModulationSize,
                         p.v_modulation2d + Kind::kModulationSize * i);
-            std::copy_n(t + At::kColor, channels, p.v_colors + channels * i);
+            std::copy_n(t + At::kColor, p.in.color_channels, p.v_colors + p.in.color_channels * i);
+            if (p.v_depths) p.v_depths[i] = t[At::kColor + p.in.color_channels];
             for (int k = 0; k < At::kColor + (D > 0 ? D : channels); ++k) largest += abs_(t[k]);
         }
         if (p.not_finite && !bounded(largest)) __atomic_store_n(p.not_finite, 1, __ATOMIC_RELAXED);

@@ -8,6 +8,7 @@
 #include "../math/compositing.h"
 #include "../math/linalg.h"
 #include "../passes/blend.h"
+#include "../passes/launch.h"
 #include "../simd/pack_math.h"
 #include "../threads/thread_pool.h"
 
@@ -18,7 +19,7 @@ constexpr int kSubtilesAcross = kTileSize / kSubtileSize;
 constexpr int kSubtiles = kSubtilesAcross * kSubtilesAcross;
 constexpr int kSubtilePixels = kSubtileSize * kSubtileSize;
 
-constexpr int kRecordColors = 4;
+constexpr int kRecordColors = kDepthChannels;
 
 /// A splat as the walk sees it, found once for all tiles. In float it fills one line of cache.
 template <class S>
@@ -43,8 +44,9 @@ void fill_records(const BlendInputs<S>& p, Record<S>* records) {
             out.log_alpha = log_alpha(Sym2<S>{c[0], c[1], c[2]}, p.opacities2d[i]);
             out.drop = S(kLog2E) * p.cutoffs[i];
             out.slope = ridge_slopes(Sym2<S>{c[0], c[1], c[2]});
-            for (int k = 0; k < std::min(p.channels, kRecordColors); ++k)
-                out.color[k] = p.colors[p.channels * i + k];
+            for (int k = 0; k < std::min(p.color_channels, kRecordColors); ++k)
+                out.color[k] = p.colors[p.color_channels * i + k];
+            if (p.depths) out.color[p.color_channels] = p.depths[i];
         }
     });
 }

@@ -248,7 +248,8 @@ KERNEL(finish_blend, BlendBackwardArguments<S>, kSplatThreads) {
     p.v_conics[3 * i + 2] = S(-0.5) * sums[5];
     const S v_opacity = seen ? sums[0] / in.opacities2d[i] : S(0);
     p.v_opacities2d[i] = v_opacity;
-    for (int k = 0; k < kChannels; ++k) p.v_colors[kChannels * i + k] = sums[kColorSums + k];
+    for (int k = 0; k < kColorWidth; ++k) p.v_colors[kColorWidth * i + k] = sums[kColorSums + k];
+    if (GABORSPLAT_DEPTH) p.v_depths[i] = sums[kColorSums + kColorWidth];
     for (int k = 0; k < kSums; ++k) largest += abs_(sums[k]);
     // What is not bounded leaves no sum bounded.
     if (p.not_finite && seen && !bounded(largest + abs_(v_opacity))) *p.not_finite = 1;

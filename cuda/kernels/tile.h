@@ -5,6 +5,10 @@
 #include "../passes/blend.h"
 #include "device.h"
 
+#ifndef GABORSPLAT_DEPTH
+#define GABORSPLAT_DEPTH 0
+#endif
+
 GABORSPLAT_BEGIN
 
 constexpr int kTileWarps = kTileThreads / kWarp;
@@ -62,6 +66,8 @@ struct PixelCentres {
 // instructions load them. A record's number of vectors is odd, so that lanes which look at records
 // side by side meet no bank twice.
 constexpr int kCachedColors = kChannels <= 4 ? kChannels : 0;  // more are read where they are
+constexpr int kColorWidth = kChannels - GABORSPLAT_DEPTH;      // of a splat in `colors`
+static_assert(!GABORSPLAT_DEPTH || kChannels <= kDepthChannels, "depths are cached");
 enum RecordField {
     kMeanX,
     kMeanY,
@@ -165,7 +171,9 @@ struct Batches {
         store_vec4(records, to + kXX, {{f.xx, f.xy, f.yy, S(0)}});
         if (kCachedColors > 0) {
             Vec4 colors = {};
-            for (int k = 0; k < kCachedColors; ++k) colors.of[k] = p.colors[kChannels * splat + k];
+            for (int k = 0; k < kCachedColors; ++k)
+                colors.of[k] =
+                    k < kColorWidth ? p.colors[kColorWidth * splat + k] : p.depths[splat];
             store_vec4(records, to + kColor, colors);
         }
         if (Kind::kWaves == 0) return;

@@ -25,15 +25,17 @@ struct BlendInputs {
     SIZE(std::int64_t, tiles);  // of all cameras
     SIZE(int, waves);
     SIZE(int, modulation_size);
-    SIZE(int, channels);  // numbers that are blended
-    SIZE(int, width);     // [px]
-    SIZE(int, height);    // [px]
+    SIZE(int, channels);        // numbers that are blended
+    SIZE(int, color_channels);  // of these, those that lie in `colors`: all, or all but the depth
+    SIZE(int, width);           // [px]
+    SIZE(int, height);          // [px]
     OPTIONS(BlendOptions<S>, options);
     IN(S, means2d, splats, 2);
     IN(S, conics, splats, 3);
     IN(S, opacities2d, splats);
     IN(S, cutoffs, splats);  // 0 for culled ones
-    IN(S, colors, splats, channels);
+    IN(S, colors, splats, color_channels);
+    OPTIONAL_IN(S, depths, splats);  // the last channel
     IN(S, modulation2d, splats, modulation_size);
     IN(std::int32_t, splat_ids, pairs);    // by camera and tile, then by depth
     IN(std::int64_t, offsets, tiles + 1);  // into splat_ids
@@ -70,7 +72,8 @@ struct BlendBackwardArguments {
     OPTIONAL_OUT(S, v_means2d_abs, in.splats, 2);  // sum over pixels of |gradient|
     OUT(S, v_conics, in.splats, 3);
     OUT(S, v_opacities2d, in.splats);
-    OUT(S, v_colors, in.splats, in.channels);
+    OUT(S, v_colors, in.splats, in.color_channels);
+    OPTIONAL_OUT(S, v_depths, in.splats);                   // where depths are blended
     OUT(S, v_modulation2d, in.splats, in.modulation_size);  // GPU: of culled ones as it was
     // Zeros, a row a splat, or a slot; zeros again in the end where it is a splat.
     OPTIONAL_OUT(S, sums, sum_rows, sum_size);

@@ -16,6 +16,10 @@ constexpr int kStripThreads = 256;  // a strip of the pictures a block
 constexpr int kSortThreads = 256;
 constexpr int kListThreads = 256;
 
+/// Most numbers of a pixel of which one can be the depth of splats, beside colours in an array of
+/// their own.
+constexpr int kDepthChannels = 4;
+
 constexpr int kClearedBytes = 16;             // of a thread
 constexpr int kSortItems = 8 * kSortThreads;  // of a block
 constexpr int kFewSortBlocks = 32;            // whose counts a thread adds up

@@ -65,14 +65,18 @@ KernelCall find_offsets(const ListTilesArguments<S>& p) {
 template <class S>
 KernelCall blend(const BlendArguments<S>& p) {
     int bytes = p.bytes != nullptr;
-    return {{p.in.tiles, 1},
-            {{"WAVES", p.in.waves}, {"CHANNELS", p.in.channels}, {"BYTES", bytes}}};
+    int depth = p.in.depths != nullptr;
+    return {
+        {p.in.tiles, 1},
+        {{"WAVES", p.in.waves}, {"CHANNELS", p.in.channels}, {"DEPTH", depth}, {"BYTES", bytes}}};
 }
 template <class S>
 std::vector<Macro> blend_backward_macros(const BlendBackwardArguments<S>& p) {
     int absolute = p.v_means2d_abs != nullptr, deterministic = p.slots != nullptr;
+    int depth = p.in.depths != nullptr;
     return {{"WAVES", p.in.waves},
             {"CHANNELS", p.in.channels},
+            {"DEPTH", depth},
             {"ABSOLUTE", absolute},
             {"DETERMINISTIC", deterministic}};
 }

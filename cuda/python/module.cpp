@@ -152,6 +152,7 @@ void bind_constants(nb::module_& m) {
     constants.attr("TILE_SIZE") = kTileSize;
     constants.attr("MOST_BINS") = kMostBins;
     constants.attr("LIST_WARPS") = kListWarps;
+    constants.attr("DEPTH_CHANNELS") = kDepthChannels;
     constants.attr("STEP_COUNTERS") = int(kCounters);
     constants.attr("STEP_RATES") = int(kRates);
     constants.attr("STEP_REPORTS") = int(kReports);

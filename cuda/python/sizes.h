@@ -67,6 +67,8 @@ void check_sizes(const ShadeInputs<S>& in) {
 template <class S>
 void check_sizes(const BlendInputs<S>& in) {
     require_size("modulation_size", in.modulation_size, modulation_size(in.waves));
+    require_size("color_channels", in.color_channels, in.channels - (in.depths ? 1 : 0));
+    require(!in.depths || in.channels <= kDepthChannels, "depths need few channels");
     std::int64_t tiles = std::int64_t(tiles_along(in.width)) * tiles_along(in.height);
     require_size("tiles", in.tiles, in.cameras * tiles);
 }
@@ -112,6 +114,7 @@ template <class S>
 void check_sizes(const BlendBackwardArguments<S>& p) {
     check_sizes(p.in);
     require((p.slot_begins != nullptr) == (p.slot_ends != nullptr), "slots begin and end");
+    require(!p.v_depths || p.in.depths, "v_depths need depths");
     require(!p.slots || p.slot_begins, "slots need slot_begins");
 }
 template <class S>

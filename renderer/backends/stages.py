@@ -139,6 +139,7 @@ class BlendGradients(NamedTuple):
         opacities: [M].
         colors: [M, D].
         modulation2d: [M, F]; of culled splats, of no meaning.
+        depths: [M]; None where depths were not blended behind the colours.
         absolute: [M, 2] sum over pixels of the absolute gradient of means2d; None if not wanted.
     """
 
@@ -148,6 +149,7 @@ class BlendGradients(NamedTuple):
     colors: Tensor
     modulation2d: Tensor
     absolute: Tensor | None
+    depths: Tensor | None = None
 
     @classmethod
     def empty(
@@ -155,11 +157,12 @@ class BlendGradients(NamedTuple):
         splats: tuple[int, ...],
         channels: int,
         numbers: int,
-        absolute: bool,
+        wanted: tuple[bool, bool],
         dtype: torch.dtype,
         device: torch.device,
     ) -> BlendGradients:
-        """For a pass to fill; `splats` is M, in one axis or two, `channels` D, `numbers` F.
+        """For a pass to fill; `splats` is M, in one axis or two, `channels` D, `numbers` F, and
+        `wanted` whether `absolute` and `depths` are.
 
         `modulation2d` is zero, for a pass may leave out the rows of culled splats, which are many.
         """
@@ -173,7 +176,8 @@ class BlendGradients(NamedTuple):
             opacities=empty(),
             colors=empty(channels),
             modulation2d=empty(numbers).zero_(),
-            absolute=empty(2) if absolute else None,
+            absolute=empty(2) if wanted[0] else None,
+            depths=empty() if wanted[1] else None,
         )
 
 

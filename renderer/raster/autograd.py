@@ -48,9 +48,7 @@ class RecordedPasses(Passes):
     ) -> tuple[Tensor, Tensor]:
         """See `Passes.blend`. With `absolute`, backward gives `splats.projected.means2d` an
         `absgrad`: the sum over pixels of the absolute gradient."""
-        how = _Blending(
-            self._plain, options, absolute, splats.tiles, splats.waves, splats.cameras, splats.size
-        )
+        how = _Blending(self._plain, options, absolute, *splats[2:])
         found: Any = _Blend.apply(how, splats.colors, *splats.projected.tensors())
         return found
 
@@ -162,13 +160,13 @@ class _Blending(NamedTuple):
     passes: Passes
     options: _native.BlendOptions
     absolute: bool
+    # From here on as in `SplatsInTiles`.
     tiles: Tiles
     waves: int
     cameras: int
     size: tuple[int, int]
+    with_depth: bool
 
     def of(self, tensors: tuple[Any, ...]) -> SplatsInTiles:
         colors, *projected = tensors
-        return SplatsInTiles(
-            Projected(*projected), colors, self.tiles, self.waves, self.cameras, self.size
-        )
+        return SplatsInTiles(Projected(*projected), colors, *self[3:])

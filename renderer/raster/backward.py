@@ -38,6 +38,10 @@ def backward(
         absolute=options.absolute,
     )
     v_splats = passes.shaded_backward(
-        splats, (drawn.shaded.visible, drawn.shaded.colors), v_blended, None, poses=False
+        splats,
+        (drawn.shaded.visible, drawn.shaded.colors),
+        v_blended,
+        v_blended.depths,
+        poses=False,
     )
     return v_blended, v_splats

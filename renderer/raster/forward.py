@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from .._native import BlendOptions, ProjectOptions
+from .._native import BlendOptions, ProjectOptions, constants
 from ..backends.stages import SplatsToBin
 from ..cameras import Camera, Cameras
 from ..settings import RenderSettings
@@ -123,7 +123,7 @@ def blend_shaded(
     if packing is not None:
         projected = packing.drop_culled(projected)
         colors = None if colors is None else packing.pick(colors)
-    channels = _channels(colors, projected.depths, options.channels)
+    channels, with_depth = _channels(colors, projected.depths, options.channels)
     size, cameras = splats.cameras.size, len(splats.cameras)
     to_bin = SplatsToBin(
         projected=shaded.projected.detached(),
@@ -136,7 +136,9 @@ def blend_shaded(
     while True:
         tiles = passes.bin(to_bin)
         listed = tiles if packing is None else packing.renumber(tiles)
-        blended = SplatsInTiles(projected, channels, listed, splats.shape.waves, cameras, size)
+        blended = SplatsInTiles(
+            projected, channels, listed, splats.shape.waves, cameras, size, with_depth
+        )
         if options.as_bytes:
             image, transmittance = passes.blend_bytes(blended, options.blend), None
         else:
@@ -145,10 +147,12 @@ def blend_shaded(
             return Rasterized(shaded, blended, image, transmittance, packing)
 
 
-def _channels(colors: Tensor | None, depths: Tensor, channels: Channels) -> Tensor:
-    """What is blended, [..., D]."""
+def _channels(colors: Tensor | None, depths: Tensor, channels: Channels) -> tuple[Tensor, bool]:
+    """What is blended, [..., D], and whether depths come behind it."""
     if colors is None or channels == "depth":
-        return depths[..., None]
+        return depths[..., None], False
     if channels == "color":
-        return colors
-    return torch.cat([colors, depths[..., None]], dim=-1)
+        return colors, False
+    if colors.shape[-1] < constants.DEPTH_CHANNELS:
+        return colors, True
+    return torch.cat([colors, depths[..., None]], dim=-1), False

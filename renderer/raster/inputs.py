@@ -77,6 +77,7 @@ class SplatsInTiles(NamedTuple):
     Attributes:
         projected: M splats in C pictures.
         colors: [..., D] values that are blended, one row a splat.
+        with_depth: blend depths behind them, as the last channel.
         tiles: lists of these splats.
         waves: of a splat, K.
         cameras: C.
@@ -89,6 +90,12 @@ class SplatsInTiles(NamedTuple):
     waves: int
     cameras: int
     size: tuple[int, int]
+    with_depth: bool = False
+
+    @property
+    def channels(self) -> int:
+        """Numbers of a pixel."""
+        return self.colors.shape[-1] + self.with_depth
 
     def arguments(self, options: BlendOptions) -> dict[str, Any]:
         """What blending and its gradient share."""
@@ -100,7 +107,8 @@ class SplatsInTiles(NamedTuple):
             "tiles": tiles.offsets.shape[0] - 1,
             "waves": self.waves,
             "modulation_size": p.modulation2d.shape[-1],
-            "channels": self.colors.shape[-1],
+            "channels": self.channels,
+            "color_channels": self.colors.shape[-1],
             "width": width,
             "height": height,
             "options": options,
@@ -109,6 +117,7 @@ class SplatsInTiles(NamedTuple):
             "opacities2d": p.opacities,
             "cutoffs": p.cutoffs,
             "colors": self.colors,
+            "depths": p.depths if self.with_depth else None,
             "modulation2d": p.modulation2d,
             "splat_ids": tiles.splat_ids,
             "offsets": tiles.offsets,

@@ -67,7 +67,7 @@ class Passes:
         Raises:
             ValueError: more channels than the backend blends at once.
         """
-        most, channels = self.backend.max_channels, splats.colors.shape[-1]
+        most, channels = self.backend.max_channels, splats.channels
         if most is not None and channels > most:
             raise ValueError(f"the GPU blends at most {most} channels, not {channels}")
         (width, height), like = splats.size, splats.colors
@@ -118,7 +118,7 @@ class Passes:
             tuple(p.cutoffs.shape),
             like.shape[-1],
             p.modulation2d.shape[-1],
-            absolute,
+            (absolute, splats.with_depth),
             like.dtype,
             like.device,
         )
@@ -138,6 +138,7 @@ class Passes:
                 v_conics=found.conics,
                 v_opacities2d=found.opacities,
                 v_colors=found.colors,
+                v_depths=found.depths,
                 v_modulation2d=found.modulation2d,
                 not_finite=not_finite,
             )

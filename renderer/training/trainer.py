@@ -204,28 +204,30 @@ class Trainer:
             terms=self._strategy.terms(self._strategy_state),
         )
         self._pending.append(started)
-        refines = self._schedule.refines(step)  # how many splats there are
-        if refines or self._strategy.watches or not self._objective.ahead or self._last(step):
+        last = step + 1 >= self.config.steps
+        controls = self._strategy.watches or self._schedule.refines(step)
+        if controls or last or not self._objective.ahead:
             self._settle()
         else:
             self._note(self._pending[:-1])
-        if refines:
-            self._fit.catch_up()
-            self._forget()
-        changed = not self._strategy.watches or started.outcome().changed
-        if changed and (refines or self._strategy.watches):
-            self._strategy.step_post_backward(
-                self.parameters, self._fit.optimizers, self._strategy_state, step, started.info
-            )
-        if refines:
-            self._fit.keep_types()
-            self._prune()
+        if controls and started.outcome().changed:
+            self._control(step, started.info)
         if self._waves_started and self._schedule.limits_waves(step):
             self._limit_waves()
         return started
 
-    def _last(self, step: int) -> bool:
-        return step + 1 >= self.config.steps
+    def _control(self, step: int, info: dict[str, Any]) -> None:
+        """Let the strategy look at a step that is done, and add, move and remove splats."""
+        refines = self._schedule.refines(step)
+        if refines:
+            self._fit.catch_up()
+            self._forget()
+        self._strategy.step_post_backward(
+            self.parameters, self._fit.optimizers, self._strategy_state, step, info
+        )
+        if refines:
+            self._fit.keep_types()
+            self._prune()
 
     def _settle(self) -> None:
         """Wait for all steps that were started, and mend what they broke."""
