@@ -95,11 +95,12 @@ class ProjectStep {
         for (std::int64_t i = begin_; i < end_; ++i) {
             std::int64_t row = i - begin_;
             S term = regularize(p_, i, sums_.opacities[row], sums_.scales + 3 * row);
-            p_.regularization[i / kSplatThreads] += double(term);
-            if (!finite(row)) {
-                sums_.clear(row, row + 1);
-                __atomic_store_n(p_.step.counters + kBroken, 1, __ATOMIC_RELAXED);
+            if (finite(row)) {
+                p_.regularization[i / kSplatThreads] += double(term);
+                continue;
             }
+            sums_.clear(row, row + 1);
+            __atomic_store_n(p_.step.counters + kBroken, 1, __ATOMIC_RELAXED);
         }
         if (!p_.step.visible_only)
             step(begin_, end_);

@@ -150,7 +150,7 @@ HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
     S quat[4] = {v.splat.quat.w, v.splat.quat.x, v.splat.quat.y, v.splat.quat.z};
     S scale[3] = {v.splat.scale.x, v.splat.scale.y, v.splat.scale.z};
     S opacity = v.splat.opacity;
-    const S term = regularize(p, i, opacity, scale);
+    S term = regularize(p, i, opacity, scale);
     S sum = opacity;  // which no number that is not bounded leaves bounded
     for (int k = 0; k < 3; ++k) sum += abs_(mean[k]) + abs_(scale[k]);
     for (int k = 0; k < 4; ++k) sum += abs_(quat[k]);
@@ -158,6 +158,7 @@ HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
     for (int k = 0; k < 2 * Kind::kWaves; ++k) sum += abs_(v.coefficients[k]);
     if (!bounded(sum)) {
         p.step.counters[kBroken] = 1;
+        term = S(0);
         for (int k = 0; k < 3; ++k) mean[k] = scale[k] = S(0);
         for (int k = 0; k < 4; ++k) quat[k] = S(0);
         opacity = S(0);

@@ -221,6 +221,7 @@ class Trainer:
         refines = self._schedule.refines(step)
         if refines:
             self._fit.catch_up()
+            info = dict(info)  # which goes with what is forgotten
             self._forget()
         self._strategy.step_post_backward(
             self.parameters, self._fit.optimizers, self._strategy_state, step, info

@@ -250,6 +250,7 @@ def test_a_splat_that_is_not_finite_has_no_gradient_and_is_told() -> None:
     before = fitted.values()
     outcome = fitted.step(photo(), terms=Terms(opacity_weight=0.1, scale_weight=0.1))
     assert (outcome.changed, outcome.broken) == (True, True)
+    assert math.isfinite(outcome.loss)
     after = fitted.values()
     others = torch.arange(150) != 7
     assert torch.isfinite(after["means"]).all()

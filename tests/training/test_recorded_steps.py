@@ -150,16 +150,17 @@ def test_what_is_forgotten_is_not_kept_in_memory():
 def test_splats_that_are_pruned_are_not_kept_in_memory():
     with emulated.emulated_cuda():
         trainer = Trainer(small_capture(3), CONFIG)
-        for _ in range(3):
-            trainer.step()
+        reports = [trainer.step() for _ in range(3)]
         before = weakref.ref(trainer.parameters["means"])
         with torch.no_grad():
             trainer.parameters["means"][0] = torch.nan
             trainer.parameters["opacities"][1] = torch.nan
         while trainer.pruned_splats == 0:
-            trainer.step()
+            reports.append(trainer.step())
+        reports.append(trainer.step())
         gc.collect()
         assert before() is None
+        assert all(math.isfinite(report.loss) for report in reports)
 
 
 def test_an_order_of_sums_that_is_asked_for_later_is_kept_from_then_on():

@@ -48,7 +48,8 @@ class FitPicture:
 
 
 class StartedStep:
-    """A step of a fit that was started and may not be done yet.
+    """A step of a fit that was started and may not be done yet. Once it is, it holds nothing but
+    its outcome: reports of steps may be kept for as long as a run.
 
     Attributes:
         info: what gsplat's strategies read of gsplat's `info`, with the gradient of `means2d`, once
@@ -58,7 +59,8 @@ class StartedStep:
     def __init__(
         self, start: Callable[[], dict[str, Any]], repeated: Repeated[Any], arrival: Arrival
     ) -> None:
-        self._start, self._repeated, self._arrival = start, repeated, arrival
+        self._waiting: tuple[Callable[[], dict[str, Any]], Repeated[Any], Arrival] | None
+        self._waiting = (start, repeated, arrival)
         self._outcome: StepOutcome | None = None
         self.info = start()
 
@@ -71,13 +73,19 @@ class StartedStep:
         """What the step did. Waits for it; takes it again where lists were too short, whatever was
         started since."""
         while self._outcome is None:
-            found = StepOutcome.of(self._arrival.wait())
-            self._repeated.needed(found.pairs)
+            assert self._waiting is not None
+            start, repeated, arrival = self._waiting
+            found = StepOutcome.of(arrival.wait())
+            repeated.needed(found.pairs)
             if found.fitted:
-                self._outcome = found
+                self._outcome, self._waiting = found, None
             else:
-                self.info = self._start()
+                self.info = start()
         return self._outcome
+
+    def release(self) -> None:
+        """Let go of `info`."""
+        self.info = {}
 
 
 class _Recorded(NamedTuple):
@@ -189,8 +197,7 @@ class PhotoObjective:
         recorded = self._recorded_for(fit, photo, sh_degree, waves, terms or Terms())
         inputs = [photo.camera.world_to_camera, photo.camera.intrinsics, photo.image, wanted]
         inputs += [] if photo.mask is None else [photo.mask]
-        while len(self._started) >= self.STARTED:
-            self._started.pop(0).outcome()
+        self._finish(self.STARTED - 1)
         if not self._arrivals:
             like = fit.report
             self._arrivals = [
@@ -212,13 +219,19 @@ class PhotoObjective:
 
     def settle(self) -> None:
         """Wait for all steps that were started."""
-        while self._started:
-            self._started.pop(0).outcome()
+        self._finish(0)
 
     def forget(self) -> None:
         """Let go of the splats that are fitted, all steps being done: others come."""
         self._recorded.clear()
-        self._started.clear()
+        self._finish(0)
+
+    def _finish(self, left: int) -> None:
+        """Wait for all steps but the `left` ones that were started last."""
+        while len(self._started) > left:
+            done = self._started.pop(0)
+            done.outcome()
+            done.release()
 
     def _view(
         self, raw: RawSplats, harmonics: Harmonics, cameras: Cameras, sh_degree: int
