@@ -17,7 +17,8 @@ from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
 from .colmap.reading import find_model, model_suffix, read_model
 from .errors import InputError
 from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
-from .photos.undistort import Lens, lens_of
+from .photos.lenses import Lens, lens_of
+from .photos.panorama import cut_panoramas
 
 TEST_EVERY = 8
 """Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing."""
@@ -111,7 +112,7 @@ def load_capture(
     """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
 
     Photos are decoded when they are first used, but all of them are found and measured here.
-    Lens distortion is taken out, see `scenes.photos.undistort`.
+    Lens distortion is taken out, and panoramas are cut into views: see `scenes.photos`.
 
     Args:
         path: folder of the capture, or of its model.
@@ -145,7 +146,7 @@ def load_capture(
     cache = PhotoCache(cache_bytes)
     views = tuple(
         CaptureView(image.name.replace("\\", "/"), _camera(image, photo.lens, origin), photo, cache)
-        for image, photo in zip(ordered, photos, strict=True)
+        for image, photo in cut_panoramas(ordered, photos, repairs)
     )
     return Capture(
         name=capture_name(root),
@@ -203,7 +204,9 @@ def _photos(
         path, lens = paths[image.name], lenses[image.camera_id]
         size = photo_size(path)
         check_size(path, size, lens.size)
-        photos.append(Photo(path, size, lens.resized(fit_within(size, max_size))))
+        photos.append(
+            Photo(path, size, lens.resized(fit_within(size, lens.longest_side(max_size))))
+        )
     return photos
 
 
@@ -245,8 +248,8 @@ def _camera(image: ColmapImage, lens: Lens, origin: NDArray[np.float64]) -> Came
     pose[:3, 3] = image.tvec + image.rotation @ origin
     return Camera(
         world_to_camera=torch.from_numpy(pose.astype(np.float32)),
-        intrinsics=torch.from_numpy(lens.intrinsics.astype(np.float32)),
-        size=lens.size,
+        intrinsics=torch.from_numpy(lens.pinhole.intrinsics.astype(np.float32)),
+        size=lens.pinhole.size,
     )
 
 

@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+
+def rotation_matrix(qvec: ArrayLike) -> NDArray[np.float64]:
+    """[3, 3] rotation of a quaternion [4], wxyz, of any length but zero."""
+    w, x, y, z = np.asarray(qvec, np.float64) / np.linalg.norm(qvec)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -18,7 +30,7 @@ class ColmapCamera:
     """Intrinsics shared by one or more images."""
 
     camera_id: int
-    model: str  # a name of camera_models.MODEL_NAMES
+    model: str  # a name of camera_models.BY_NAME
     width: int  # [px]
     height: int  # [px]
     params: tuple[float, ...]  # focal lengths and principal point [px], then distortion
@@ -37,14 +49,7 @@ class ColmapImage:
     @property
     def rotation(self) -> NDArray[np.float64]:
         """[3, 3] rotation world -> camera."""
-        w, x, y, z = self.qvec / np.linalg.norm(self.qvec)
-        return np.array(
-            [
-                [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-            ]
-        )
+        return rotation_matrix(self.qvec)
 
     @property
     def centre(self) -> NDArray[np.float64]:

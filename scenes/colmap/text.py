@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .camera_models import MODEL_NAMES, PARAMETER_COUNTS
+from .camera_models import ALIASES, MODEL_NAMES, PARAMETER_COUNTS
 from .model import ColmapCamera, ColmapImage, ColmapPoints
 
 _NOT_A_NUMBER = re.compile(r"[+-]?(nan(\(\w*\))?|inf|1\.#\w+)", re.IGNORECASE)
@@ -74,6 +74,9 @@ def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
                 f'found "{text[:60]}"'
             )
         camera_id, model = _integer(tokens[0], path, line), tokens[1]
+        if model in ALIASES:
+            repairs.append(f"{path}:{line}: took {model} for COLMAP's {ALIASES[model]}")
+            model = ALIASES[model]
         if model not in PARAMETER_COUNTS:
             raise InputError(
                 f'{path}:{line}: camera {camera_id} has model "{model[:40]}"; '

@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
-from .undistort import Lens, sampling_maps, undistort
+from .lenses import Lens
+from .undistort import sampling_maps, undistort
 
 # Formats that Pillow can measure and OpenCV can decode; MPO is what some phones write as JPEG.
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "PPM")

@@ -12,7 +12,7 @@ import torch
 from colmap_files import Camera, Model, photo, ring, write_binary, write_capture
 
 from gaborsplat.renderer.training.data import FitInput, TrainingView
-from gaborsplat.scenes import InputError, demo_path, load_capture
+from gaborsplat.scenes import demo_path, load_capture
 from gaborsplat.scenes.capture import Capture, CaptureView
 
 
@@ -73,13 +73,6 @@ def test_distorted_photos_come_with_a_mask_and_pinhole_cameras(tmp_path: Path):
     assert 0.5 < mask.float().mean() < 1
     assert not view.image()[~mask].any()
     np.testing.assert_allclose(view.camera.intrinsics[:2, 2], [155, 125])
-
-
-def test_an_unsupported_camera_is_refused_with_its_file(tmp_path: Path):
-    scene = ring()
-    scene.cameras[0] = Camera(3, "EQUIRECTANGULAR", (64, 48), (64.0, 48.0))
-    with pytest.raises(InputError, match=r"cameras\.bin: camera 3 has model EQUIRECTANGULAR;"):
-        load_capture(write_capture(scene, tmp_path))
 
 
 # Coordinates.

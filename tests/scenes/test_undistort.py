@@ -3,61 +3,27 @@
 from __future__ import annotations
 
 import numpy as np
-import pycolmap
 import pytest
+from lens_examples import LENSES, lens
 
-from gaborsplat.scenes import InputError
-from gaborsplat.scenes.colmap.model import ColmapCamera
-from gaborsplat.scenes.photos.undistort import SUPPORTED, Lens, lens_of, sampling_maps, undistort
-
-LENSES: dict[str, tuple[float, ...]] = {
-    "SIMPLE_PINHOLE": (500, 310, 250),
-    "PINHOLE": (500, 510, 310, 250),
-    "SIMPLE_RADIAL": (500, 310, 250, -0.1),
-    "RADIAL": (500, 310, 250, 0.1, -0.03),
-    "OPENCV": (500, 510, 310, 250, 0.1, -0.05, 0.002, -0.003),
-    "FULL_OPENCV": (500, 510, 310, 250, 0.1, -0.05, 0.002, -0.003, 0.01, 0.02, -0.01, 0.003),
-    "SIMPLE_FISHEYE": (300, 310, 250),
-    "FISHEYE": (300, 305, 310, 250),
-    "SIMPLE_RADIAL_FISHEYE": (300, 310, 250, 0.02),
-    "RADIAL_FISHEYE": (300, 310, 250, 0.02, -0.01),
-    "OPENCV_FISHEYE": (300, 305, 310, 250, 0.02, -0.01, 0.003, -0.001),
-}
-SIZE = (640, 480)
-
-
-def lens(model: str, params: tuple[float, ...] | None = None) -> Lens:
-    return lens_of(ColmapCamera(1, model, *SIZE, tuple(map(float, params or LENSES[model]))))
-
-
-def test_every_supported_lens_is_tested():
-    assert set(LENSES) == set(SUPPORTED)
-
-
-@pytest.mark.parametrize("model", LENSES)
-def test_undistorted_pixels_sample_the_photo_where_colmap_projects_them(model: str):
-    straight = lens(model)
-    maps = sampling_maps(straight)
-    columns, rows = (grid.ravel() for grid in np.meshgrid(range(0, 640, 13), range(0, 480, 13)))
-    rays = np.column_stack(
-        [
-            (columns + 0.5 - straight.centre[0]) / straight.focal[0],
-            (rows + 0.5 - straight.centre[1]) / straight.focal[1],
-            np.ones(rows.size),
-        ]
-    )
-    oracle = pycolmap.Camera(model=model, width=640, height=480, params=list(LENSES[model]))
-    expected = oracle.img_from_cam(rays)
-    sampled = np.column_stack([maps.x[rows, columns], maps.y[rows, columns]]) + 0.5
-    np.testing.assert_allclose(sampled, expected, atol=1e-3)
-    inside = ((expected > 0) & (expected < SIZE)).all(1)
-    np.testing.assert_array_equal(maps.valid[rows, columns], inside)
+from gaborsplat.scenes.photos.undistort import sampling_maps, undistort
 
 
 def test_a_lens_keeps_size_focal_length_and_principal_point():
-    straight = lens("OPENCV")
-    assert straight.size == SIZE
+    straight = lens("OPENCV").pinhole
+    assert straight.size == (640, 480)
     np.testing.assert_array_equal(straight.intrinsics, [[500, 0, 310], [0, 510, 250], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_pixels_of_the_picture_sample_the_photo_where_the_lens_has_their_rays(model: str):
+    straight = lens(model)
+    maps = sampling_maps(straight)
+    x, y = straight.project(*np.broadcast_arrays(*straight.pinhole.rays(), np.float64(1)))
+    assert maps.valid.mean() > 0.7
+    assert maps.valid.shape == straight.pinhole.size[::-1]
+    for sampled, place in ((maps.x, x), (maps.y, y)):
+        np.testing.assert_allclose(sampled[maps.valid] + 0.5, place[maps.valid], atol=1e-4)
 
 
 def test_undistorting_moves_the_photo_as_the_maps_say():
@@ -80,22 +46,5 @@ def test_pixels_beyond_the_bend_of_a_polynomial_are_not_valid():
     radius = np.hypot(np.arange(640)[None] - 319.5, np.arange(480)[:, None] - 239.5) / 300
     assert maps.valid[radius < 0.74].all()
     assert not maps.valid[radius > 0.75].any()
-    assert (np.abs(maps.x[radius > 0.75] - 319.5) < 320).any()  # it would have been inside
-
-
-@pytest.mark.parametrize("model", ["SIMPLE_PINHOLE", "PINHOLE"])
-def test_a_pinhole_photo_is_left_alone(model: str):
-    assert lens(model).is_pinhole
-    assert lens("SIMPLE_RADIAL", (500, 310, 250, 0)).is_pinhole
-    assert not lens("SIMPLE_FISHEYE").is_pinhole
-
-
-@pytest.mark.parametrize("focal", [0.0, -500.0, 1e-9, 1e12])
-def test_an_impossible_focal_length_is_refused(focal: float):
-    with pytest.raises(InputError, match=r"camera 1 has focal lengths 500 and .* between 1 and 1e"):
-        lens("PINHOLE", (500, focal, 310, 250))
-
-
-def test_other_camera_models_are_refused_by_name():
-    with pytest.raises(InputError, match="camera 1 has model FOV; photos of SIMPLE_PINHOLE"):
-        lens("FOV", (500, 500, 310, 250, 0.9))
+    x, _ = straight.project(np.array(0.9), np.array(0.0), np.array(1.0))
+    assert 320 < x < 640  # it would have been inside
