@@ -323,6 +323,7 @@ def blending(channels: int, **outputs: Tensor) -> BlendArguments:
     return BlendArguments(
         **sizes,
         channels=channels,
+        color_channels=channels,
         width=2,
         height=2,
         options=options,
