@@ -10,6 +10,26 @@ from .inputs import SplatsInView
 from .passes import Passes
 
 
+def blended_backward(
+    passes: Passes,
+    drawn: Rasterized,
+    v_drawn: tuple[Tensor, Tensor | None],
+    options: RasterOptions,
+    *,
+    not_finite: Tensor | None = None,
+) -> BlendGradients:
+    """Gradients of what was blended. Takes what `backward` does, and `Passes.blend_backward`."""
+    assert drawn.transmittance is not None
+    return passes.blend_backward(
+        drawn.blended,
+        options.blend,
+        (drawn.image, drawn.transmittance),
+        v_drawn,
+        absolute=options.absolute,
+        not_finite=not_finite,
+    )
+
+
 def backward(
     passes: Passes,
     splats: SplatsInView,
@@ -29,14 +49,8 @@ def backward(
     Returns:
         Gradients of what was blended, and of the splats, without those of the cameras.
     """
-    assert drawn.transmittance is not None and drawn.packing is None
-    v_blended = passes.blend_backward(
-        drawn.blended,
-        options.blend,
-        (drawn.image, drawn.transmittance),
-        v_drawn,
-        absolute=options.absolute,
-    )
+    assert drawn.packing is None
+    v_blended = blended_backward(passes, drawn, v_drawn, options)
     v_splats = passes.shaded_backward(
         splats,
         (drawn.shaded.visible, drawn.shaded.colors),

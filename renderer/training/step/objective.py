@@ -17,10 +17,9 @@ from torch import Tensor
 from ...backends.base import Repeated
 from ...backends.memory import Arrival, Workspace
 from ...backends.registry import backend_for
-from ...backends.stages import BlendGradients
 from ...cameras import Camera, Cameras
 from ...losses import LossResult, compare
-from ...raster.backward import backward
+from ...raster.backward import backward, blended_backward
 from ...raster.forward import Rasterized, RasterOptions, forward
 from ...raster.inputs import SplatsInView
 from ...raster.passes import Passes
@@ -261,24 +260,16 @@ class PhotoObjective:
         photo, wanted, *masks = inputs
         picture = self._draw(view)
         result = self.compare(picture.color, photo, masks[0] if masks else None)
-        v = self._blend_backward(picture, result, fit.not_finite)
+        v = blended_backward(
+            self._passes,
+            picture.drawn,
+            _of_image(result),
+            self._options,
+            not_finite=fit.not_finite,
+        )
         picture.info["means2d"].grad = v.means2d
         fit.step(view, picture.drawn, v, result, wanted, terms)
         return picture
-
-    def _blend_backward(
-        self, picture: FitPicture, result: LossResult, not_finite: Tensor
-    ) -> BlendGradients:
-        drawn = picture.drawn
-        assert drawn.transmittance is not None
-        return self._passes.blend_backward(
-            drawn.blended,
-            self._options.blend,
-            (drawn.image, drawn.transmittance),
-            _of_image(result),
-            absolute=False,
-            not_finite=not_finite,
-        )
 
     def _recorded_for(
         self, fit: SplatFit, photo: Photo, sh_degree: int, waves: bool, terms: Terms
