@@ -14,15 +14,25 @@ from torch import Tensor
 from ..renderer.cameras import Camera
 from ..renderer.training.data import CACHE_BYTES
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
-from .colmap.reading import find_model, model_suffix, read_model
+from .colmap.reading import (
+    find_model,
+    find_models,
+    home_of,
+    is_undistorted,
+    model_suffix,
+    read_model,
+)
 from .errors import InputError
-from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
+from .photos.choosing import MIN_PHOTOS, check_enough, choose_photos, fewest
+from .photos.finding import Found, find_photos
+from .photos.fingerprint import fingerprint, fingerprint_of_files
+from .photos.images import Photo, PhotoCache
+from .photos.names import safe_names
 from .photos.undistort import Lens, lens_of
 
 TEST_EVERY = 8
-"""Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing."""
-MIN_VIEWS = 3
-"""Fewer photos than this are not a capture."""
+"""Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing. Images
+whose photos are left out count: what a view is for does not depend on others."""
 FAR_FROM_ZERO = 100.0
 """Beyond this many times its own extent from zero, a scene is moved to zero.
 
@@ -36,14 +46,17 @@ class CaptureView:
     """One photo and the pinhole camera that took it.
 
     Attributes:
-        name: name in the model, with forward slashes for sub-folders.
+        name: name in the model, with forward slashes for sub-folders; made a relative path that no
+            other view has and that every system takes, see `scenes.photos.names`.
         camera: pose and intrinsics, float32, on the CPU.
         photo: the file, and the lens that is taken out of it.
+        held_out: whether it is for testing.
     """
 
     name: str
     camera: Camera
     photo: Photo
+    held_out: bool
     _cache: PhotoCache = field(repr=False)
 
     def image(self) -> Tensor:
@@ -63,11 +76,12 @@ class Capture:
 
     Attributes:
         name: name of the folder.
-        views: all photos with their cameras, sorted by name.
+        views: all photos that can be used with their cameras, sorted by name.
         points: [P, 3] float32 sparse points, relative to `origin`.
         point_colors: [P, 3] uint8 RGB of the points.
         origin: [3] float64, subtracted from all coordinates; zeros for a scene near zero.
-        repairs: what was wrong in the capture and how it was taken, one line each.
+        repairs: what was wrong in the capture and how it was taken, and what was left out, one line
+            each.
         model: the COLMAP model, as it was read.
     """
 
@@ -82,12 +96,12 @@ class Capture:
     @property
     def train(self) -> tuple[CaptureView, ...]:
         """The views to learn from: all but every 8th."""
-        return tuple(view for i, view in enumerate(self.views) if i % TEST_EVERY)
+        return tuple(view for view in self.views if not view.held_out)
 
     @property
     def test(self) -> tuple[CaptureView, ...]:
         """The views held out: every 8th by name, beginning with the first."""
-        return self.views[::TEST_EVERY]
+        return tuple(view for view in self.views if view.held_out)
 
     def digest(self) -> str:
         """SHA-256 over the model's files and the photos' names and sizes, in hexadecimal."""
@@ -100,6 +114,15 @@ class Capture:
             digest.update(f"{view.name} {view.photo.size} {size}\n".encode())
         return digest.hexdigest()
 
+    def model_digest(self) -> str:
+        """SHA-256 over the content of the model's files, in hexadecimal."""
+        return fingerprint_of_files(self.model.files)
+
+    def photo_digests(self) -> dict[str, str]:
+        """What tells each photo from others, by the name of its view: its content, wherever it is
+        (see `fingerprint`)."""
+        return {view.name: fingerprint(view.photo.path) for view in self.views}
+
 
 def load_capture(
     path: str | Path,
@@ -110,7 +133,8 @@ def load_capture(
 ) -> Capture:
     """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
 
-    Photos are decoded when they are first used, but all of them are found and measured here.
+    Photos are decoded when they are first used, but all of them are found and measured here. Those
+    that are missing, cannot be read or do not fit the model are left out (see `Capture.repairs`).
     Lens distortion is taken out, see `scenes.photos.undistort`.
 
     Args:
@@ -120,8 +144,8 @@ def load_capture(
         cache_bytes: memory for decoded photos.
 
     Raises:
-        InputError: there is no model, it is damaged, photos are missing or do not fit it, or there
-            are fewer than three.
+        InputError: there is no model, it is damaged, or fewer than three photos or less than half
+            of them can be used.
     """
     root = Path(path)
     if not root.is_dir():
@@ -129,39 +153,34 @@ def load_capture(
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
     repairs: list[str] = []
-    model = read_model(find_model(root, repairs))
-    repairs += model.repairs
-    if len(model.images) < MIN_VIEWS:
-        raise InputError(
-            f"{model.files[1]}: {len(model.images)} usable images; at least {MIN_VIEWS} are needed"
-        )
+    model, found = _model_with_photos(root, _image_folder(root, images), max_size, repairs)
     ordered = sorted(model.images, key=lambda image: image.name)
-    photos = _photos(model, ordered, _image_folder(root, images), max_size, repairs)
+    names = [image.name for image in ordered]
+    safe = dict(zip(names, safe_names(names), strict=True))
+    photos = choose_photos(found, _lenses(model), max_size, repairs)
+    check_enough(found, len(ordered))
     points = _finite(model.points, model.files[-1], repairs)
     centres = np.array([image.centre for image in ordered])
     origin = _origin(centres, points.xyz)
     if origin.any():
         repairs.append(f"{model.folder}: moved the scene to zero, by {_numbers(-origin)}")
+    repairs += [f"left out {safe[name]}: {found.reasons[name]}" for name in sorted(found.reasons)]
     cache = PhotoCache(cache_bytes)
-    views = tuple(
-        CaptureView(image.name.replace("\\", "/"), _camera(image, photo.lens, origin), photo, cache)
-        for image, photo in zip(ordered, photos, strict=True)
-    )
+    views: list[CaptureView] = []
+    for index, image in enumerate(ordered):
+        if image.name in photos:
+            photo, held_out = photos[image.name], index % TEST_EVERY == 0
+            camera = _camera(image, photo.lens, origin)
+            views.append(CaptureView(safe[image.name], camera, photo, held_out, cache))
     return Capture(
         name=capture_name(root),
-        views=views,
+        views=tuple(views),
         points=torch.from_numpy((points.xyz - origin).astype(np.float32)),
         point_colors=torch.from_numpy(points.rgb.copy()),
         origin=torch.from_numpy(origin),
         repairs=tuple(repairs),
         model=model,
     )
-
-
-def _bases(root: Path) -> list[Path]:
-    """Where the capture may begin: `root`, or above it if it is the model folder itself."""
-    root = root.resolve()
-    return [root, *root.parents[:2]] if model_suffix(root) else [root]
 
 
 def capture_name(root: Path) -> str:
@@ -173,38 +192,71 @@ def capture_name(root: Path) -> str:
     return folder.name or "scene"
 
 
-def _image_folder(root: Path, images: str | Path | None) -> Path:
-    if images is not None:
-        folder = root / images
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder of photos")
-        return folder
-    folders = (base / "images" for base in _bases(root))
-    return next((folder for folder in folders if folder.is_dir()), root)
+def _image_folder(root: Path, images: str | Path | None) -> Path | None:
+    if images is None:
+        return None
+    folder = root / images
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of photos")
+    return folder
 
 
-def _photos(
-    model: ColmapModel,
-    images: list[ColmapImage],
-    folder: Path,
-    max_size: int | None,
-    repairs: list[str],
-) -> list[Photo]:
-    """Finds and measures the photo of each image, and scales its lens to the size to be used."""
+def _model_with_photos(
+    root: Path, images: Path | None, max_size: int | None, repairs: list[str]
+) -> tuple[ColmapModel, Found]:
+    """The first model whose photos are there, or else the first with as many as there are."""
+    first: tuple[ColmapModel, Found] | None = None
+    for folder in find_models(root, repairs) if images is None else [find_model(root, repairs)]:
+        try:
+            model = read_model(folder)
+        except InputError:
+            if first is None:
+                raise
+            continue
+        names = [image.name for image in model.images]
+        if len(names) < MIN_PHOTOS and first is None:
+            raise InputError(
+                f"{model.files[1]}: {len(names)} usable images; at least {MIN_PHOTOS} are needed"
+            )
+        places = [images] if images else _homes(root, folder)
+        beside = root.resolve().parents[:2] if model_suffix(root) else ()
+        found = find_photos(places, names, max_size, beside=beside)
+        if len(found.paths) >= fewest(len(names)):
+            if first is not None:
+                there, wanted = len(first[1].paths), len(first[0].images)
+                repairs.append(
+                    f"{folder}: took this model and its photos; "
+                    f"{there} of the {wanted} photos of {first[0].folder} are there"
+                )
+            break
+        first = first or (model, found)
+    else:
+        if first is None:
+            find_model(root, repairs)  # says that there is none
+            raise AssertionError
+        model, found = first
+    repairs += [*model.repairs, *found.notes]
+    return model, found
+
+
+def _homes(root: Path, model: Path) -> list[Path]:
+    """Folders of a capture that may hold the photos of its model, the model's own first. Photos
+    that COLMAP has undistorted have a model of their own, and that no others."""
+    home = home_of(model)
+    if model_suffix(root) or is_undistorted(home):
+        return [home]
+    return list(dict.fromkeys([home, root.resolve()]))
+
+
+def _lenses(model: ColmapModel) -> dict[str, Lens]:
+    """The lens of each image, by its name."""
     lenses: dict[int, Lens] = {}
-    for camera_id in {image.camera_id for image in images}:
+    for camera_id in {image.camera_id for image in model.images}:
         try:
             lenses[camera_id] = lens_of(model.cameras[camera_id])
         except InputError as error:
             raise InputError(f"{model.files[0]}: {error}") from error
-    paths = find_photos(folder, [image.name for image in images], repairs)
-    photos: list[Photo] = []
-    for image in images:
-        path, lens = paths[image.name], lenses[image.camera_id]
-        size = photo_size(path)
-        check_size(path, size, lens.size)
-        photos.append(Photo(path, size, lens.resized(fit_within(size, max_size))))
-    return photos
+    return {image.name: lenses[image.camera_id] for image in model.images}
 
 
 def _finite(points: ColmapPoints, path: Path, repairs: list[str]) -> ColmapPoints:
