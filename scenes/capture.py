@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,8 +121,12 @@ class Capture:
 
     def photo_digests(self) -> dict[str, str]:
         """What tells each photo from others, by the name of its view: its content, wherever it is
-        (see `fingerprint`)."""
-        return {view.name: fingerprint(view.photo.path) for view in self.views}
+        (see `fingerprint`). Photos that are gone by now have none."""
+        digests: dict[str, str] = {}
+        for view in self.views:
+            with suppress(OSError):
+                digests[view.name] = fingerprint(view.photo.path)
+        return digests
 
 
 def load_capture(
@@ -158,7 +163,7 @@ def load_capture(
     names = [image.name for image in ordered]
     safe = dict(zip(names, safe_names(names), strict=True))
     photos = choose_photos(found, _lenses(model), max_size, repairs)
-    check_enough(found, len(ordered))
+    check_enough(found.folder, found.reasons, len(photos), len(ordered), found.masks)
     points = _finite(model.points, model.files[-1], repairs)
     centres = np.array([image.centre for image in ordered])
     origin = _origin(centres, points.xyz)

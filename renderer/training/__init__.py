@@ -16,7 +16,7 @@ from .config import (
 )
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
 from .cost.trial import StepTime, time_steps
-from .data import FitInput, LeftOut, TrainingView
+from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
 from .evaluate import Evaluation, Score, evaluate
 from .gabor.distill import to_gaussians
 from .interrupt import deferred_interrupt
@@ -37,6 +37,7 @@ __all__ = [
     "Score",
     "StepReport",
     "StepTime",
+    "TooFewPhotos",
     "TrainConfig",
     "TrainResult",
     "Trainer",

@@ -95,6 +95,10 @@ def load_photo(view: TrainingView, device: torch.device) -> Photo:
     return Photo(view.camera.to(device), view.image().to(device), mask)
 
 
+class TooFewPhotos(ValueError):
+    """Most photos to train on cannot be read any more. One line, as people are told."""
+
+
 class LeftOut:
     """Views whose photos cannot be read, and the reasons. Each is told once, by a warning."""
 
@@ -117,12 +121,12 @@ class LeftOut:
         """Checks that there is something to learn from.
 
         Raises:
-            ValueError: of some `views` to train on fewer than two, or less than half, are left.
+            TooFewPhotos: of some `views` to train on fewer than two, or less than half, are left.
         """
         lost = [view.name for view in views if view.name in self.reasons]
         left = len(views) - len(lost)
         if left < min(FEWEST_VIEWS, len(views)) or 2 * left < len(views):
-            raise ValueError(
+            raise TooFewPhotos(
                 f"{len(lost)} of {len(views)} photos to train on cannot be read any more, first "
                 f"{lost[0]}: {self.reasons[lost[0]]}; put them right and resume"
             )

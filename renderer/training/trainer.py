@@ -174,7 +174,7 @@ class Trainer:
 
         Raises:
             ArithmeticError: the run has diverged beyond repair.
-            ValueError: most photos cannot be read. The trainer is as it was after its last step.
+            TooFewPhotos: most cannot be read. The trainer is as it was after its last step.
         """
         with self._turn:
             started = time.perf_counter()

@@ -67,21 +67,29 @@ def choose_photos(
     return photos
 
 
-def check_enough(found: Found, total: int) -> None:
-    """Checks that enough of `total` names have photos that can be used.
+def check_enough(
+    folder: Path, reasons: Mapping[str, str], left: int, total: int, masks: Path | None = None
+) -> None:
+    """Checks that enough of `total` photos are left of those in `folder`.
+
+    Args:
+        folder: where photos were looked for.
+        reasons: why others cannot be used, by name.
+        left: how many can.
+        total: how many there are in the model.
+        masks: a folder of masks, which was not looked into.
 
     Raises:
-        InputError: less than half, or fewer than three.
+        InputError: less than half are left, or fewer than three.
     """
-    lost = len(found.reasons)
-    if total - lost >= fewest(total):
+    if left >= fewest(total):
         return
-    name, reason = min(found.reasons.items())
-    masks = f" ({found.masks} was not looked into: masks are no photos)" if found.masks else ""
+    name, reason = min(reasons.items())
+    aside = f" ({masks} was not looked into: masks are no photos)" if masks else ""
     raise InputError(
-        f"{found.folder}: {lost} of {total} photos of the model are missing or cannot be used, and "
-        f"{fewest(total)} are needed; first {name}: {reason}{masks}; put them there, or name their "
-        "folder with --images"
+        f"{folder}: {total - left} of {total} photos of the model are missing or cannot be used, "
+        f"and {fewest(total)} are needed; first {name}: {reason}{aside}; put them there, or name "
+        "their folder with --images"
     )
 
 

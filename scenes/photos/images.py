@@ -88,6 +88,10 @@ class Photo:
             photo = photo.copy()
         return torch.from_numpy(photo if self.lens.is_pinhole else undistort(photo, self.lens))
 
+    def check(self) -> None:
+        """Decodes all of the file, in as little memory as its format allows. Raises as `decode`."""
+        read_pixels(self.path, self.header, at_least=(1, 1), white=self.white)
+
     def mask(self) -> Tensor | None:
         """[H, W] bool, True where the undistorted photo has a value; None if it has everywhere."""
         if self.lens.is_pinhole:
