@@ -57,8 +57,8 @@ class CaptureView:
     name: str
     camera: Camera
     photo: Photo
-    held_out: bool
     _cache: PhotoCache = field(repr=False)
+    held_out: bool = False
 
     def image(self) -> Tensor:
         """[H, W, 3] uint8 RGB. Decoded when first asked for, then shared: not to be written to."""
@@ -176,7 +176,7 @@ def load_capture(
         if image.name in photos:
             photo, held_out = photos[image.name], index % TEST_EVERY == 0
             camera = _camera(image, photo.lens, origin)
-            views.append(CaptureView(safe[image.name], camera, photo, held_out, cache))
+            views.append(CaptureView(safe[image.name], camera, photo, cache, held_out))
     return Capture(
         name=capture_name(root),
         views=tuple(views),

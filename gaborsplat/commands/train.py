@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shlex
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,17 +42,15 @@ from ..viewer import (
     LiveView,
     NamedCamera,
     SceneSource,
-    TrainingStatus,
     Viewer,
     ViewerOptions,
 )
 from .resuming import load_newest, run_to_resume
 from .view import wait_for_ctrl_c
+from .watched import PAUSE_POLL, LiveTraining
 
 LOG_EVERY = 10
 """Steps between two lines of log.jsonl."""
-PAUSE_POLL = 0.05
-"""Seconds between two looks for what browsers ask of a training that is paused or over."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ class TrainCommand:
         console.print(shlex.join(words))
 
     @contextlib.contextmanager
-    def _live_view(self, run: _Run) -> Generator[_LiveTraining | None, None, None]:
+    def _live_view(self, run: _Run) -> Generator[LiveTraining | None, None, None]:
         if not self.viewer:
             yield None
             return
@@ -189,7 +186,7 @@ class TrainCommand:
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")
             try:
-                yield _LiveTraining(live, run.trainer.config.steps)
+                yield LiveTraining(live, run.trainer.config.steps)
             finally:
                 live.close()
 
@@ -232,56 +229,10 @@ class _Run:
         ]
 
 
-class _LiveTraining:
-    """The viewer's hold on this run."""
-
-    def __init__(self, view: LiveView, steps: int) -> None:
-        self._view, self._steps = view, steps
-        self._told_of_pause = False
-        self.test_psnr: float | None = None
-
-    def serve(self) -> None:
-        """Do what browsers have asked for."""
-        self._view.serve()
-
-    def between_steps(self, check: Callable[[], None]) -> None:
-        """Serve, and while somebody in a browser has paused training go on serving; `check` may
-        raise."""
-        self.serve()
-        while self._view.paused:
-            if not self._told_of_pause:
-                error_console.print("Paused in the browser.")
-                self._told_of_pause = True
-            time.sleep(PAUSE_POLL)
-            check()
-            self.serve()
-        self._told_of_pause = False
-
-    def update(self, trainer: Trainer, report: StepReport, rate: float) -> None:
-        """After a step."""
-        self._view.update(self._status(trainer, report.splats, report.loss, rate), trainer.splats)
-
-    def finish(self, trainer: Trainer, loss: float, rate: float) -> None:
-        """After the last step and its evaluation."""
-        splats = trainer.splats()
-        status = self._status(trainer, len(splats), loss, rate)
-        self._view.finish(replace(status, finished=True), splats)
-
-    def _status(self, trainer: Trainer, splats: int, loss: float, rate: float) -> TrainingStatus:
-        return TrainingStatus(
-            step=trainer.steps_done,
-            steps=self._steps,
-            splats=splats,
-            loss=loss,
-            psnr=self.test_psnr,
-            steps_per_second=rate,
-        )
-
-
 class _Fit:
     """One run, from the trainer's step to the written result."""
 
-    def __init__(self, run: _Run, live: _LiveTraining | None, eval_every: int) -> None:
+    def __init__(self, run: _Run, live: LiveTraining | None, eval_every: int) -> None:
         self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
         self._save = run.save
         self._live, self._eval_every = live, eval_every

@@ -214,3 +214,12 @@ def test_a_trainer_of_such_a_capture_names_its_views_alike(tmp_path: Path):
     capture = gs.load_capture(tmp_path)
     report = Trainer(capture, gs.TrainConfig(steps=5, max_splats=50)).step()
     assert report.view in {view.name for view in capture.train}
+
+
+def test_a_test_photo_that_is_damaged_never_costs_an_export(capture: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert train(capture, out, "--gabor", "1") == DONE
+    for bad in ("0001.png", "0009.png"):
+        cut(capture / "images" / bad)
+        words = ["export", str(out), "-o", str(tmp_path / f"{bad}.ply"), "--bake", "--verify"]
+        assert main(words) == DONE
