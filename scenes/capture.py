@@ -209,39 +209,37 @@ def _image_folder(root: Path, images: str | Path | None) -> Path | None:
 def _model_with_photos(
     root: Path, images: Path | None, max_size: int | None, repairs: list[str]
 ) -> tuple[ColmapModel, Found]:
-    """The first model whose photos are there, or else the first with as many as there are."""
-    first: tuple[ColmapModel, Found] | None = None
-    for folder in find_models(root, repairs) if images is None else [find_model(root, repairs)]:
-        try:
-            model = read_model(folder)
-        except InputError:
-            if first is None:
-                raise
-            continue
-        names = [image.name for image in model.images]
-        if len(names) < MIN_PHOTOS and first is None:
-            raise InputError(
-                f"{model.files[1]}: {len(names)} usable images; at least {MIN_PHOTOS} are needed"
-            )
-        places = [images] if images else _homes(root, folder)
-        beside = root.resolve().parents[:2] if model_suffix(root) else ()
-        found = find_photos(places, names, max_size, beside=beside)
-        if len(found.paths) >= fewest(len(names)):
-            if first is not None:
-                there, wanted = len(first[1].paths), len(first[0].images)
-                repairs.append(
-                    f"{folder}: took this model and its photos; "
-                    f"{there} of the {wanted} photos of {first[0].folder} are there"
-                )
-            break
-        first = first or (model, found)
-    else:
-        if first is None:
-            find_model(root, repairs)  # says that there is none
-            raise AssertionError
-        model, found = first
+    """The first model with enough photos, or else the first."""
+    first = read_model(find_model(root, repairs))
+    if len(first.images) < MIN_PHOTOS:
+        raise InputError(
+            f"{first.files[1]}: {len(first.images)} usable images; at least {MIN_PHOTOS} are needed"
+        )
+    found = _photos_of(first, root, images, max_size)
+    chosen, there = (first, found), len(found.paths)
+    if there < fewest(len(first.images)) and images is None:
+        for folder in find_models(root, []):
+            with suppress(InputError):  # the first is the one to be told about
+                model = read_model(folder)
+                other = _photos_of(model, root, images, max_size)
+                if len(other.paths) >= fewest(len(model.images)):
+                    repairs.append(
+                        f"{folder}: took this model and its photos; {there} of the "
+                        f"{len(first.images)} photos of {first.folder} are there"
+                    )
+                    chosen = model, other
+                    break
+    model, found = chosen
     repairs += [*model.repairs, *found.notes]
     return model, found
+
+
+def _photos_of(model: ColmapModel, root: Path, images: Path | None, max_size: int | None) -> Found:
+    names = [image.name for image in model.images]
+    if images is not None:
+        return find_photos([images], names, max_size)
+    beside = root.resolve().parents[:2] if model_suffix(root) else ()
+    return find_photos(_homes(root, model.folder), names, max_size, beside=beside)
 
 
 def _homes(root: Path, model: Path) -> list[Path]:

@@ -37,10 +37,11 @@ def run_to_resume(out: Path | None, scene: Path | None, moved_to: Path | None) -
 
 def _newest_of(place: Path) -> RunFolder | None:
     """The last started run under runs/ that was trained on the photos of the capture at `place`."""
+    capture = load_capture(place)
     runs = [RunFolder(path.parent) for path in Path("runs").glob("*/config.json")]
     for run in sorted(runs, key=lambda run: (run.path / "config.json").stat().st_mtime)[::-1]:
         with suppress(InputError):
-            run.recognised(load_capture(place), place)
+            run.recognised(capture, place)
             return run
     return None
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, printable
 from .decoding import Header, read_header, turned, white_level
 from .finding import Found
 from .images import Photo, check_size, fit_within, fits
@@ -88,8 +88,8 @@ def check_enough(
     aside = f" ({masks} was not looked into: masks are no photos)" if masks else ""
     raise InputError(
         f"{folder}: {total - left} of {total} photos of the model are missing or cannot be used, "
-        f"and {fewest(total)} are needed; first {name}: {reason}{aside}; put them there, or name "
-        "their folder with --images"
+        f"and {fewest(total)} are needed; first {printable(name)}: {reason}{aside}; "
+        "put them there, or name their folder with --images"
     )
 
 

@@ -11,8 +11,8 @@ _BLOCKS = 16
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of a file's size and content in hexadecimal, of a large file of a sixteenth of a
-    megabyte in sixteen places: enough to tell photos apart without reading gigabytes.
+    """SHA-256 of a file's size and content in hexadecimal; of a large file of 16 KiB at each of
+    sixteen places, which tells photos apart without reading gigabytes.
 
     Raises:
         OSError: it cannot be read.
