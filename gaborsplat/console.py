@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from .scenes import printable
+
 # Paths are printed as they are: [x] in one is no markup and :x: no emoji.
 console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 error_console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -16,7 +18,7 @@ REPAIRS_SHOWN = 8
 def show_repairs(repairs: Sequence[str]) -> None:
     """What was wrong with a capture, a line each; a long list is cut."""
     for repair in repairs[:REPAIRS_SHOWN]:
-        error_console.print(f"note: {repair}", style="yellow")
+        error_console.print(f"note: {printable(repair)}", style="yellow")
     rest = len(repairs) - REPAIRS_SHOWN
     if rest > 0:
         error_console.print(f"note: and {rest} more (gaborsplat doctor shows all)", style="yellow")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import json
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from .devices import machine, versions
+from .identity import identity, recognised
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
 from .renderer.training import (
@@ -82,8 +86,39 @@ class RunFolder:
         return RunFolder(found[-1])
 
     def started(self) -> bool:
-        """Whether a run has written here."""
-        return self._config_file.exists()
+        """Whether a run has written here what would be lost; settings alone would not."""
+        return self.splats_file.exists() or bool(checkpoints(self.checkpoints))
+
+    def configured(self) -> bool:
+        """Whether a run has left its settings here, whole."""
+        try:
+            self.config()
+        except InputError:
+            return False
+        return True
+
+    @contextmanager
+    def held(self) -> Generator[None, None, None]:
+        """While it lasts no other training may write here; the folder is made if need be.
+
+        Raises:
+            InputError: another one does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(handle)
+            raise InputError(
+                f"{self.path}: another training writes there; end it, or choose another --out"
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield
+        finally:
+            os.close(handle)
 
     def write_config(
         self, config: TrainConfig, capture: Capture, scene: Path, options: dict[str, Any]
@@ -93,7 +128,7 @@ class RunFolder:
         document = {
             "scene": str(scene.resolve()),
             **options,
-            "capture": capture.digest(),
+            **identity(capture),
             "origin": capture.origin.tolist(),
             "train": asdict(config),
             "split": {
@@ -105,9 +140,17 @@ class RunFolder:
         }
         _write_json(self._config_file, document)
 
+    def forget_photos(self, names: Collection[str]) -> None:
+        """Keep no content of the photos of these views, which cannot be read: it will be another
+        when they are put right."""
+        document = json.loads(self._config_file.read_text(encoding="utf-8"))
+        kept = {name: known for name, known in document["photos"].items() if name not in names}
+        if kept != document["photos"]:
+            _write_json(self._config_file, {**document, "photos": kept})
+
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin; and preset, None where there was none yet.
+        images, capture, origin; and preset, model and photos, None where there were none yet.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -122,7 +165,10 @@ class RunFolder:
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
-            return {key: document[key] for key in needed} | {"preset": document.get("preset")}
+            later = ("preset", "model", "photos")
+            return {key: document[key] for key in needed} | {
+                key: document.get(key) for key in later
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
@@ -140,21 +186,32 @@ class RunFolder:
         """How the run's splats are to be shown."""
         return self.train_config().render_settings()
 
-    def capture(self) -> Capture:
-        """The capture that was trained on, as it was loaded then.
+    def capture(self, scene: Path | None = None) -> Capture:
+        """The capture that was trained on, as it was loaded then; at `scene` if it has moved.
 
         Raises:
             InputError: it is gone, or has changed.
         """
         document = self.config()
-        capture = load_capture(
-            document["scene"], max_size=document["max_size"], images=document["images"]
-        )
-        if capture.digest() != document["capture"]:
+        place = scene or Path(document["scene"])
+        if scene is None and not place.is_dir():
             raise InputError(
-                f"{document['scene']}: has changed since {self.path} was trained on it"
+                f"{place}: the capture of {self.path} is not there any more; "
+                "say with --scene PATH where it is"
             )
-        return capture
+        images = images_in(place, document["images"])
+        capture = load_capture(place, max_size=document["max_size"], images=images)
+        return self.recognised(capture, place)
+
+    def recognised(self, capture: Capture, place: Path) -> Capture:
+        """The capture that was found at `place`, if it is the one that was trained on, with what
+        is said of photos that have changed.
+
+        Raises:
+            InputError: it is another one.
+        """
+        what = f"{place}: not the capture that {self.path} was trained on"
+        return recognised(self.config(), capture, what)
 
     def newest_splats_file(self) -> Path:
         """Where the splats are: splats.ply, or until there is one the newest checkpoint.
@@ -252,12 +309,20 @@ class RunFolder:
     def write_comparison(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
         """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""
         path = self.path / "test" / f"{view.name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
         error = (image - photo).abs().mean(dim=-1) / ERROR_SHOWN
         heat = cv2.applyColorMap(_bytes(error), cv2.COLORMAP_INFERNO)
         pictures = [cv2.cvtColor(_bytes(each), cv2.COLOR_RGB2BGR) for each in (image, photo)]
-        if not cv2.imwrite(str(path), np.hstack([*pictures, heat])):
+        good, png = cv2.imencode(".png", np.hstack([*pictures, heat]))
+        if not good:
             raise OSError(f"{path}: cannot be written")
+        with replacing(path) as draft:
+            draft.write_bytes(png.tobytes())
+
+
+def images_in(scene: Path, images: str | None) -> str | None:
+    """The folder of the photos that a run was given, if it is there now; they are known by their
+    content wherever they are found."""
+    return images if images is not None and (scene / images).is_dir() else None
 
 
 @dataclass(frozen=True)

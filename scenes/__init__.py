@@ -10,11 +10,13 @@ from .capture import Capture as Capture
 from .capture import CaptureView as CaptureView
 from .capture import capture_name as capture_name
 from .capture import load_capture as load_capture
+from .check import check_photos as check_photos
 from .colmap.model import ColmapModel as ColmapModel
 from .colmap.reading import find_model as find_model
 from .colmap.reading import read_model as read_model
 from .errors import InputError as InputError
 from .errors import one_line as one_line
+from .errors import printable as printable
 from .photos.images import fit_within as fit_within
 from .splats.formats import READABLE as READABLE
 from .splats.formats import VERIFIABLE as VERIFIABLE

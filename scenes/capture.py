@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,16 +16,26 @@ from torch import Tensor
 from ..renderer.cameras import Camera
 from ..renderer.training.data import CACHE_BYTES
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
-from .colmap.reading import find_model, model_suffix, read_model
-from .errors import InputError
-from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
+from .colmap.reading import (
+    find_model,
+    find_models,
+    home_of,
+    is_undistorted,
+    model_suffix,
+    read_model,
+)
+from .errors import InputError, printable
+from .photos.choosing import MIN_PHOTOS, check_enough, choose_photos, fewest
+from .photos.finding import Found, find_photos
+from .photos.fingerprint import fingerprint, fingerprint_of_files
+from .photos.images import Photo, PhotoCache
 from .photos.lenses import Lens, lens_of
+from .photos.names import safe_names
 from .photos.panorama import cut_panoramas
 
 TEST_EVERY = 8
-"""Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing."""
-MIN_VIEWS = 3
-"""Fewer photos than this are not a capture."""
+"""Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing. Images
+whose photos are left out count: what a view is for does not depend on others."""
 FAR_FROM_ZERO = 100.0
 """Beyond this many times its own extent from zero, a scene is moved to zero.
 
@@ -37,15 +49,18 @@ class CaptureView:
     """One photo and the pinhole camera that took it.
 
     Attributes:
-        name: name in the model, with forward slashes for sub-folders.
+        name: name in the model, with forward slashes for sub-folders; made a relative path that no
+            other view has and that every system takes, see `scenes.photos.names`.
         camera: pose and intrinsics, float32, on the CPU.
         photo: the file, and the lens that is taken out of it.
+        held_out: whether it is for testing.
     """
 
     name: str
     camera: Camera
     photo: Photo
     _cache: PhotoCache = field(repr=False)
+    held_out: bool = False
 
     def image(self) -> Tensor:
         """[H, W, 3] uint8 RGB. Decoded when first asked for, then shared: not to be written to."""
@@ -64,11 +79,12 @@ class Capture:
 
     Attributes:
         name: name of the folder.
-        views: all photos with their cameras, sorted by name.
+        views: all photos that can be used with their cameras, sorted by name.
         points: [P, 3] float32 sparse points, relative to `origin`.
         point_colors: [P, 3] uint8 RGB of the points.
         origin: [3] float64, subtracted from all coordinates; zeros for a scene near zero.
-        repairs: what was wrong in the capture and how it was taken, one line each.
+        repairs: what was wrong in the capture and how it was taken, and what was left out, one line
+            each.
         model: the COLMAP model, as it was read.
     """
 
@@ -83,12 +99,12 @@ class Capture:
     @property
     def train(self) -> tuple[CaptureView, ...]:
         """The views to learn from: all but every 8th."""
-        return tuple(view for i, view in enumerate(self.views) if i % TEST_EVERY)
+        return tuple(view for view in self.views if not view.held_out)
 
     @property
     def test(self) -> tuple[CaptureView, ...]:
         """The views held out: every 8th by name, beginning with the first."""
-        return self.views[::TEST_EVERY]
+        return tuple(view for view in self.views if view.held_out)
 
     def digest(self) -> str:
         """SHA-256 over the model's files and the photos' names and sizes, in hexadecimal."""
@@ -101,6 +117,19 @@ class Capture:
             digest.update(f"{view.name} {view.photo.size} {size}\n".encode())
         return digest.hexdigest()
 
+    def model_digest(self) -> str:
+        """SHA-256 over the content of the model's files, in hexadecimal."""
+        return fingerprint_of_files(self.model.files)
+
+    def photo_digests(self) -> dict[str, str]:
+        """What tells each photo from others, by the name of its view: its content, wherever it is
+        (see `fingerprint`). Photos that are gone by now have none."""
+        digests: dict[str, str] = {}
+        for view in self.views:
+            with suppress(OSError):
+                digests[view.name] = fingerprint(view.photo.path)
+        return digests
+
 
 def load_capture(
     path: str | Path,
@@ -111,7 +140,8 @@ def load_capture(
 ) -> Capture:
     """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
 
-    Photos are decoded when they are first used, but all of them are found and measured here.
+    Photos are decoded when they are first used, but all of them are found and measured here. Those
+    that are missing, cannot be read or do not fit the model are left out (see `Capture.repairs`).
     Lens distortion is taken out, and panoramas are cut into views: see `scenes.photos`.
 
     Args:
@@ -121,8 +151,8 @@ def load_capture(
         cache_bytes: memory for decoded photos.
 
     Raises:
-        InputError: there is no model, it is damaged, photos are missing or do not fit it, or there
-            are fewer than three.
+        InputError: there is no model, it is damaged, or fewer than three photos or less than half
+            of them can be used.
     """
     root = Path(path)
     if not root.is_dir():
@@ -130,24 +160,17 @@ def load_capture(
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
     repairs: list[str] = []
-    model = read_model(find_model(root, repairs))
-    repairs += model.repairs
-    if len(model.images) < MIN_VIEWS:
-        raise InputError(
-            f"{model.files[1]}: {len(model.images)} usable images; at least {MIN_VIEWS} are needed"
-        )
-    ordered = sorted(model.images, key=lambda image: image.name)
-    photos = _photos(model, ordered, _image_folder(root, images), max_size, repairs)
+    model, found = _model_with_photos(root, _image_folder(root, images), max_size, repairs)
+    lenses = _lenses(model)
+    photos = choose_photos(found, lenses, max_size, repairs)
+    check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
     points = _finite(model.points, model.files[-1], repairs)
-    centres = np.array([image.centre for image in ordered])
-    origin = _origin(centres, points.xyz)
+    origin = _origin(np.array([image.centre for image in model.images]), points.xyz)
     if origin.any():
         repairs.append(f"{model.folder}: moved the scene to zero, by {_numbers(-origin)}")
-    cache = PhotoCache(cache_bytes)
-    views = tuple(
-        CaptureView(image.name.replace("\\", "/"), _camera(image, photo.lens, origin), photo, cache)
-        for image, photo in cut_panoramas(ordered, photos, repairs)
-    )
+    views = _views(model, lenses, photos, origin, PhotoCache(cache_bytes), repairs)
+    reasons = sorted(found.reasons.items())
+    repairs += [f"left out {printable(name)}: {reason}" for name, reason in reasons]
     return Capture(
         name=capture_name(root),
         views=views,
@@ -159,12 +182,6 @@ def load_capture(
     )
 
 
-def _bases(root: Path) -> list[Path]:
-    """Where the capture may begin: `root`, or above it if it is the model folder itself."""
-    root = root.resolve()
-    return [root, *root.parents[:2]] if model_suffix(root) else [root]
-
-
 def capture_name(root: Path) -> str:
     """What a capture at `root`, its folder or that of its model, is called."""
     folder = root.resolve()
@@ -174,40 +191,89 @@ def capture_name(root: Path) -> str:
     return folder.name or "scene"
 
 
-def _image_folder(root: Path, images: str | Path | None) -> Path:
+def _image_folder(root: Path, images: str | Path | None) -> Path | None:
+    if images is None:
+        return None
+    folder = root / images
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of photos")
+    return folder
+
+
+def _model_with_photos(
+    root: Path, images: Path | None, max_size: int | None, repairs: list[str]
+) -> tuple[ColmapModel, Found]:
+    """The first model with enough photos, or else the first."""
+    first = read_model(find_model(root, repairs))
+    if len(first.images) < MIN_PHOTOS:
+        raise InputError(
+            f"{first.files[1]}: {len(first.images)} usable images; at least {MIN_PHOTOS} are needed"
+        )
+    found = _photos_of(first, root, images, max_size)
+    chosen, there = (first, found), len(found.paths)
+    if there < fewest(len(first.images)) and images is None:
+        for folder in find_models(root, []):
+            with suppress(InputError):  # the first is the one to be told about
+                model = read_model(folder)
+                other = _photos_of(model, root, images, max_size)
+                if len(other.paths) >= fewest(len(model.images)):
+                    repairs.append(
+                        f"{folder}: took this model and its photos; {there} of the "
+                        f"{len(first.images)} photos of {first.folder} are there"
+                    )
+                    chosen = model, other
+                    break
+    model, found = chosen
+    repairs += [*model.repairs, *found.notes]
+    return model, found
+
+
+def _photos_of(model: ColmapModel, root: Path, images: Path | None, max_size: int | None) -> Found:
+    names = [image.name for image in model.images]
     if images is not None:
-        folder = root / images
-        if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder of photos")
-        return folder
-    folders = (base / "images" for base in _bases(root))
-    return next((folder for folder in folders if folder.is_dir()), root)
+        return find_photos([images], names, max_size)
+    beside = root.resolve().parents[:2] if model_suffix(root) else ()
+    return find_photos(_homes(root, model.folder), names, max_size, beside=beside)
 
 
-def _photos(
+def _homes(root: Path, model: Path) -> list[Path]:
+    """Folders of a capture that may hold the photos of its model, the model's own first. Photos
+    that COLMAP has undistorted have a model of their own, and that no others."""
+    home = home_of(model)
+    if model_suffix(root) or is_undistorted(home):
+        return [home]
+    return list(dict.fromkeys([home, root.resolve()]))
+
+
+def _views(
     model: ColmapModel,
-    images: list[ColmapImage],
-    folder: Path,
-    max_size: int | None,
+    lenses: Mapping[str, Lens],
+    photos: Mapping[str, Photo],
+    origin: NDArray[np.float64],
+    cache: PhotoCache,
     repairs: list[str],
-) -> list[Photo]:
-    """Finds and measures the photo of each image, and scales its lens to the size to be used."""
+) -> tuple[CaptureView, ...]:
+    """The views whose photos can be used, sorted by what the model calls them."""
+    cuts = cut_panoramas(model.images, lenses, repairs)
+    names = safe_names([cut.image.name for cut in cuts])
+    views: list[CaptureView] = []
+    for index, (cut, name) in enumerate(zip(cuts, names, strict=True)):
+        if cut.photo in photos:
+            photo = cut.of(photos[cut.photo])
+            camera = _camera(cut.image, photo.lens, origin)
+            views.append(CaptureView(name, camera, photo, cache, index % TEST_EVERY == 0))
+    return tuple(views)
+
+
+def _lenses(model: ColmapModel) -> dict[str, Lens]:
+    """The lens of each image, by its name."""
     lenses: dict[int, Lens] = {}
-    for camera_id in {image.camera_id for image in images}:
+    for camera_id in {image.camera_id for image in model.images}:
         try:
             lenses[camera_id] = lens_of(model.cameras[camera_id])
         except InputError as error:
             raise InputError(f"{model.files[0]}: {error}") from error
-    paths = find_photos(folder, [image.name for image in images], repairs)
-    photos: list[Photo] = []
-    for image in images:
-        path, lens = paths[image.name], lenses[image.camera_id]
-        size = photo_size(path)
-        check_size(path, size, lens.size)
-        photos.append(
-            Photo(path, size, lens.resized(fit_within(size, lens.longest_side(max_size))))
-        )
-    return photos
+    return {image.name: lenses[image.camera_id] for image in model.images}
 
 
 def _finite(points: ColmapPoints, path: Path, repairs: list[str]) -> ColmapPoints:

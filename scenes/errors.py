@@ -12,4 +12,10 @@ def one_line(error: Exception) -> str:
     OSError, and of others the type as well."""
     known = isinstance(error, InputError | OSError)
     text = str(error) if known else f"{type(error).__name__}: {error}"
-    return " ".join(text.split())
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """`text` in one line, without what would disturb a terminal: names come from anywhere."""
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() or c.isspace() else "?" for c in line)

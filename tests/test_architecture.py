@@ -47,6 +47,7 @@ FLOORS = {
         {"colmap", "splats"},
         {"photos", "demo"},
         {"capture"},
+        {"check"},
     ),
     "viewer": (
         {"settings", "scene", "camera", "background", "download"},

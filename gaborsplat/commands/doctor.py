@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 import tyro
+from rich.progress import track
 
-from ..console import console, decimal_bytes
+from ..console import console, decimal_bytes, error_console
 from ..devices import machine, pick_device, versions
 from ..renderer.devices import Device
 from ..renderer.training import (
@@ -30,8 +31,17 @@ from ..renderer.training import (
     preset_taken,
     time_steps,
 )
-from ..scenes import Capture, InputError, fit_within, load_capture
+from ..scenes import (
+    Capture,
+    InputError,
+    check_photos,
+    fit_within,
+    load_capture,
+    one_line,
+    printable,
+)
 
+T = TypeVar("T")
 HEADINGS = ("preset", "steps", "splats", "longest side", "time", "memory", "fits")
 ROW = "{:>10}  {:>7}  {:>10}  {:>12}  {:>11}  {:>9}  {}"
 
@@ -63,15 +73,16 @@ class DoctorCommand:
         if self.scene is None:
             return
         try:
-            # Nothing is decoded before it is used: the presets' photos are these, made smaller.
+            # No photo is kept before it is used: the presets' photos are these, made smaller.
             most = None if isinstance(self.max_size, Default) else self.max_size
             capture = load_capture(self.scene, max_size=most, images=self.images)
+            capture = check_photos(capture, _photo_by_photo)
             console.print()
             _describe(capture)
             console.print()
             self._estimate(capture, device, free)
         except InputError as error:
-            console.print(f"cannot train: {error}")
+            console.print(f"cannot train: {one_line(error)}")
             raise SystemExit(1) from None
 
     def _estimate(self, capture: Capture, device: torch.device, free: int | None) -> None:
@@ -152,6 +163,11 @@ class _Run:
         return f"no, {self.most_splats:,} splats would" if self.most_splats else "no"
 
 
+def _photo_by_photo(outcomes: Iterable[T], total: int) -> Iterable[T]:
+    """Shows how many photos are decoded."""
+    return track(outcomes, "decoding photos", total, console=error_console, transient=True)
+
+
 def _describe(capture: Capture) -> None:
     sizes = sorted({view.camera.size for view in capture.views})
     _line("scene", capture.name)
@@ -159,7 +175,7 @@ def _describe(capture: Capture) -> None:
     _line("sizes", ", ".join(f"{width}x{height}" for width, height in sizes[:6]))
     _line("points", f"{len(capture.points):,}")
     for repair in capture.repairs:
-        console.print(f"repaired: {repair}")
+        console.print(f"repaired: {printable(repair)}")
     if not capture.repairs:
         console.print("nothing to repair")
 

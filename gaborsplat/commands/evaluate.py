@@ -9,10 +9,10 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
-from ..console import console, decimals
+from ..console import console, decimals, show_repairs
 from ..devices import pick_device
 from ..renderer.devices import Device
-from ..renderer.training import evaluate
+from ..renderer.training import LeftOut, evaluate
 from ..run_folder import RunFolder
 
 
@@ -24,14 +24,18 @@ class EvalCommand:
     """Run folder."""
     device: Device = "auto"
     """What renders."""
+    scene: Path | None = None
+    """Where the capture is now, if it has moved since."""
 
     def run(self) -> None:
         """Write RUN/metrics.json and RUN/test/, and print a table."""
         folder = RunFolder(self.path)
-        capture, splats = folder.capture(), folder.splats().to(pick_device(self.device))
+        capture = folder.capture(self.scene)
+        show_repairs(capture.repairs)
+        splats = folder.splats().to(pick_device(self.device))
         before = folder.metrics()
         evaluation = evaluate(
-            splats, capture.test, folder.render_settings(), folder.write_comparison
+            splats, capture.test, folder.render_settings(), folder.write_comparison, LeftOut()
         )
         reached = folder.last_log_line()
         metrics = {

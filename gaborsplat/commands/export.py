@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +18,8 @@ from ..renderer.cameras import Camera
 from ..renderer.raster.render import render
 from ..renderer.settings import RenderSettings
 from ..renderer.splats import Splats
-from ..renderer.training import evaluate, psnr, to_gaussians
+from ..renderer.training import LeftOut, evaluate, psnr, to_gaussians
+from ..renderer.training.data import load_photo
 from ..scenes import (
     VERIFIABLE,
     Capture,
@@ -53,6 +54,8 @@ class ExportCommand:
     verify: bool = False
     """Read the file back with gsply, an independent reader that knows nothing of waves, and print
     the PSNR that a plain Gaussian viewer loses."""
+    scene: Path | None = None
+    """Where the capture of a run is now, if it has moved since."""
 
     def __post_init__(self) -> None:
         if self.budget is not None and not self.bake:
@@ -120,11 +123,14 @@ class ExportCommand:
 
     @cached_property
     def _capture(self) -> Capture | None:
-        return capture_of(self.path)
+        return capture_of(self.path, self.scene)
 
-    @property
+    @cached_property
     def _held_out(self) -> Sequence[CaptureView]:
-        return () if self._capture is None else self._capture.test
+        """The test views whose photos can be read."""
+        left_out, load = LeftOut(), partial(load_photo, device=torch.device("cpu"))
+        views = () if self._capture is None else self._capture.test
+        return [view for view in views if left_out.photo(view, load) is not None]
 
     def _around(self, splats: Splats) -> list[Camera]:
         return camera_path.orbit((), bounds_of_splats(splats), ORBIT_VIEWS, ORBIT_SIZE)

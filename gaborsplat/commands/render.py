@@ -61,6 +61,8 @@ class RenderCommand:
     """Another run or splat file, shown in the right half of every picture, with its waves."""
     device: Device = "auto"
     """What renders."""
+    scene: Path | None = None
+    """Where the capture of a run is now, if it has moved since."""
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 1 <= self.fps <= MAX_FPS:
@@ -74,7 +76,7 @@ class RenderCommand:
         if self.output.suffix and not video:
             raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
         loaded = load_scene(self.path)
-        trained_on = [view.camera for view in all_views(self.path)]
+        trained_on = [view.camera for view in all_views(self.path, self.scene)]
         film = self._film()
         size = self._size(film, trained_on, even=video)
         fps = self.fps or (film and film.fps) or DEFAULT_FPS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shlex
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,43 +24,41 @@ from ..renderer.training import (
     Preset,
     PresetName,
     StepReport,
+    TooFewPhotos,
     TrainConfig,
     Trainer,
-    checkpoints,
     deferred_interrupt,
     evaluate,
     finish,
-    load_checkpoint,
     longest_side,
     preset_taken,
     save_checkpoint,
     within_memory,
 )
-from ..run_folder import Log, RunFolder
-from ..scenes import Capture, InputError, capture_name, load_capture
+from ..run_folder import Log, RunFolder, images_in
+from ..scenes import Capture, InputError, load_capture
 from ..viewer import (
     Action,
     LiveView,
     NamedCamera,
     SceneSource,
-    TrainingStatus,
     Viewer,
     ViewerOptions,
 )
+from .resuming import load_newest, run_to_resume
 from .view import wait_for_ctrl_c
+from .watched import PAUSE_POLL, LiveTraining
 
 LOG_EVERY = 10
 """Steps between two lines of log.jsonl."""
-PAUSE_POLL = 0.05
-"""Seconds between two looks for what browsers ask of a training that is paused or over."""
 
 
 @dataclass(frozen=True)
 class TrainCommand:
     """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
 
-    scene: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCENE")]
-    """Folder of the capture: images/ and sparse/0/."""
+    scene: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SCENE")] = None
+    """Folder of the capture: images/ and sparse/0/. Not needed with --resume and --out."""
     out: Path | None = None
     """Folder for the result; by default runs/<scene>-<time>."""
     preset: Preset = "auto"
@@ -88,6 +85,8 @@ class TrainCommand:
     resume: bool = False
     """Go on where the run in --out (by default the newest of this scene) stopped, with the settings
     it had; those given here go over them."""
+    moved_to: Annotated[Path | None, tyro.conf.arg(name="scene")] = None
+    """With --resume: where the capture is now, if it has moved since."""
     eval_every: int = 500
     """Steps between two measurements on the test views; 0: only at the end."""
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
@@ -95,27 +94,35 @@ class TrainCommand:
     def __post_init__(self) -> None:
         if self.eval_every < 0:
             raise ValueError(f"--eval-every must be at least 0, not {self.eval_every}")
+        if self.moved_to is not None and not self.resume:
+            raise ValueError("--scene goes with --resume; a new run takes SCENE, without --scene")
+        if self.scene is None and not self.resume:
+            raise ValueError("SCENE: is needed, the folder of a capture")
 
     def run(self) -> None:
         """Train, and write the run folder."""
         device = pick_device(self.device)
         preset = preset_taken(self.preset, device)
         max_size = longest_side(self.max_size, preset)
-        capture = load_capture(self.scene, max_size=max_size, images=self.images)
-        show_repairs(capture.repairs)
+        place = self._place()
+        capture = load_capture(place, max_size=max_size, images=self.images)
         folder = self._folder(capture)
+        if self.resume and folder.started():
+            capture = folder.recognised(capture, place)
+        show_repairs(capture.repairs)
         try:
             config = within_memory(self.config.by_preset(preset), capture, device)
         except ValueError as error:
             raise InputError(str(error)) from error
-        chosen = folder.config()["preset"] if self.resume else self._chosen(preset, config)
+        goes_on = self.resume and folder.configured()
+        chosen = folder.config()["preset"] if goes_on else self._chosen(preset, config)
         trainer = Trainer(capture, config, device)
         if self.resume:
-            _load(folder, trainer)
+            load_newest(folder, trainer)
         run = _Run(trainer, capture, folder)
-        with self._live_view(run) as live:
+        with folder.held(), self._live_view(run) as live:
             options = {"max_size": max_size, "images": self.images, "device": str(device)}
-            folder.write_config(config, capture, self.scene, {**options, "preset": chosen})
+            folder.write_config(config, capture, place, {**options, "preset": chosen})
             try:
                 _Fit(run, live, self.eval_every).run()
             except KeyboardInterrupt:
@@ -124,6 +131,13 @@ class TrainCommand:
             if live is not None:
                 console.print("The viewer stays open; Ctrl-C ends it.")
                 wait_for_ctrl_c(live.serve, PAUSE_POLL)
+
+    def _place(self) -> Path:
+        """Where the capture is."""
+        place = self.moved_to or self.scene
+        if place is None:
+            raise InputError("SCENE: is needed, the folder of a capture")
+        return place
 
     def _chosen(self, preset: PresetName, config: TrainConfig) -> dict[str, Any]:
         """The preset and what it decided, for config.json; says so too."""
@@ -138,12 +152,7 @@ class TrainCommand:
 
     def _folder(self, capture: Capture) -> RunFolder:
         if self.resume:
-            folder = _run_to_resume(self, capture.name)
-            if folder.config()["capture"] != capture.digest():
-                raise InputError(
-                    f"--resume: {folder.path} was not trained on {self.scene} as it is"
-                )
-            return folder
+            return run_to_resume(self.out, self.scene, self.moved_to)
         folder = RunFolder(self.out) if self.out else RunFolder.named_after(capture.name)
         if folder.started():
             raise InputError(
@@ -154,12 +163,12 @@ class TrainCommand:
         return folder
 
     def _say_how_to_resume(self, folder: RunFolder, step: int) -> None:
-        words = ["gaborsplat", "train", str(self.scene), "--resume", "--out", str(folder.path)]
+        words = ["gaborsplat", "train", str(self._place()), "--resume", "--out", str(folder.path)]
         console.print(f"Stopped at step {step}; saved in {folder.path}. To go on:")
         console.print(shlex.join(words))
 
     @contextlib.contextmanager
-    def _live_view(self, run: _Run) -> Generator[_LiveTraining | None, None, None]:
+    def _live_view(self, run: _Run) -> Generator[LiveTraining | None, None, None]:
         if not self.viewer:
             yield None
             return
@@ -177,7 +186,7 @@ class TrainCommand:
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")
             try:
-                yield _LiveTraining(live, run.trainer.config.steps)
+                yield LiveTraining(live, run.trainer.config.steps)
             finally:
                 live.close()
 
@@ -193,6 +202,7 @@ class _Run:
     def save(self) -> str:
         """Everything needed to go on from here; returns what was saved where."""
         checkpoint = save_checkpoint(self.folder.checkpoints, self.trainer)
+        self.folder.forget_photos(self.trainer.left_out.reasons)
         return f"{checkpoint}; {self.save_splats()}"
 
     def save_splats(self) -> str:
@@ -219,56 +229,10 @@ class _Run:
         ]
 
 
-class _LiveTraining:
-    """The viewer's hold on this run."""
-
-    def __init__(self, view: LiveView, steps: int) -> None:
-        self._view, self._steps = view, steps
-        self._told_of_pause = False
-        self.test_psnr: float | None = None
-
-    def serve(self) -> None:
-        """Do what browsers have asked for."""
-        self._view.serve()
-
-    def between_steps(self, check: Callable[[], None]) -> None:
-        """Serve, and while somebody in a browser has paused training go on serving; `check` may
-        raise."""
-        self.serve()
-        while self._view.paused:
-            if not self._told_of_pause:
-                error_console.print("Paused in the browser.")
-                self._told_of_pause = True
-            time.sleep(PAUSE_POLL)
-            check()
-            self.serve()
-        self._told_of_pause = False
-
-    def update(self, trainer: Trainer, report: StepReport, rate: float) -> None:
-        """After a step."""
-        self._view.update(self._status(trainer, report.splats, report.loss, rate), trainer.splats)
-
-    def finish(self, trainer: Trainer, loss: float, rate: float) -> None:
-        """After the last step and its evaluation."""
-        splats = trainer.splats()
-        status = self._status(trainer, len(splats), loss, rate)
-        self._view.finish(replace(status, finished=True), splats)
-
-    def _status(self, trainer: Trainer, splats: int, loss: float, rate: float) -> TrainingStatus:
-        return TrainingStatus(
-            step=trainer.steps_done,
-            steps=self._steps,
-            splats=splats,
-            loss=loss,
-            psnr=self.test_psnr,
-            steps_per_second=rate,
-        )
-
-
 class _Fit:
     """One run, from the trainer's step to the written result."""
 
-    def __init__(self, run: _Run, live: _LiveTraining | None, eval_every: int) -> None:
+    def __init__(self, run: _Run, live: LiveTraining | None, eval_every: int) -> None:
         self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
         self._save = run.save
         self._live, self._eval_every = live, eval_every
@@ -298,12 +262,18 @@ class _Fit:
                 raise_interrupt()
                 if self._live is not None:
                     self._live.between_steps(raise_interrupt)
-                report = trainer.step()
+                report = self._step()
                 progress.update(report)
                 self._loss, self._rate = report.loss, progress.rate(report.step)
                 self._after_step(log, report)
                 if self._live is not None:
                     self._live.update(trainer, report, self._rate)
+
+    def _step(self) -> StepReport:
+        try:
+            return self._trainer.step()
+        except TooFewPhotos as error:
+            raise InputError(str(error)) from error
 
     def _after_step(self, log: Log, report: StepReport) -> None:
         trainer, extra = self._trainer, dict[str, Any]()
@@ -324,13 +294,15 @@ class _Fit:
 
     def _test_psnr(self) -> float | None:
         settings = self._trainer.config.render_settings()
-        psnr = evaluate(self._trainer.splats(), self._capture.test, settings).psnr
+        splats, left_out = self._trainer.splats(), self._trainer.left_out
+        psnr = evaluate(splats, self._capture.test, settings, left_out=left_out).psnr
         if self._live is not None:
             self._live.test_psnr = psnr
         return psnr
 
     def _finish(self) -> None:
         result = finish(self._trainer, self._capture, self._folder.write_comparison)
+        self._folder.forget_photos(self._trainer.left_out.reasons)
         self._folder.write_metrics({**result.metrics(), "peak_memory_bytes": peak_memory()})
         quality = result.evaluation
         if self._live is not None:
@@ -345,13 +317,14 @@ class _Fit:
 
 
 def resumed(command: TrainCommand) -> TrainCommand:
-    """`command` with the settings of the run that it resumes.
+    """`command` with the settings of the run that it resumes; as it is where that has left none.
 
     Raises:
         InputError: there is no such run.
     """
-    name = capture_name(command.scene)
-    folder = _run_to_resume(command, name)
+    folder = run_to_resume(command.out, command.scene, command.moved_to)
+    if not folder.configured() and not folder.started():
+        return replace(command, out=folder.path)
     document = folder.config()
     preset = (document["preset"] or {}).get("asked", "auto")
     if command.preset not in ("auto", preset):
@@ -359,27 +332,13 @@ def resumed(command: TrainCommand) -> TrainCommand:
             f"--preset: must be {preset}, which {folder.path} was started with, not "
             f"{command.preset}; --steps and --max-splats change a run that goes on"
         )
+    scene = command.moved_to or command.scene or Path(document["scene"])
     return replace(
         command,
+        scene=scene,
         out=folder.path,
         preset=preset,
         max_size=document["max_size"],
-        images=document["images"],
+        images=images_in(scene, document["images"]),
         config=folder.train_config(),
     )
-
-
-def _run_to_resume(command: TrainCommand, scene: str) -> RunFolder:
-    return RunFolder(command.out) if command.out else RunFolder.newest(scene)
-
-
-def _load(folder: RunFolder, trainer: Trainer) -> None:
-    if not checkpoints(folder.checkpoints):
-        error_console.print(f"{folder.checkpoints}: no checkpoint yet; beginning at step 0")
-        return
-    try:
-        used = load_checkpoint(folder.checkpoints, trainer)
-        if used != checkpoints(folder.checkpoints)[-1]:
-            error_console.print(f"The newest checkpoint cannot be read; going on from {used}")
-    except ValueError as error:
-        raise InputError(f"--resume: {error}") from error

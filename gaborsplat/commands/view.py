@@ -23,6 +23,7 @@ from ..scenes import (
     CaptureView,
     InputError,
     load_splat_file,
+    one_line,
     save_splats,
     splat_origin,
 )
@@ -46,6 +47,8 @@ class ViewCommand:
     """Leave viser's own page as it is, without the faster display."""
     device: Device = "auto"
     """What renders."""
+    scene: Path | None = None
+    """Where the capture of a run is now, if it has moved since."""
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
@@ -78,7 +81,9 @@ class ViewCommand:
         )
         with Viewer(
             shown.source,
-            cameras=[NamedCamera(v.name, v.camera, v.image) for v in all_views(self.path)],
+            cameras=[
+                NamedCamera(v.name, v.camera, v.image) for v in all_views(self.path, self.scene)
+            ],
             host=self.host,
             port=self.port,
             options=ViewerOptions(
@@ -124,20 +129,29 @@ def name_of(path: Path) -> str:
     return name[: len(name) - len(ending)] or "splats"
 
 
-def all_views(path: Path) -> Sequence[CaptureView]:
-    """All views of a run, as far as its capture is still there; none for a file."""
-    capture = capture_of(path)
+def all_views(path: Path, scene: Path | None = None) -> Sequence[CaptureView]:
+    """All views of a run, as far as its capture is still there; none for a file. Raises as
+    `capture_of`."""
+    capture = capture_of(path, scene)
     return () if capture is None else capture.views
 
 
-def capture_of(path: Path) -> Capture | None:
-    """The capture of a run, if it is still there; None for a file."""
+def capture_of(path: Path, scene: Path | None = None) -> Capture | None:
+    """The capture of a run, if it is still there; None for a file.
+
+    Raises:
+        InputError: it is not at `scene`, where somebody said that it is.
+    """
     if not is_run(path):
+        if scene is not None:
+            raise InputError(f"--scene: goes with a run folder, which {path} is not")
         return None
     try:
-        return RunFolder(path).capture()
+        return RunFolder(path).capture(scene)
     except InputError as error:
-        error_console.print(f"note: without the photos: {error}")
+        if scene is not None:
+            raise
+        error_console.print(f"note: without the photos: {one_line(error)}")
         return None
 
 

@@ -16,7 +16,7 @@ from .config import (
 )
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
 from .cost.trial import StepTime, time_steps
-from .data import FitInput, TrainingView
+from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
 from .evaluate import Evaluation, Score, evaluate
 from .gabor.distill import to_gaussians
 from .interrupt import deferred_interrupt
@@ -31,11 +31,13 @@ __all__ = [
     "Evaluation",
     "FitInput",
     "LearningRates",
+    "LeftOut",
     "Preset",
     "PresetName",
     "Score",
     "StepReport",
     "StepTime",
+    "TooFewPhotos",
     "TrainConfig",
     "TrainResult",
     "Trainer",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from ..cameras import Camera
+
+log = logging.getLogger(__name__)
 
 EXTENT_MARGIN = 1.1
 """Scene scale per greatest distance of a camera from their mean, as in 3DGS."""
@@ -29,7 +32,8 @@ class TrainingView(Protocol):
         ...
 
     def image(self) -> Tensor:
-        """[H, W, 3] uint8 RGB; may decode a file at every call."""
+        """[H, W, 3] uint8 RGB; may decode a file at every call. Raises OSError or ValueError where
+        that cannot be read."""
         ...
 
     def mask(self) -> Tensor | None:
@@ -76,6 +80,8 @@ class Photo:
     mask: Tensor | None
 
 
+FEWEST_VIEWS = 2
+"""Training does not go on with fewer photos, unless there never were more."""
 CACHE_BYTES = 2 << 30
 """Memory for decoded photos on the host, by default."""
 SHARE_OF_MEMORY = 0.25
@@ -87,6 +93,43 @@ def load_photo(view: TrainingView, device: torch.device) -> Photo:
     mask = view.mask()
     mask = None if mask is None else mask.to(device)
     return Photo(view.camera.to(device), view.image().to(device), mask)
+
+
+class TooFewPhotos(ValueError):
+    """Most photos to train on cannot be read any more. One line, as people are told."""
+
+
+class LeftOut:
+    """Views whose photos cannot be read, and the reasons. Each is told once, by a warning."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[str, str] = {}
+
+    def photo(self, view: TrainingView, load: Callable[[TrainingView], Photo]) -> Photo | None:
+        """What `load` gives of a view, or None if it cannot, now or earlier: steps do not wait for
+        a drive that is gone."""
+        if view.name in self.reasons:
+            return None
+        try:
+            return load(view)
+        except (OSError, ValueError) as error:
+            self.reasons[view.name] = " ".join(str(error).split())
+            log.warning("note: left out %s: %s", view.name, self.reasons[view.name])
+            return None
+
+    def check_enough(self, views: Sequence[TrainingView]) -> None:
+        """Checks that there is something to learn from.
+
+        Raises:
+            TooFewPhotos: of some `views` to train on fewer than two, or less than half, are left.
+        """
+        lost = [view.name for view in views if view.name in self.reasons]
+        left = len(views) - len(lost)
+        if left < min(FEWEST_VIEWS, len(views)) or 2 * left < len(views):
+            raise TooFewPhotos(
+                f"{len(lost)} of {len(views)} photos to train on cannot be read any more, first "
+                f"{lost[0]}: {self.reasons[lost[0]]}; put them right and resume"
+            )
 
 
 class PhotosOnDevice:

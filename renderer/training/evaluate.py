@@ -13,7 +13,7 @@ from ..losses import quality
 from ..raster.render import render
 from ..settings import RenderSettings
 from ..splats import Splats
-from .data import TrainingView, load_photo
+from .data import LeftOut, Photo, TrainingView, load_photo
 
 OnImage = Callable[[TrainingView, Tensor, Tensor], None]
 """Receives a view, its rendering and its photograph, [H, W, 3] in [0, 1] on the CPU."""
@@ -67,6 +67,7 @@ def evaluate(
     views: Sequence[TrainingView],
     settings: RenderSettings | None = None,
     on_image: OnImage | None = None,
+    left_out: LeftOut | None = None,
 ) -> Evaluation:
     """PSNR and SSIM of splats on views with photos, as the field reports them.
 
@@ -79,20 +80,29 @@ def evaluate(
         views: such as `Capture.test`.
         settings: how the splats are rendered; by default `RenderSettings()`.
         on_image: gets every view, its rendering and its photo, [H, W, 3] in [0, 1] on the CPU.
+        left_out: gets the views whose photos cannot be read; the others are evaluated then.
 
     Raises:
-        ValueError: a photo does not fit its view, or cannot be read.
+        ValueError: a photo does not fit its view, or cannot be read and there is no `left_out`.
     """
     device = splats.means.device
     scores: dict[str, Score] = {}
     for view in views:
-        photo = load_photo(view, device)
+        photo = _photo(view, device, left_out)
+        if photo is None:
+            continue
         frame = render(splats, photo.camera, settings or RenderSettings())
         image = frame.color.clamp(0.0, 1.0)
         scores[view.name] = Score(*quality(image, photo.image, photo.mask))
         if on_image is not None:
             on_image(view, image.cpu(), photo.image.cpu().float() / 255.0)
     return Evaluation(scores)
+
+
+def _photo(view: TrainingView, device: torch.device, left_out: LeftOut | None) -> Photo | None:
+    if left_out is None:
+        return load_photo(view, device)
+    return left_out.photo(view, lambda each: load_photo(each, device))
 
 
 def _mean(values: list[float]) -> float | None:

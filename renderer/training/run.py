@@ -109,13 +109,13 @@ def train(  # noqa: PLR0913 - options by name
 
 
 def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) -> TrainResult:
-    """The result of `trainer` as it is now, evaluated on the test views of `data`; `on_image` gets
-    each of their pictures."""
+    """The result of `trainer` as it is now, evaluated on the test views of `data` whose photos can
+    be read; `on_image` gets each of their pictures."""
     splats = trainer.splats()
     settings = trainer.config.render_settings()
     return TrainResult(
         splats=splats,
-        evaluation=evaluate(splats, data.test, settings, on_image),
+        evaluation=evaluate(splats, data.test, settings, on_image, trainer.left_out),
         step=trainer.steps_done,
         seconds=trainer.seconds,
         skipped_steps=trainer.skipped_steps,

@@ -16,7 +16,7 @@ from ..devices import pick_device
 from ..losses import decibel
 from ..splats import Parameters, Splats
 from .config import TrainConfig
-from .data import FitInput, PhotosOnDevice, TrainingView, scene_scale
+from .data import FitInput, LeftOut, Photo, PhotosOnDevice, TrainingView, scene_scale
 from .density.initial import initial_parameters
 from .density.strategy import make_strategy
 from .fairlock import FairLock
@@ -102,6 +102,7 @@ class Trainer:
         seconds: spent in steps so far [s].
         skipped_steps: those of them whose loss or gradient was not finite.
         pruned_splats: splats that were removed because they were not finite.
+        left_out: views whose photos cannot be read: their turns go to others.
         intact: False during a step, and after one that was cut short: nothing to save or show then.
 
     Raises:
@@ -125,6 +126,7 @@ class Trainer:
         self.pruned_splats = 0
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
+        self.left_out = LeftOut()
         self._settings = config.render_settings()
         self._objective = objective or PhotoObjective(
             self.device, self._settings, config.ssim_weight
@@ -168,12 +170,17 @@ class Trainer:
             return self._fit.current().activated()
 
     def step(self) -> StepReport:
-        """Fit one photo. Raises ArithmeticError if the run has diverged beyond repair."""
+        """Fit one photo.
+
+        Raises:
+            ArithmeticError: the run has diverged beyond repair.
+            TooFewPhotos: most cannot be read. The trainer is as it was after its last step.
+        """
         with self._turn:
             started = time.perf_counter()
+            view, photo = self._next_photo()
             self.intact = False
-            view = self._next_view()
-            step = self._take(view)
+            step = self._take(photo)
             self.steps_done += 1
             self.intact = True
             self.seconds += time.perf_counter() - started
@@ -189,11 +196,10 @@ class Trainer:
 
         return outcome
 
-    def _take(self, view: TrainingView) -> StartedStep:
+    def _take(self, photo: Photo) -> StartedStep:
         """One step, which on a GPU may go on."""
         step = self.steps_done
         rates = self._enter(step)
-        photo = self._photos.get(view)
         seed = int(torch.randint(2**53, (), generator=self._generator))
         started = self._objective.start(
             self._fit,
@@ -291,6 +297,7 @@ class Trainer:
                 self._settings,
                 config.ssim_weight,
                 degree=self._sh_degree,
+                left_out=self.left_out,
             )
 
     def _limit_waves(self) -> None:
@@ -305,6 +312,15 @@ class Trainer:
             order = torch.randperm(len(self._views), generator=self._generator)
             self._order = order.tolist()
         return self._views[self._order.pop()]
+
+    def _next_photo(self) -> tuple[TrainingView, Photo]:
+        """The next view whose photo can be read."""
+        while True:
+            view = self._next_view()
+            photo = self.left_out.photo(view, self._photos.get)
+            if photo is not None:
+                return view, photo
+            self.left_out.check_enough(self._views)
 
     def _skip(self) -> None:
         self.skipped_steps += 1
@@ -335,8 +351,9 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the trainer that gave `state` was.
 
-        The config may ask for more steps or splats than that trainer's did. Raises ValueError if
-        the state is of another version, kind of splats, strategy or capture.
+        The config may ask for more steps or splats than that trainer's did, and up to half of the
+        views may have come or gone. Raises ValueError if the state is of another version, kind of
+        splats, strategy or capture.
         """
         self._check(state)
         with self._turn:
@@ -344,6 +361,9 @@ class Trainer:
             self._forget()
             for name in PROGRESS:
                 setattr(self, name, copy.deepcopy(state["progress"][name]))
+            places = {view.name: index for index, view in enumerate(self._views)}
+            due = (state["views"][index] for index in self._order)
+            self._order = [places[name] for name in due if name in places]
             self._fit.load_state_dict(state)
             self._strategy_state = {
                 name: value.to(self.device, copy=True) if isinstance(value, Tensor) else value
@@ -363,7 +383,8 @@ class Trainer:
             theirs, ours = state["config"][name], getattr(self.config, name)
             if theirs != ours:
                 raise ValueError(f"it was trained with {name} = {theirs}, not {ours}")
-        if state["views"] != [view.name for view in self._views]:
+        ours, theirs = {view.name for view in self._views}, set(state["views"])
+        if 2 * len(ours & theirs) < max(len(ours), len(theirs)):
             raise ValueError("it was trained on other views than this capture's")
         if len({len(tensor) for tensor in state["raw"].values()}) != 1:
             raise ValueError("its parameters differ in length")

@@ -6,7 +6,7 @@ exporter left lines out. This one takes what can be taken, and says for each thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from . import text as colmap_text
 from .model import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints
 
 _PLACES = ("sparse", "colmap/sparse", ".")
+_UNDISTORTED = ("dense/*/sparse", "dense/*/sparse/0", "dense/sparse", "colmap/dense/*/sparse")
 _SIZE_LIMIT = 1 << 20  # px; a larger width or height is a damaged file
 _VALUE_LIMIT = 1e30  # so is a larger number anywhere; its square still fits
 
@@ -31,13 +32,26 @@ def model_suffix(folder: Path) -> str | None:
 
 
 def find_model(root: Path, repairs: list[str]) -> Path:
-    """The folder of the sparse model of a capture.
-
-    Looks in sparse/<n>, sparse, colmap/sparse/<n>, colmap/sparse and `root` itself. Several
-    numbered models are reconstructions that COLMAP could not join: the one with most images wins.
+    """The folder of the sparse model of a capture: the first that `find_models` gives.
 
     Raises:
         InputError: there is no model.
+    """
+    folder = next(find_models(root, repairs), None)
+    if folder is None:
+        raise InputError(
+            f"{root}: no COLMAP model: no cameras and images (.bin or .txt) in sparse/0, sparse, "
+            "colmap/sparse/0, dense/0/sparse or the folder itself; run COLMAP on the photos first"
+        )
+    return folder
+
+
+def find_models(root: Path, repairs: list[str]) -> Iterator[Path]:
+    """The folders of sparse models of a capture, best first.
+
+    Looks in sparse/<n>, sparse, colmap/sparse/<n>, colmap/sparse and `root` itself. Several
+    numbered models are reconstructions that COLMAP could not join: the one with most images wins.
+    Then come dense/<n>/sparse and dense/sparse, models of photos that COLMAP has undistorted.
     """
     for place in _PLACES:
         folder = root / place
@@ -46,13 +60,25 @@ def find_model(root: Path, repairs: list[str]) -> Path:
             key=lambda child: int(child.name),
         )
         if len(numbered) > 1:
-            return _largest(numbered, repairs)
-        if numbered or model_suffix(folder):
-            return numbered[0] if numbered else folder
-    raise InputError(
-        f"{root}: no COLMAP model: no cameras and images (.bin or .txt) in sparse/0, sparse, "
-        "colmap/sparse/0 or the folder itself; run COLMAP on the photos first"
-    )
+            yield _largest(numbered, repairs)
+        elif numbered or model_suffix(folder):
+            yield numbered[0] if numbered else folder
+    for place in _UNDISTORTED:
+        found = [folder for folder in sorted(root.glob(place)) if model_suffix(folder)]
+        if found:
+            yield found[0] if len(found) == 1 else _largest(found, repairs)
+
+
+def home_of(model: Path) -> Path:
+    """The folder of the capture that a model at sparse/<n>, sparse or elsewhere belongs to."""
+    folder = model.resolve()
+    folder = folder.parent if folder.name.isdigit() else folder
+    return folder.parent if folder.name == "sparse" else model.resolve()
+
+
+def is_undistorted(home: Path) -> bool:
+    """Whether `home` is what COLMAP's image_undistorter makes: a model with photos of its own."""
+    return "dense" in (home.name, home.parent.name)
 
 
 def _folders(folder: Path) -> Iterable[Path]:
@@ -63,7 +89,7 @@ def _largest(folders: list[Path], repairs: list[str]) -> Path:
     counts = [_count_images(folder) for folder in folders]
     best = counts.index(max(counts))
     others = ", ".join(
-        f"{folder.name} has {count}"
+        f"{folder.parent.name if folder.name == 'sparse' else folder.name} has {count}"
         for index, (folder, count) in enumerate(zip(folders, counts, strict=True))
         if index != best
     )

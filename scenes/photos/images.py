@@ -1,15 +1,10 @@
-"""Photos: finding them by name, checking their size, decoding and keeping them in memory.
-
-COLMAP calibrates photos as they are stored, so EXIF orientation is ignored throughout.
-"""
+"""Photos: their size, their pixels as a pinhole camera sees them, and keeping them in memory."""
 
 from __future__ import annotations
 
-import os
 import threading
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,99 +12,39 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
+from .decoding import Header, read_pixels, turned
 from .lenses import Lens
 from .undistort import sampling_maps, undistort
 
-# Formats that Pillow can measure and OpenCV can decode; MPO is what some phones write as JPEG.
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "PPM")
+_OVERSIZE = 2
+"""A file is shrunk while it is decoded to no less than this many times the size that is used."""
 
 
-def find_photos(folder: Path, names: Sequence[str], repairs: list[str]) -> dict[str, Path]:
-    """The file of each name: `folder`/name, or else the only file below with that file name.
-
-    Raises:
-        InputError: photos are missing.
-    """
-    found: dict[str, Path] = {}
-    rest: list[str] = []
-    for name in names:
-        # Models made on Windows may separate sub-folders with backslashes.
-        paths = (folder / name, folder / name.replace("\\", "/"))
-        path = next((path for path in paths if os.path.isfile(path)), None)
-        if path:
-            found[name] = path
-        else:
-            rest.append(name)
-    if rest:
-        found |= _find_by_file_name(folder, rest, repairs)
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise InputError(
-            f"{folder}: {len(missing)} of {len(names)} photos of the model are missing, "
-            f"first {missing[0]}; put them there or name their folder"
-        )
-    return found
-
-
-def _find_by_file_name(folder: Path, names: Sequence[str], repairs: list[str]) -> dict[str, Path]:
-    files: dict[str, list[Path]] = {}
-    for parent, _, children in os.walk(folder):
-        for child in children:
-            files.setdefault(child.lower(), []).append(Path(parent, child))
-    found: dict[str, Path] = {}
-    for name in names:
-        candidates = files.get(name.replace("\\", "/").rsplit("/", 1)[-1].lower(), [])
-        if len(candidates) == 1:
-            found[name] = candidates[0]
-    if found:
-        name, path = next(iter(found.items()))
-        repairs.append(
-            f"{folder}: found {len(found)} photos by their file name alone (first {name} as {path})"
-        )
-    return found
-
-
-def photo_size(path: Path) -> tuple[int, int]:
-    """(width, height) [px] from the header of the file, without decoding it.
-
-    Raises:
-        InputError: it is not a photo in a format that can be decoded.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                size, kind = image.size, image.format
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a photo: {_one_line(error)}") from error
-    if kind not in _FORMATS:
-        raise InputError(f"{path}: is a {kind} file; convert it to JPEG or PNG")
-    return size
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def fits(size: tuple[int, int], camera_size: tuple[int, int]) -> bool:
+    """Whether a photo has the size of its camera, up to one scale for both axes and a pixel."""
+    lowest = max((s - 1) / c for s, c in zip(size, camera_size, strict=True))
+    highest = min((s + 1) / c for s, c in zip(size, camera_size, strict=True))
+    return lowest <= highest
 
 
 def check_size(path: Path, size: tuple[int, int], camera_size: tuple[int, int]) -> None:
-    """Checks that a photo has the size of its camera, up to one scale for both axes.
+    """Checks that a photo `fits` its camera.
 
     Raises:
         InputError: a side differs by more than a pixel from what the scale allows.
     """
-    lowest = max((s - 1) / c for s, c in zip(size, camera_size, strict=True))
-    highest = min((s + 1) / c for s, c in zip(size, camera_size, strict=True))
-    if lowest > highest:
-        swapped = size == camera_size[::-1]
-        raise InputError(
-            f"{path}: the photo is {size[0]} x {size[1]}, but its camera is "
-            f"{camera_size[0]} x {camera_size[1]}; "
-            + ("it was rotated after COLMAP had seen it" if swapped else "use COLMAP's own photos")
-        )
+    if fits(size, camera_size):
+        return
+    advice = "use COLMAP's own photos"
+    if fits((size[1], size[0]), camera_size):
+        advice = "it is turned, and its EXIF does not say how; turn it back"
+    raise InputError(
+        f"{path}: the photo is {size[0]} x {size[1]}, but its camera is "
+        f"{camera_size[0]} x {camera_size[1]}; {advice}"
+    )
 
 
 def fit_within(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
@@ -128,32 +63,35 @@ class Photo:
     """A photo on disk and the lens that describes it at the size at which it is used."""
 
     path: Path
-    size: tuple[int, int]  # (width, height) of the file [px]
+    header: Header  # what the file says
     lens: Lens  # at the size to be used
+    orientation: int = 1  # EXIF's, 1 to 8: how the file is turned to be what `lens` describes
+    white: float = 255.0  # value of what is brightest, in files of more than 8 bits
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the file [px]."""
+        return self.header.size
 
     def decode(self) -> Tensor:
-        """[H, W, 3] uint8 RGB, resized and undistorted.
+        """[H, W, 3] uint8 RGB, turned, resized and undistorted.
 
         Raises:
             InputError: the file cannot be decoded, or has changed since the capture was loaded.
         """
-        try:
-            raw = np.fromfile(self.path, np.uint8)
-            flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-            decoded = cv2.imdecode(raw, flags) if raw.size else None
-        except (OSError, cv2.error) as error:
-            raise InputError(f"{self.path}: cannot be decoded: {_one_line(error)}") from error
-        if decoded is None:
-            raise InputError(f"{self.path}: cannot be decoded: the file is damaged")
-        if decoded.shape[:2] != self.size[::-1]:
-            raise InputError(
-                f"{self.path}: the photo is {decoded.shape[1]} x {decoded.shape[0]}, "
-                f"not {self.size[0]} x {self.size[1]}; it has changed since it was loaded"
-            )
-        photo: NDArray[np.uint8] = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB).astype(np.uint8)
-        if self.size != self.lens.size:
+        width, height = turned(self.lens.size, self.orientation)
+        at_least = (_OVERSIZE * width, _OVERSIZE * height)
+        stored = read_pixels(self.path, self.header, at_least=at_least, white=self.white)
+        photo = np.ascontiguousarray(_upright(stored, self.orientation))
+        if (photo.shape[1], photo.shape[0]) != self.lens.size:
             photo = cv2.resize(photo, self.lens.size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+        elif not photo.flags.writeable:
+            photo = photo.copy()
         return torch.from_numpy(photo if self.lens.is_pinhole else undistort(photo, self.lens))
+
+    def check(self) -> None:
+        """Decodes all of the file, in as little memory as its format allows. Raises as `decode`."""
+        read_pixels(self.path, self.header, at_least=(1, 1), white=self.white)
 
     def mask(self) -> Tensor | None:
         """[H, W] bool, True where the undistorted photo has a value; None if it has everywhere."""
@@ -161,6 +99,17 @@ class Photo:
             return None
         valid = sampling_maps(self.lens).valid
         return None if valid.all() else torch.from_numpy(valid)
+
+
+def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """[H, W, 3] pixels, turned as EXIF's `orientation` asks for."""
+    if orientation >= 5:
+        stored = stored.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        stored = stored[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        stored = stored[::-1]
+    return stored
 
 
 class PhotoCache:

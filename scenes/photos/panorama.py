@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..colmap.model import ColmapImage, rotation_matrix
 from .images import Photo
+from .lenses import Lens
 
+Turn = tuple[float, float, float, float]
 _HALF = math.sqrt(0.5)
-SIDES = {
+SIDES: dict[str, Turn] = {
     "front": (1.0, 0.0, 0.0, 0.0),
     "right": (_HALF, 0.0, -_HALF, 0.0),
     "back": (0.0, 0.0, 1.0, 0.0),
@@ -29,26 +31,45 @@ SIDES = {
 """Rotations from the photo's camera to that of a view, wxyz."""
 
 
+@dataclass(frozen=True)
+class Cut:
+    """An image, or one of the views that it is cut into."""
+
+    image: ColmapImage  # with the view's own name and pose
+    photo: str  # name of the image in the model
+    turn: Turn | None = None  # from the photo's camera to the view's, of a panorama
+
+    def of(self, photo: Photo) -> Photo:
+        """The part of its photo that the view shows."""
+        if self.turn is None:
+            return photo
+        return replace(photo, lens=replace(photo.lens, turn=self.turn))
+
+
 def cut_panoramas(
-    images: Sequence[ColmapImage], photos: Sequence[Photo], repairs: list[str]
-) -> list[tuple[ColmapImage, Photo]]:
-    """Images with their photos, panoramas replaced by their views, sorted by name."""
-    pairs = list(zip(images, photos, strict=True))
-    whole = [(image, photo) for image, photo in pairs if photo.lens.is_panorama]
-    if not whole:
-        return pairs
+    images: Sequence[ColmapImage], lenses: Mapping[str, Lens], repairs: list[str]
+) -> list[Cut]:
+    """Images, panoramas replaced by their views, sorted by name.
+
+    Args:
+        images: of a model.
+        lenses: of each of them, by its name.
+        repairs: gets a line if there are panoramas.
+    """
     taken = {image.name for image in images}
-    views = [
-        (_turned(image, side, taken), replace(photo, lens=replace(photo.lens, turn=turn)))
-        for image, photo in whole
+    plain = [Cut(image, image.name) for image in images if not lenses[image.name].is_panorama]
+    cut = [
+        Cut(_turned(image, side, taken), image.name, turn)
+        for image in sorted(images, key=lambda image: image.name)
+        if lenses[image.name].is_panorama
         for side, turn in SIDES.items()
     ]
-    repairs.append(
-        f"{whole[0][1].path.parent}: cut {len(whole)} panoramas into {len(SIDES)} views of 90 "
-        f"degrees each ({', '.join(SIDES)}; the first is {views[0][0].name})"
-    )
-    views += [(image, photo) for image, photo in pairs if not photo.lens.is_panorama]
-    return sorted(views, key=lambda view: view[0].name)
+    if cut:
+        repairs.append(
+            f"cut {len(images) - len(plain)} panoramas into {len(SIDES)} views of 90 degrees each "
+            f"({', '.join(SIDES)}; the first is {cut[0].image.name})"
+        )
+    return sorted((*plain, *cut), key=lambda each: each.image.name)
 
 
 def _turned(image: ColmapImage, side: str, taken: set[str]) -> ColmapImage:
@@ -65,9 +86,7 @@ def _turned(image: ColmapImage, side: str, taken: set[str]) -> ColmapImage:
     )
 
 
-def _product(
-    first: tuple[float, float, float, float], second: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _product(first: Turn, second: NDArray[np.float64]) -> NDArray[np.float64]:
     """[4] the quaternion that turns by `second`, then by `first`."""
     scalar, vector = first[0], np.array(first[1:])
     real = scalar * second[0] - vector @ second[1:]

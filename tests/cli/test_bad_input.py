@@ -65,22 +65,33 @@ def unknown_camera_model(capture: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def most_photos(capture: Path) -> list[Path]:
+    return sorted((capture / "images").iterdir())[:7]
+
+
 def photos_missing(capture: Path) -> None:
-    for name in ("DSC_0002.JPG", "DSC_0005.JPG"):
-        (capture / "images" / name).unlink()
+    for path in most_photos(capture):
+        path.unlink()
+
+
+def photos_empty(capture: Path) -> None:
+    for path in most_photos(capture):
+        path.write_bytes(b"")
 
 
 def wrong_photo_size(capture: Path) -> None:
     photo = np.zeros((100, 300, 3), np.uint8)
-    assert cv2.imwrite(str(capture / "images" / "DSC_0003.JPG"), photo)
+    for path in most_photos(capture):
+        assert cv2.imwrite(str(path), photo)
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "no model": (no_model, ("capture", "sparse")),
     "truncated model": (truncated, ("images.bin",)),
     "unknown camera model": (unknown_camera_model, ("cameras.bin", "42")),
-    "photos missing": (photos_missing, ("2 of 12", "DSC_0002.JPG")),
-    "photo of another size": (wrong_photo_size, ("DSC_0003.JPG", "300", "100")),
+    "photos missing": (photos_missing, ("7 of 12", "DSC_0001.JPG", "--images")),
+    "photos empty": (photos_empty, ("7 of 12", "DSC_0001.JPG", "empty")),
+    "photos of another size": (wrong_photo_size, ("7 of 12", "DSC_0001.JPG", "300", "100")),
 }
 
 

@@ -58,10 +58,9 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
 def test_each_panorama_becomes_six_views_with_names_of_its_own(capture: Capture):
     names = [f"{i:04d}_{side}.png" for i in range(1, 10) for side in SIDES]
     assert [view.name for view in capture.views] == names
-    assert len(capture.repairs) == 1
-    assert capture.repairs[0].endswith(
-        "images: cut 9 panoramas into 6 views of 90 degrees each "
-        "(front, right, back, left, up, down; the first is 0001_front.png)"
+    assert capture.repairs == (
+        "cut 9 panoramas into 6 views of 90 degrees each "
+        "(front, right, back, left, up, down; the first is 0001_front.png)",
     )
 
 

@@ -233,9 +233,10 @@ def test_a_checkpoint_of_another_kind_of_run_is_refused(
 
 def test_a_checkpoint_of_another_capture_is_refused(capture: SmallCapture, tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, trained(capture, CONFIG, 1))
-    other = replace(capture, train=capture.train[1:])
-    with pytest.raises(ValueError, match="other views"):
-        load_checkpoint(path, Trainer(other, CONFIG))
+    renamed = [replace(view, name=f"another {view.name}") for view in capture.train]
+    for other in (renamed, renamed[1:] + capture.train[:1], capture.train[:1]):
+        with pytest.raises(ValueError, match="other views"):
+            load_checkpoint(path, Trainer(replace(capture, train=other), CONFIG))
 
 
 def test_files_that_are_no_checkpoints_are_named(capture: SmallCapture, tmp_path: Path) -> None:

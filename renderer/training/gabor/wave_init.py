@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...settings import RenderSettings
 from ...splats import WAVE_COUNTS, RawSplats
-from ..data import TrainingView, load_photo
+from ..data import LeftOut, TrainingView, load_photo
 from ..step.objective import PhotoObjective
 from .waves import START_FREQUENCY, in_longest_plane
 
@@ -43,18 +43,23 @@ def init_from_residual(
     settings: RenderSettings,
     ssim_weight: float,
     degree: int,
+    left_out: LeftOut | None = None,
 ) -> None:
     """Start the waves [N, K] of `raw` at the candidates that the `views` ask for most.
 
     Splats that none of the views shows keep the waves they have. Takes a picture and its gradient
-    per view and `_AT_ONCE` candidates; `degree` is that of the harmonics.
+    per view and `_AT_ONCE` candidates; `degree` is that of the harmonics. Views whose photos cannot
+    be read are `left_out`.
     """
     like = raw.means
     candidates = _candidates().to(like)
     demand = torch.zeros(len(raw), len(candidates), 2).to(like)
     objective = PhotoObjective(like.device, settings, ssim_weight)
+    left_out = left_out or LeftOut()
     for view in views:
-        photo = load_photo(view, like.device)
+        photo = left_out.photo(view, lambda each: load_photo(each, like.device))
+        if photo is None:
+            continue
         for first in range(0, len(candidates), _AT_ONCE):
             trial = _with_waves(raw, candidates[first : first + _AT_ONCE])
             picture = objective.forward(trial, photo.camera, sh_degree=degree)
