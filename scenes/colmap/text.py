@@ -40,6 +40,15 @@ def _lines(path: Path, repairs: list[str]) -> Iterator[tuple[int, str]]:
             yield number, stripped
 
 
+def count_points(path: Path) -> int:
+    """The number of points in points3D.txt, by its lines.
+
+    Raises:
+        InputError: it is not text.
+    """
+    return sum(bool(text) for _, text in _lines(path, []))
+
+
 def _number(token: str, path: Path, line: int) -> float:
     try:
         return float(token)
