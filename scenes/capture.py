@@ -1,4 +1,4 @@
-"""A capture: photos with cameras, and the points that COLMAP triangulated from them."""
+"""A capture: photos with cameras, and points on what they show."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from torch import Tensor
 from ..renderer.cameras import Camera
 from ..renderer.training.data import CACHE_BYTES
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
-from .colmap.reading import find_model, model_suffix, read_model
+from .colmap.reading import model_suffix
 from .errors import InputError
 from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
 from .photos.undistort import Lens, lens_of
+from .sources import is_capture_path, read_source
 
 TEST_EVERY = 8
-"""Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing."""
+"""Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing, where the
+capture itself says nothing of it."""
 MIN_VIEWS = 3
 """Fewer photos than this are not a capture."""
 FAR_FROM_ZERO = 100.0
@@ -39,12 +41,14 @@ class CaptureView:
         name: name in the model, with forward slashes for sub-folders.
         camera: pose and intrinsics, float32, on the CPU.
         photo: the file, and the lens that is taken out of it.
+        held_out: whether the capture wants it for testing; None where it does not say, as COLMAP's.
     """
 
     name: str
     camera: Camera
     photo: Photo
     _cache: PhotoCache = field(repr=False)
+    held_out: bool | None = None
 
     def image(self) -> Tensor:
         """[H, W, 3] uint8 RGB. Decoded when first asked for, then shared: not to be written to."""
@@ -68,7 +72,7 @@ class Capture:
         point_colors: [P, 3] uint8 RGB of the points.
         origin: [3] float64, subtracted from all coordinates; zeros for a scene near zero.
         repairs: what was wrong in the capture and how it was taken, one line each.
-        model: the COLMAP model, as it was read.
+        model: the COLMAP model, as it was read, or what transforms.json says in its terms.
     """
 
     name: str
@@ -81,13 +85,14 @@ class Capture:
 
     @property
     def train(self) -> tuple[CaptureView, ...]:
-        """The views to learn from: all but every 8th."""
-        return tuple(view for i, view in enumerate(self.views) if i % TEST_EVERY)
+        """The views to learn from: all others."""
+        return tuple(view for i, view in enumerate(self.views) if not _is_test(i, view))
 
     @property
     def test(self) -> tuple[CaptureView, ...]:
-        """The views held out: every 8th by name, beginning with the first."""
-        return self.views[::TEST_EVERY]
+        """The views held out: those that the capture's files name, or every 8th by name, beginning
+        with the first."""
+        return tuple(view for i, view in enumerate(self.views) if _is_test(i, view))
 
     def digest(self) -> str:
         """SHA-256 over the model's files and the photos' names and sizes, in hexadecimal."""
@@ -108,13 +113,14 @@ def load_capture(
     images: str | Path | None = None,
     cache_bytes: int = CACHE_BYTES,
 ) -> Capture:
-    """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
+    """Reads a capture: the COLMAP model in `path` and the photos in `path`/images, or else
+    transforms.json and the photos that it names.
 
     Photos are decoded when they are first used, but all of them are found and measured here.
     Lens distortion is taken out, see `scenes.photos.undistort`.
 
     Args:
-        path: folder of the capture, or of its model.
+        path: folder of the capture, or of its model, or its transforms.json.
         max_size: photos are shrunk to this many pixels on their longest side.
         images: folder of the photos, absolute or relative to `path`, if not `path`/images.
         cache_bytes: memory for decoded photos.
@@ -124,19 +130,19 @@ def load_capture(
             are fewer than three.
     """
     root = Path(path)
-    if not root.is_dir():
+    if not is_capture_path(root):
         raise InputError(f"{root}: no such folder")
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
     repairs: list[str] = []
-    model = read_model(find_model(root, repairs))
-    repairs += model.repairs
+    model = read_source(root, repairs)
     if len(model.images) < MIN_VIEWS:
         raise InputError(
-            f"{model.files[1]}: {len(model.images)} usable images; at least {MIN_VIEWS} are needed"
+            f"{model.images_file}: {len(model.images)} usable images; "
+            f"at least {MIN_VIEWS} are needed"
         )
     ordered = sorted(model.images, key=lambda image: image.name)
-    photos = _photos(model, ordered, _image_folder(root, images), max_size, repairs)
+    photos = _photos(model, ordered, _image_folder(root, images, model), max_size, repairs)
     points = _finite(model.points, model.files[-1], repairs)
     centres = np.array([image.centre for image in ordered])
     origin = _origin(centres, points.xyz)
@@ -144,7 +150,13 @@ def load_capture(
         repairs.append(f"{model.folder}: moved the scene to zero, by {_numbers(-origin)}")
     cache = PhotoCache(cache_bytes)
     views = tuple(
-        CaptureView(image.name.replace("\\", "/"), _camera(image, photo.lens, origin), photo, cache)
+        CaptureView(
+            name=image.name.replace("\\", "/"),
+            camera=_camera(image, photo.lens, origin),
+            photo=photo,
+            _cache=cache,
+            held_out=image.held_out,
+        )
         for image, photo in zip(ordered, photos, strict=True)
     )
     return Capture(
@@ -158,6 +170,10 @@ def load_capture(
     )
 
 
+def _is_test(index: int, view: CaptureView) -> bool:
+    return index % TEST_EVERY == 0 if view.held_out is None else view.held_out
+
+
 def _bases(root: Path) -> list[Path]:
     """Where the capture may begin: `root`, or above it if it is the model folder itself."""
     root = root.resolve()
@@ -165,20 +181,24 @@ def _bases(root: Path) -> list[Path]:
 
 
 def capture_name(root: Path) -> str:
-    """What a capture at `root`, its folder or that of its model, is called."""
+    """What a capture at `root`, its folder, that of its model or a file in it, is called."""
     folder = root.resolve()
+    folder = folder.parent if folder.is_file() else folder
     if model_suffix(folder):  # perhaps CAPTURE/sparse/0
         folder = folder.parent if folder.name.isdigit() else folder
         folder = folder.parent if folder.name == "sparse" else folder
     return folder.name or "scene"
 
 
-def _image_folder(root: Path, images: str | Path | None) -> Path:
+def _image_folder(root: Path, images: str | Path | None, model: ColmapModel) -> Path:
+    root = root.parent if root.is_file() else root
     if images is not None:
         folder = root / images
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of photos")
         return folder
+    if model.photos is not None:
+        return model.photos
     folders = (base / "images" for base in _bases(root))
     return next((folder for folder in folders if folder.is_dir()), root)
 
