@@ -46,7 +46,7 @@ def intrinsics_of(frame: Entry, size: tuple[int, int]) -> Intrinsics:
         return _PANORAMA, (float(size[0]), float(size[1]))
     fx = _focal(frame, "x", size[0])
     fy = _focal(frame, "y", size[1])
-    fx, fy = fx or fy, fy or fx
+    fx, fy = fy if fx is None else fx, fx if fy is None else fy
     if fx is None or fy is None:
         raise Fault(f"{frame.at('fl_x')} is missing, and so is camera_angle_x")
     cx, cy = frame.number("cx"), frame.number("cy")
@@ -54,7 +54,7 @@ def intrinsics_of(frame: Entry, size: tuple[int, int]) -> Intrinsics:
     k1, k2, k3, k4, p1, p2 = frame.numbers("k1", "k2", "k3", "k4", "p1", "p2")
     if model in _FISHEYE or frame.values.get("is_fisheye") is True:
         return "OPENCV_FISHEYE", (*pinhole, k1, k2, k3, k4)
-    if k4:
+    if k4 and fx > 0 and fy > 0:
         farthest = math.hypot(*(max(c, s - c) / f for f, c, s in _axes(pinhole, size)))
         return "FULL_OPENCV", (*pinhole, *_rational((k1, k2, k3, k4), (p1, p2), farthest, fx))
     if k3:
