@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -61,8 +62,17 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def _model(self) -> Path:
+        return self.path / "sfm"
+
+    @property
     def _log_file(self) -> Path:
         return self.path / "log.jsonl"
+
+    def sfm(self, wanted: bool) -> bool | Path:
+        """What `load_capture` is to be told: where the model is that COLMAP made for this run, if
+        it did and is `wanted`."""
+        return self._model if wanted and self._model.is_dir() else wanted
 
     @staticmethod
     def named_after(scene: str) -> RunFolder:
@@ -107,7 +117,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin; and preset, None where there was none yet.
+        images, capture, origin; and, which older ones lack, preset and sfm.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -122,7 +132,8 @@ class RunFolder:
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
-            return {key: document[key] for key in needed} | {"preset": document.get("preset")}
+            later = {"preset": document.get("preset"), "sfm": document.get("sfm", False)}
+            return {key: document[key] for key in needed} | later
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
@@ -148,13 +159,22 @@ class RunFolder:
         """
         document = self.config()
         capture = load_capture(
-            document["scene"], max_size=document["max_size"], images=document["images"]
+            document["scene"],
+            max_size=document["max_size"],
+            images=document["images"],
+            sfm=self.sfm(document["sfm"]),
         )
         if capture.digest() != document["capture"]:
             raise InputError(
                 f"{document['scene']}: has changed since {self.path} was trained on it"
             )
         return capture
+
+    def keep_model(self, capture: Capture, scene: Path) -> None:
+        """Copy the model that COLMAP made, which is not in the folder of the scene."""
+        model = capture.model.folder.resolve()
+        if not self._model.is_dir() and not model.is_relative_to(scene.resolve()):
+            shutil.copytree(model, self._model / "sparse" / "0")
 
     def newest_splats_file(self) -> Path:
         """Where the splats are: splats.ply, or until there is one the newest checkpoint.

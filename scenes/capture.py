@@ -18,7 +18,8 @@ from .colmap.reading import model_suffix
 from .errors import InputError
 from .photos.images import Photo, PhotoCache, check_size, find_photos, fit_within, photo_size
 from .photos.undistort import Lens, lens_of
-from .sources import is_capture_path, read_source
+from .sfm.running import Report
+from .sources import Sfm, is_capture_path, read_source
 
 TEST_EVERY = 8
 """Of the views sorted by name, those with index % TEST_EVERY == 0 are for testing, where the
@@ -112,6 +113,8 @@ def load_capture(
     max_size: int | None = None,
     images: str | Path | None = None,
     cache_bytes: int = CACHE_BYTES,
+    sfm: bool | str | Path = False,
+    sfm_progress: Report | None = None,
 ) -> Capture:
     """Reads a capture: the COLMAP model in `path` and the photos in `path`/images, or else
     transforms.json and the photos that it names.
@@ -124,10 +127,14 @@ def load_capture(
         max_size: photos are shrunk to this many pixels on their longest side.
         images: folder of the photos, absolute or relative to `path`, if not `path`/images.
         cache_bytes: memory for decoded photos.
+        sfm: whether photos without a model are given to COLMAP, which takes minutes and needs
+            pycolmap. The model is kept for the next time: in a cache, or in the folder named here.
+        sfm_progress: called with what COLMAP does, how many photos are done and how many there are;
+            by default a line is logged for each thing it does.
 
     Raises:
-        InputError: there is no model, it is damaged, photos are missing or do not fit it, or there
-            are fewer than three.
+        InputError: there is no model and COLMAP cannot make one, it is damaged, photos are missing
+            or do not fit it, or there are fewer than three.
     """
     root = Path(path)
     if not is_capture_path(root):
@@ -135,7 +142,8 @@ def load_capture(
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
     repairs: list[str] = []
-    model = read_source(root, repairs)
+    wanted = Sfm(sfm is not False, None if isinstance(sfm, bool) else Path(sfm), sfm_progress)
+    model = read_source(root, repairs, None if images is None else Path(images), wanted)
     if len(model.images) < MIN_VIEWS:
         raise InputError(
             f"{model.images_file}: {len(model.images)} usable images; "

@@ -46,7 +46,7 @@ FLOORS = {
         {"errors", "atomic"},
         {"colmap", "splats"},
         {"photos", "demo"},
-        {"transforms"},
+        {"transforms", "sfm"},
         {"sources"},
         {"capture"},
     ),

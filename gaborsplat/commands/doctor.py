@@ -13,6 +13,7 @@ import tyro
 
 from ..console import console, decimal_bytes
 from ..devices import machine, pick_device, versions
+from ..progress import load_shown
 from ..renderer.devices import Device
 from ..renderer.training import (
     BY_PRESET,
@@ -30,7 +31,7 @@ from ..renderer.training import (
     preset_taken,
     time_steps,
 )
-from ..scenes import Capture, InputError, fit_within, load_capture
+from ..scenes import Capture, InputError, fit_within
 
 HEADINGS = ("preset", "steps", "splats", "longest side", "time", "memory", "fits")
 ROW = "{:>10}  {:>7}  {:>10}  {:>12}  {:>11}  {:>9}  {}"
@@ -46,6 +47,8 @@ class DoctorCommand:
     max_size: Annotated[int | None, BY_PRESET] = DRAFT_SIZE
     """As for train."""
     images: str | None = None
+    """As for train."""
+    sfm: bool = False
     """As for train."""
     device: Device = "auto"
     """As for train."""
@@ -65,7 +68,7 @@ class DoctorCommand:
         try:
             # Nothing is decoded before it is used: the presets' photos are these, made smaller.
             most = None if isinstance(self.max_size, Default) else self.max_size
-            capture = load_capture(self.scene, max_size=most, images=self.images)
+            capture = load_shown(self.scene, max_size=most, images=self.images, sfm=self.sfm)
             console.print()
             _describe(capture)
             console.print()

@@ -15,7 +15,7 @@ import tyro
 
 from ..console import console, decimal_bytes, decimals, error_console, show_repairs
 from ..devices import peak_memory, pick_device
-from ..progress import TrainingProgress
+from ..progress import TrainingProgress, load_shown
 from ..renderer.devices import Device
 from ..renderer.training import (
     BY_PRESET,
@@ -38,7 +38,7 @@ from ..renderer.training import (
     within_memory,
 )
 from ..run_folder import Log, RunFolder
-from ..scenes import Capture, InputError, capture_name, load_capture
+from ..scenes import Capture, InputError, capture_name
 from ..viewer import (
     Action,
     LiveView,
@@ -58,10 +58,11 @@ PAUSE_POLL = 0.05
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
+    """Train splats on a capture: a folder with photos and a sparse model by COLMAP, or with a
+    transforms.json that names photos."""
 
     scene: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SCENE")]
-    """Folder of the capture: images/ and sparse/0/."""
+    """Folder of the capture: images/ and sparse/0/, or transforms.json; or that file itself."""
     out: Path | None = None
     """Folder for the result; by default runs/<scene>-<time>."""
     preset: Preset = "auto"
@@ -75,6 +76,9 @@ class TrainCommand:
     """Photos are shrunk, in memory, to this many pixels on their longest side; None keeps them."""
     images: str | None = None
     """Folder of the photos, absolute or relative to the scene, if it is not images/."""
+    sfm: bool = False
+    """Give photos without a model to COLMAP: minutes to hours, needs pycolmap. The model is kept,
+    in the run folder and for later runs in a cache."""
     device: Device = "auto"
     """What to compute on."""
     viewer: bool = True
@@ -101,7 +105,8 @@ class TrainCommand:
         device = pick_device(self.device)
         preset = preset_taken(self.preset, device)
         max_size = longest_side(self.max_size, preset)
-        capture = load_capture(self.scene, max_size=max_size, images=self.images)
+        sfm = RunFolder(self.out).sfm(self.sfm) if self.resume and self.out else self.sfm
+        capture = load_shown(self.scene, max_size=max_size, images=self.images, sfm=sfm)
         show_repairs(capture.repairs)
         folder = self._folder(capture)
         try:
@@ -114,8 +119,11 @@ class TrainCommand:
             _load(folder, trainer)
         run = _Run(trainer, capture, folder)
         with self._live_view(run) as live:
-            options = {"max_size": max_size, "images": self.images, "device": str(device)}
-            folder.write_config(config, capture, self.scene, {**options, "preset": chosen})
+            options: dict[str, Any] = {"max_size": max_size, "images": self.images}
+            options |= {"sfm": self.sfm, "device": str(device), "preset": chosen}
+            folder.write_config(config, capture, self.scene, options)
+            if self.sfm:
+                folder.keep_model(capture, self.scene)
             try:
                 _Fit(run, live, self.eval_every).run()
             except KeyboardInterrupt:
@@ -365,6 +373,7 @@ def resumed(command: TrainCommand) -> TrainCommand:
         preset=preset,
         max_size=document["max_size"],
         images=document["images"],
+        sfm=document["sfm"],
         config=folder.train_config(),
     )
 

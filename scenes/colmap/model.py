@@ -92,5 +92,5 @@ class ColmapModel:
 
     @property
     def images_file(self) -> Path:
-        """The file that has the images: COLMAP's second, and the only one of others."""
-        return self.files[0] if self.photos else self.files[1]
+        """The file that has the images: COLMAP's second; others have one for all."""
+        return next((path for path in self.files if path.stem == "images"), self.files[0])
