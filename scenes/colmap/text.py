@@ -82,7 +82,7 @@ def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
                 f'{path}:{line}: expected "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]", '
                 f'found "{text[:60]}"'
             )
-        camera_id, model = _integer(tokens[0], path, line), tokens[1]
+        camera_id, model = _integer(tokens[0], path, line), tokens[1].upper()
         if model not in PARAMETER_COUNTS:
             raise InputError(
                 f'{path}:{line}: camera {camera_id} has model "{model[:40]}"; '
@@ -117,10 +117,13 @@ def read_images(path: Path, repairs: list[str]) -> list[ColmapImage]:
     """
     images: list[ColmapImage] = []
     alone: list[int] = []  # lines of poses without a points line
+    late: list[int] = []  # lines of points behind an empty one, which was taken for theirs
     pose_line = 0  # line of the pose whose points line is due, or 0
     for line, text in _lines(path, repairs):
         if pose_line and _is_points_line(text):
             pose_line = 0
+        elif text and images and _is_points_line(text):
+            late.append(line)
         elif text:
             if pose_line:
                 alone.append(pose_line)
@@ -132,6 +135,11 @@ def read_images(path: Path, repairs: list[str]) -> list[ColmapImage]:
         repairs.append(
             f"{path}:{alone[0]}: {len(alone)} of {len(images)} images have no points line "
             "(the first is here); kept them all"
+        )
+    if late:
+        repairs.append(
+            f"{path}:{late[0]}: {len(late)} lists of 2D points follow an empty line (the first is "
+            "here); went on behind them"
         )
     return images
 
