@@ -173,7 +173,8 @@ class RunFolder:
     def keep_model(self, capture: Capture, scene: Path) -> None:
         """Copy the model that COLMAP made, which is not in the folder of the scene."""
         model = capture.model.folder.resolve()
-        if not self._model.is_dir() and not model.is_relative_to(scene.resolve()):
+        home = (scene if scene.is_dir() else scene.parent).resolve()
+        if not self._model.is_dir() and not model.is_relative_to(home):
             shutil.copytree(model, self._model / "sparse" / "0")
 
     def newest_splats_file(self) -> Path:

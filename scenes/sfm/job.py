@@ -1,6 +1,6 @@
 """Runs COLMAP. A process of its own, which imports nothing of this package:
 
-    python job.py '{"photos": FOLDER, "names": [...], "out": FOLDER, "one_camera": true}'
+    echo '{"photos": FOLDER, "names": [...], "out": FOLDER, "one_camera": true}' | python job.py
 
 COLMAP ends its process on errors, hears no Ctrl-C while it works, and tells of its progress only in
 its log, on stderr.
@@ -44,4 +44,4 @@ def main(job: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.load(sys.stdin))

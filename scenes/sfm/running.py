@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -127,14 +128,17 @@ def _run(photos: Path, names: Sequence[str], out: Path, report: Report) -> None:
     }
     script = str(Path(__file__).with_name("job.py"))
     process = subprocess.Popen(
-        [sys.executable, script, json.dumps(job)],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, script],
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
     )
+    assert process.stdin is not None
     assert process.stderr is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin:  # it may have failed already
+        json.dump(job, process.stdin)
     last: deque[str] = deque(maxlen=20)
     try:
         report(FEATURES, 0, len(names))
