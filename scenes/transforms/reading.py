@@ -58,9 +58,9 @@ def read_transforms(paths: Sequence[Path]) -> ColmapModel:
         InputError: a file is malformed, or has no frame that can be used.
     """
     repairs: list[str] = []
-    parts = [_read_part(path, i, len(paths), repairs) for i, path in enumerate(paths)]
-    first = parts[0]
-    frames = _distinct([frame for part in parts for frame in part.frames], first.path, repairs)
+    tested = _tested(paths[1:], repairs)
+    first = _read_part(paths[0], False if tested else None, repairs)
+    frames = _distinct([*first.frames, *tested], first.path, repairs)
     if all(frame.held_out for frame in frames):
         raise InputError(f"{first.path}: all {len(frames)} frames are to test on, none to train on")
     _say_what_was_off(first.path, frames, repairs)
@@ -81,9 +81,17 @@ def read_transforms(paths: Sequence[Path]) -> ColmapModel:
     )
 
 
-def _read_part(path: Path, index: int, count: int, repairs: list[str]) -> _Part:
+def _tested(paths: Sequence[Path], repairs: list[str]) -> list[Frame]:
+    """The frames of a file of what is to be tested on, without which one can do."""
+    try:
+        return [frame for path in paths for frame in _read_part(path, True, repairs).frames]
+    except InputError as error:
+        repairs.append(f"{error}; tests on every 8th photo of the others instead")
+        return []
+
+
+def _read_part(path: Path, held_out: bool | None, repairs: list[str]) -> _Part:
     document = read_document(path)
-    held_out = None if count == 1 else index > 0
     return _Part(path, document, read_frames(path, document, held_out, repairs))
 
 

@@ -104,6 +104,15 @@ def test_a_blender_set_that_is_all_to_train_on_is_split_like_any_other(tmp_path:
     assert [view.name for view in capture.test] == ["train/0001.png", "train/0009.png"]
 
 
+def test_a_blender_set_whose_test_photos_are_gone_is_split_like_any_other(tmp_path: Path):
+    source = source_of(centred(), tmp_path / "reference")
+    other.write_blender(source, tmp_path, {"0002.png", "0005.png"})
+    shutil.rmtree(tmp_path / "test")
+    capture = load_capture(tmp_path)
+    assert [view.name for view in capture.test] == ["train/0001.png"]
+    assert any("tests on every 8th photo" in line for line in capture.repairs)
+
+
 def test_photos_with_alpha_are_read(tmp_path: Path):
     source = source_of(centred(), tmp_path / "reference")
     other.write_blender(source, tmp_path / "blender", {"0002.png"})
