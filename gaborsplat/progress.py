@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .console import error_console
 from .renderer.training import StepReport
+from .scenes import Capture, load_capture
 
 LINES = 20
 """Lines that a whole run prints where there is no terminal."""
+SECONDS = 30.0
+"""Between two lines on the same thing there, while COLMAP works."""
 
 
 class TrainingProgress:
@@ -68,6 +72,52 @@ class TrainingProgress:
         if not error_console.is_terminal and report.step % every == 0:
             left = (self._steps - report.step) / max(rate, 1e-9)
             error_console.print(f"step {report.step}/{self._steps}  {figures}  {left:.0f} s left")
+
+
+class SfmProgress:
+    """What COLMAP does with photos that have no model, and how far it is."""
+
+    def __init__(self) -> None:
+        self._doing, self._told = "", 0.0
+        self._bar = Progress(
+            TextColumn("COLMAP: {task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeElapsedColumn(),
+            console=error_console,
+            disable=not error_console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> SfmProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, doing: str, done: int, total: int) -> None:
+        """Show how many photos are done."""
+        if not self._doing:
+            self._bar.start()
+        self._bar.update(self._task, description=doing, completed=done, total=total)
+        now = time.monotonic()
+        if not error_console.is_terminal and (doing != self._doing or now > self._told + SECONDS):
+            error_console.print(f"COLMAP: {doing} {done}/{total}")
+            self._told = now
+        self._doing = doing
+
+
+def load_shown(
+    scene: Path, *, max_size: int | None, images: str | None, sfm: bool | Path
+) -> Capture:
+    """`load_capture`, shown while COLMAP works."""
+    with SfmProgress() as progress:
+        return load_capture(scene, max_size=max_size, images=images, sfm=sfm, sfm_progress=progress)
 
 
 def _mixed(mean: float, value: float) -> float:

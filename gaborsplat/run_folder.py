@@ -6,6 +6,7 @@ import fcntl
 import glob
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
@@ -65,8 +66,17 @@ class RunFolder:
         return self.path / "metrics.json"
 
     @property
+    def _model(self) -> Path:
+        return self.path / "sfm"
+
+    @property
     def _log_file(self) -> Path:
         return self.path / "log.jsonl"
+
+    def sfm(self, wanted: bool) -> bool | Path:
+        """What `load_capture` is to be told: where the model is that COLMAP made for this run, if
+        it did and is `wanted`."""
+        return self._model if wanted and self._model.is_dir() else wanted
 
     @staticmethod
     def named_after(scene: str) -> RunFolder:
@@ -150,7 +160,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin; and preset, model and photos, None where there were none yet.
+        images, capture, origin; and, which older ones lack, preset, sfm, model and photos.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -165,9 +175,9 @@ class RunFolder:
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
-            later = ("preset", "model", "photos")
+            later = {"preset": None, "sfm": False, "model": None, "photos": None}
             return {key: document[key] for key in needed} | {
-                key: document.get(key) for key in later
+                key: document.get(key, value) for key, value in later.items()
             }
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
@@ -194,13 +204,14 @@ class RunFolder:
         """
         document = self.config()
         place = scene or Path(document["scene"])
-        if scene is None and not place.is_dir():
+        if scene is None and not place.exists():
             raise InputError(
                 f"{place}: the capture of {self.path} is not there any more; "
                 "say with --scene PATH where it is"
             )
         images = images_in(place, document["images"])
-        capture = load_capture(place, max_size=document["max_size"], images=images)
+        sfm = self.sfm(document["sfm"])
+        capture = load_capture(place, max_size=document["max_size"], images=images, sfm=sfm)
         return self.recognised(capture, place)
 
     def recognised(self, capture: Capture, place: Path) -> Capture:
@@ -212,6 +223,13 @@ class RunFolder:
         """
         what = f"{place}: not the capture that {self.path} was trained on"
         return recognised(self.config(), capture, what)
+
+    def keep_model(self, capture: Capture, scene: Path) -> None:
+        """Copy the model that COLMAP made, which is not in the folder of the scene."""
+        model = capture.model.folder.resolve()
+        home = (scene if scene.is_dir() else scene.parent).resolve()
+        if not self._model.is_dir() and not model.is_relative_to(home):
+            shutil.copytree(model, self._model / "sparse" / "0")
 
     def newest_splats_file(self) -> Path:
         """Where the splats are: splats.ply, or until there is one the newest checkpoint.

@@ -1,4 +1,4 @@
-"""A capture: photos with cameras, and the points that COLMAP triangulated from them."""
+"""A capture: photos with cameras, and points on what they show."""
 
 from __future__ import annotations
 
@@ -16,14 +16,7 @@ from torch import Tensor
 from ..renderer.cameras import Camera
 from ..renderer.training.data import CACHE_BYTES
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
-from .colmap.reading import (
-    find_model,
-    find_models,
-    home_of,
-    is_undistorted,
-    model_suffix,
-    read_model,
-)
+from .colmap.reading import find_models, home_of, is_undistorted, model_suffix, read_model
 from .errors import InputError, printable
 from .photos.choosing import MIN_PHOTOS, check_enough, choose_photos, fewest
 from .photos.finding import Found, find_photos
@@ -32,10 +25,13 @@ from .photos.images import Photo, PhotoCache
 from .photos.lenses import Lens, lens_of
 from .photos.names import safe_names
 from .photos.panorama import cut_panoramas
+from .sfm.running import Report
+from .sources import Sfm, is_capture_path, read_source
 
 TEST_EVERY = 8
-"""Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing. Images
-whose photos are left out count: what a view is for does not depend on others."""
+"""Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing, where the
+capture itself says nothing of it. Images whose photos are left out count: what a view is for does
+not depend on others."""
 FAR_FROM_ZERO = 100.0
 """Beyond this many times its own extent from zero, a scene is moved to zero.
 
@@ -85,7 +81,7 @@ class Capture:
         origin: [3] float64, subtracted from all coordinates; zeros for a scene near zero.
         repairs: what was wrong in the capture and how it was taken, and what was left out, one line
             each.
-        model: the COLMAP model, as it was read.
+        model: the COLMAP model, as it was read, or what transforms.json says in its terms.
     """
 
     name: str
@@ -98,12 +94,13 @@ class Capture:
 
     @property
     def train(self) -> tuple[CaptureView, ...]:
-        """The views to learn from: all but every 8th."""
+        """The views to learn from: all others."""
         return tuple(view for view in self.views if not view.held_out)
 
     @property
     def test(self) -> tuple[CaptureView, ...]:
-        """The views held out: every 8th by name, beginning with the first."""
+        """The views held out: those that the capture's files name, or every 8th by name, beginning
+        with the first."""
         return tuple(view for view in self.views if view.held_out)
 
     def digest(self) -> str:
@@ -137,30 +134,40 @@ def load_capture(
     max_size: int | None = None,
     images: str | Path | None = None,
     cache_bytes: int = CACHE_BYTES,
+    sfm: bool | str | Path = False,
+    sfm_progress: Report | None = None,
 ) -> Capture:
-    """Reads a COLMAP capture: the model in `path`, the photos in `path`/images.
+    """Reads a capture: the COLMAP model in `path` and the photos in `path`/images, or else
+    transforms.json and the photos that it names.
 
     Photos are decoded when they are first used, but all of them are found and measured here. Those
     that are missing, cannot be read or do not fit the model are left out (see `Capture.repairs`).
     Lens distortion is taken out, and panoramas are cut into views: see `scenes.photos`.
 
     Args:
-        path: folder of the capture, or of its model.
+        path: folder of the capture, or of its model, or its transforms.json.
         max_size: photos are shrunk to this many pixels on their longest side.
         images: folder of the photos, absolute or relative to `path`, if not `path`/images.
         cache_bytes: memory for decoded photos.
+        sfm: whether photos without a model are given to COLMAP, which takes minutes and needs
+            pycolmap. The model is kept for the next time: in a cache, or in the folder named here.
+        sfm_progress: called with what COLMAP does, how many photos are done and how many there are;
+            by default a line is logged for each thing it does.
 
     Raises:
-        InputError: there is no model, it is damaged, or fewer than three photos or less than half
-            of them can be used.
+        InputError: there is no model and COLMAP cannot make one, it is damaged, or fewer than three
+            photos or less than half of them can be used.
     """
     root = Path(path)
-    if not root.is_dir():
+    if not is_capture_path(root):
         raise InputError(f"{root}: no such folder")
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
     repairs: list[str] = []
-    model, found = _model_with_photos(root, _image_folder(root, images), max_size, repairs)
+    folder = _image_folder(root, images)
+    wanted = Sfm(sfm is not False, None if isinstance(sfm, bool) else Path(sfm), sfm_progress)
+    first = read_source(root, repairs, folder, wanted)
+    model, found = _with_photos(first, root, folder, max_size, repairs)
     lenses = _lenses(model)
     photos = choose_photos(found, lenses, max_size, repairs)
     check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
@@ -183,8 +190,9 @@ def load_capture(
 
 
 def capture_name(root: Path) -> str:
-    """What a capture at `root`, its folder or that of its model, is called."""
+    """What a capture at `root`, its folder, that of its model or a file in it, is called."""
     folder = root.resolve()
+    folder = folder.parent if folder.is_file() else folder
     if model_suffix(folder):  # perhaps CAPTURE/sparse/0
         folder = folder.parent if folder.name.isdigit() else folder
         folder = folder.parent if folder.name == "sparse" else folder
@@ -194,20 +202,24 @@ def capture_name(root: Path) -> str:
 def _image_folder(root: Path, images: str | Path | None) -> Path | None:
     if images is None:
         return None
-    folder = root / images
+    folder = (root.parent if root.is_file() else root) / images
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of photos")
     return folder
 
 
-def _model_with_photos(
-    root: Path, images: Path | None, max_size: int | None, repairs: list[str]
+def _with_photos(
+    first: ColmapModel,
+    root: Path,
+    images: Path | None,
+    max_size: int | None,
+    repairs: list[str],
 ) -> tuple[ColmapModel, Found]:
-    """The first model with enough photos, or else the first."""
-    first = read_model(find_model(root, repairs))
+    """The `first` model, unless it has too few photos and another one in `root` has enough."""
     if len(first.images) < MIN_PHOTOS:
         raise InputError(
-            f"{first.files[1]}: {len(first.images)} usable images; at least {MIN_PHOTOS} are needed"
+            f"{first.images_file}: {len(first.images)} usable images; "
+            f"at least {MIN_PHOTOS} are needed"
         )
     found = _photos_of(first, root, images, max_size)
     chosen, there = (first, found), len(found.paths)
@@ -232,6 +244,8 @@ def _photos_of(model: ColmapModel, root: Path, images: Path | None, max_size: in
     names = [image.name for image in model.images]
     if images is not None:
         return find_photos([images], names, max_size)
+    if model.photos is not None:
+        return find_photos([model.photos], names, max_size)
     beside = root.resolve().parents[:2] if model_suffix(root) else ()
     return find_photos(_homes(root, model.folder), names, max_size, beside=beside)
 
@@ -261,7 +275,9 @@ def _views(
         if cut.photo in photos:
             photo = cut.of(photos[cut.photo])
             camera = _camera(cut.image, photo.lens, origin)
-            views.append(CaptureView(name, camera, photo, cache, index % TEST_EVERY == 0))
+            stated = cut.image.held_out
+            held_out = index % TEST_EVERY == 0 if stated is None else stated
+            views.append(CaptureView(name, camera, photo, cache, held_out))
     return tuple(views)
 
 

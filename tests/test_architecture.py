@@ -46,6 +46,8 @@ FLOORS = {
         {"errors", "atomic"},
         {"colmap", "splats"},
         {"photos", "demo"},
+        {"transforms", "sfm"},
+        {"sources"},
         {"capture"},
         {"check"},
     ),

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from ..console import console, decimal_bytes, error_console
 from ..devices import machine, pick_device, versions
+from ..progress import load_shown
 from ..renderer.devices import Device
 from ..renderer.training import (
     BY_PRESET,
@@ -31,15 +32,7 @@ from ..renderer.training import (
     preset_taken,
     time_steps,
 )
-from ..scenes import (
-    Capture,
-    InputError,
-    check_photos,
-    fit_within,
-    load_capture,
-    one_line,
-    printable,
-)
+from ..scenes import Capture, InputError, check_photos, fit_within, one_line, printable
 
 T = TypeVar("T")
 HEADINGS = ("preset", "steps", "splats", "longest side", "time", "memory", "fits")
@@ -56,6 +49,8 @@ class DoctorCommand:
     max_size: Annotated[int | None, BY_PRESET] = DRAFT_SIZE
     """As for train."""
     images: str | None = None
+    """As for train."""
+    sfm: bool = False
     """As for train."""
     device: Device = "auto"
     """As for train."""
@@ -75,7 +70,7 @@ class DoctorCommand:
         try:
             # No photo is kept before it is used: the presets' photos are these, made smaller.
             most = None if isinstance(self.max_size, Default) else self.max_size
-            capture = load_capture(self.scene, max_size=most, images=self.images)
+            capture = load_shown(self.scene, max_size=most, images=self.images, sfm=self.sfm)
             capture = check_photos(capture, _photo_by_photo)
             console.print()
             _describe(capture)

@@ -14,7 +14,7 @@ import tyro
 
 from ..console import console, decimal_bytes, decimals, error_console, show_repairs
 from ..devices import peak_memory, pick_device
-from ..progress import TrainingProgress
+from ..progress import TrainingProgress, load_shown
 from ..renderer.devices import Device
 from ..renderer.training import (
     BY_PRESET,
@@ -36,7 +36,7 @@ from ..renderer.training import (
     within_memory,
 )
 from ..run_folder import Log, RunFolder, images_in
-from ..scenes import Capture, InputError, load_capture
+from ..scenes import Capture, InputError
 from ..viewer import (
     Action,
     LiveView,
@@ -55,10 +55,12 @@ LOG_EVERY = 10
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """Train splats on a COLMAP capture: a folder with photos and a sparse model."""
+    """Train splats on a capture: a folder with photos and a sparse model by COLMAP, or with a
+    transforms.json that names photos."""
 
     scene: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="SCENE")] = None
-    """Folder of the capture: images/ and sparse/0/. Not needed with --resume and --out."""
+    """Folder of the capture: images/ and sparse/0/, or transforms.json; or that file itself. Not
+    needed with --resume and --out."""
     out: Path | None = None
     """Folder for the result; by default runs/<scene>-<time>."""
     preset: Preset = "auto"
@@ -72,6 +74,9 @@ class TrainCommand:
     """Photos are shrunk, in memory, to this many pixels on their longest side; None keeps them."""
     images: str | None = None
     """Folder of the photos, absolute or relative to the scene, if it is not images/."""
+    sfm: bool = False
+    """Give photos without a model to COLMAP: minutes to hours, needs pycolmap. The model is kept,
+    in the run folder and for later runs in a cache."""
     device: Device = "auto"
     """What to compute on."""
     viewer: bool = True
@@ -105,7 +110,8 @@ class TrainCommand:
         preset = preset_taken(self.preset, device)
         max_size = longest_side(self.max_size, preset)
         place = self._place()
-        capture = load_capture(place, max_size=max_size, images=self.images)
+        sfm = RunFolder(self.out).sfm(self.sfm) if self.resume and self.out else self.sfm
+        capture = load_shown(place, max_size=max_size, images=self.images, sfm=sfm)
         folder = self._folder(capture)
         if self.resume and folder.started():
             capture = folder.recognised(capture, place)
@@ -121,8 +127,11 @@ class TrainCommand:
             load_newest(folder, trainer)
         run = _Run(trainer, capture, folder)
         with folder.held(), self._live_view(run) as live:
-            options = {"max_size": max_size, "images": self.images, "device": str(device)}
-            folder.write_config(config, capture, place, {**options, "preset": chosen})
+            options: dict[str, Any] = {"max_size": max_size, "images": self.images}
+            options |= {"sfm": self.sfm, "device": str(device), "preset": chosen}
+            folder.write_config(config, capture, place, options)
+            if self.sfm:
+                folder.keep_model(capture, place)
             try:
                 _Fit(run, live, self.eval_every).run()
             except KeyboardInterrupt:
@@ -340,5 +349,6 @@ def resumed(command: TrainCommand) -> TrainCommand:
         preset=preset,
         max_size=document["max_size"],
         images=images_in(scene, document["images"]),
+        sfm=document["sfm"],
         config=folder.train_config(),
     )

@@ -95,8 +95,9 @@ def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
     return cameras
 
 
-def count_images(path: Path) -> int:
-    """The number of registered images that images.bin announces.
+def count_records(path: Path) -> int:
+    """The number of records that a file announces: of registered images in images.bin, of points
+    in points3D.bin.
 
     Raises:
         InputError: the file is shorter than that number.

@@ -45,6 +45,7 @@ class ColmapImage:
     tvec: NDArray[np.float64]  # [3] translation world -> camera
     camera_id: int
     name: str  # path of the photo relative to the image folder, as written
+    held_out: bool | None = None  # to test on; None where the files do not say, as COLMAP's
 
     @property
     def rotation(self) -> NDArray[np.float64]:
@@ -92,3 +93,9 @@ class ColmapModel:
     images: list[ColmapImage]  # in the order of the file
     points: ColmapPoints
     repairs: list[str]  # what was wrong in the files and how it was taken, one line each
+    photos: Path | None = None  # what names are relative to, where the files say so
+
+    @property
+    def images_file(self) -> Path:
+        """The file that has the images: COLMAP's second; others have one for all."""
+        return next((path for path in self.files if path.stem == "images"), self.files[0])

@@ -16,19 +16,14 @@ from ..errors import InputError
 from . import binary as colmap_binary
 from . import text as colmap_text
 from .model import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints
+from .point_clouds import read_ply_points
+from .which_files import find_points, model_suffix, newest_suffix
 
+_READERS = {".bin": colmap_binary, ".txt": colmap_text}
 _PLACES = ("sparse", "colmap/sparse", ".")
 _UNDISTORTED = ("dense/*/sparse", "dense/*/sparse/0", "dense/sparse", "colmap/dense/*/sparse")
 _SIZE_LIMIT = 1 << 20  # px; a larger width or height is a damaged file
 _VALUE_LIMIT = 1e30  # so is a larger number anywhere; its square still fits
-
-
-def model_suffix(folder: Path) -> str | None:
-    """ ".bin" or ".txt", whichever kind of model lies in `folder`; .bin as COLMAP prefers it."""
-    for suffix in (".bin", ".txt"):
-        if all((folder / f"{stem}{suffix}").is_file() for stem in ("cameras", "images")):
-            return suffix
-    return None
 
 
 def find_model(root: Path, repairs: list[str]) -> Path:
@@ -101,8 +96,8 @@ def _largest(folders: list[Path], repairs: list[str]) -> Path:
 
 
 def _count_images(folder: Path) -> int:
-    if model_suffix(folder) == ".bin":
-        return colmap_binary.count_images(folder / "images.bin")
+    if newest_suffix(folder, []) == ".bin":
+        return colmap_binary.count_records(folder / "images.bin")
     return len(colmap_text.read_images(folder / "images.txt", []))
 
 
@@ -114,23 +109,31 @@ def read_model(folder: Path) -> ColmapModel:
     Raises:
         InputError: there is no model, or a file is cut short or malformed.
     """
-    suffix = model_suffix(folder)
+    repairs: list[str] = []
+    suffix = newest_suffix(folder, repairs)
     if suffix is None:
         raise InputError(f"{folder}: no COLMAP model: no cameras and images (.bin or .txt)")
-    reader = colmap_binary if suffix == ".bin" else colmap_text
-    files = tuple(folder / f"{stem}{suffix}" for stem in ("cameras", "images", "points3D"))
-    repairs: list[str] = []
+    reader = _READERS[suffix]
+    files = tuple(folder / f"{stem}{suffix}" for stem in ("cameras", "images"))
     all_cameras = reader.read_cameras(files[0], repairs)
     all_images = reader.read_images(files[1], repairs)
-    if files[2].is_file():
-        points = reader.read_points(files[2], repairs)
+    points_file = find_points(folder, suffix, repairs)
+    if points_file is None:
+        repairs.append(f"{folder / f'points3D{suffix}'}: is missing; went on without points")
+        points = ColmapPoints.none()
     else:
-        repairs.append(f"{files[2]}: is missing; went on without points")
-        points, files = ColmapPoints.none(), files[:2]
+        points = _read_points(points_file, repairs)
+        files = (*files, points_file)
+        _check_tracks(points, all_images, points_file, repairs)
     cameras = _usable_cameras(all_cameras, files[0], repairs)
-    _check_tracks(points, all_images, folder / f"points3D{suffix}", repairs)
     images = _usable_images(all_images, cameras, files[1], repairs)
     return ColmapModel(folder, files, cameras, images, points, repairs)
+
+
+def _read_points(path: Path, repairs: list[str]) -> ColmapPoints:
+    if path.suffix == ".ply":
+        return read_ply_points(path, repairs)
+    return _READERS[path.suffix].read_points(path, repairs)
 
 
 def _usable_cameras(

@@ -40,6 +40,15 @@ def _lines(path: Path, repairs: list[str]) -> Iterator[tuple[int, str]]:
             yield number, stripped
 
 
+def count_points(path: Path) -> int:
+    """The number of points in points3D.txt, by its lines.
+
+    Raises:
+        InputError: it is not text.
+    """
+    return sum(bool(text) for _, text in _lines(path, []))
+
+
 def _number(token: str, path: Path, line: int) -> float:
     try:
         return float(token)
@@ -73,7 +82,7 @@ def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
                 f'{path}:{line}: expected "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]", '
                 f'found "{text[:60]}"'
             )
-        camera_id, model = _integer(tokens[0], path, line), tokens[1]
+        camera_id, model = _integer(tokens[0], path, line), tokens[1].upper()
         if model in ALIASES:
             repairs.append(f"{path}:{line}: took {model} for COLMAP's {ALIASES[model]}")
             model = ALIASES[model]
@@ -111,10 +120,13 @@ def read_images(path: Path, repairs: list[str]) -> list[ColmapImage]:
     """
     images: list[ColmapImage] = []
     alone: list[int] = []  # lines of poses without a points line
+    late: list[int] = []  # lines of points behind an empty one, which was taken for theirs
     pose_line = 0  # line of the pose whose points line is due, or 0
     for line, text in _lines(path, repairs):
         if pose_line and _is_points_line(text):
             pose_line = 0
+        elif text and images and _is_points_line(text):
+            late.append(line)
         elif text:
             if pose_line:
                 alone.append(pose_line)
@@ -126,6 +138,11 @@ def read_images(path: Path, repairs: list[str]) -> list[ColmapImage]:
         repairs.append(
             f"{path}:{alone[0]}: {len(alone)} of {len(images)} images have no points line "
             "(the first is here); kept them all"
+        )
+    if late:
+        repairs.append(
+            f"{path}:{late[0]}: {len(late)} lists of 2D points follow an empty line (the first is "
+            "here); went on behind them"
         )
     return images
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 
@@ -14,6 +15,9 @@ from ...splats import SH_C0, Parameters
 from ..config import TrainConfig
 from ..data import FitInput, camera_centres, scene_scale
 from .neighbours import neighbour_distance
+from .thinning import thinned
+
+log = logging.getLogger(__name__)
 
 START_OPACITY = {"mcmc": 0.5, "default": 0.1}
 """MCMC starts firm, since its regularisation fades what is not needed; cloning starts faint."""
@@ -35,7 +39,8 @@ def initial_parameters(
     """Raw parameters on the CPU, at most `config.max_splats`: round splats as wide as the mean
     distance to the three nearest others, in the points' colours, without waves.
 
-    Points that are non-finite or almost in a camera are dropped. Where too few are left, random
+    Points that are non-finite or almost in a camera are dropped. Of more than `max_splats` a
+    spatially even subset is kept, and a line logged. Where too few are left, random
     grey ones are added in the box that the cameras look into. `generator` is on the CPU.
     """
     cameras = [view.camera for view in data.train]
@@ -49,7 +54,12 @@ def initial_parameters(
         points = torch.cat([points, extra])
         colors = torch.cat([colors, torch.full_like(extra, 0.5)])
     if len(points) > config.max_splats:
-        kept = torch.randperm(len(points), generator=generator)[: config.max_splats]
+        kept = thinned(points, config.max_splats, generator)
+        log.warning(
+            "note: starts from %s of %s points, spread evenly, as max_splats says",
+            f"{len(kept):,}",
+            f"{len(points):,}",
+        )
         points, colors = points[kept], colors[kept]
     largest = WIDEST * _camera_distance(points, cameras)
     spacing = neighbour_distance(points).clamp_min(THINNEST * size).minimum(largest)

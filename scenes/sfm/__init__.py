@@ -1,0 +1,1 @@
+"""Structure from motion: COLMAP, run on photos that have no model yet."""

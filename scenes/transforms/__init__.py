@@ -1,0 +1,1 @@
+"""transforms.json: captures by nerfstudio, instant-ngp, Polycam, Record3D and Blender."""
