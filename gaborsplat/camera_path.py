@@ -21,7 +21,7 @@ from .viewer.camera import (
     up_direction,
     vertical_fov,
 )
-from .viewer.path.file import Film, Origin, film_from_json
+from .viewer.path.file import Film, Origin, Placement, film_from_json
 from .viewer.settings import Pose
 
 
@@ -75,7 +75,7 @@ def from_file(path: Path, origin: Origin) -> Film:
     if not path.is_file():
         raise InputError(f"--path {path}: no such file; known are orbit, cameras and FILE.json")
     try:
-        return film_from_json(path.read_bytes(), origin)
+        return film_from_json(path.read_bytes(), Placement(origin))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import fcntl
 import glob
 import json
+import math
 import os
 import shutil
 import time
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,7 +161,8 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin; and, which older ones lack, preset, sfm, model and photos.
+        images, capture, origin; and, which older ones lack, preset, sfm, model, photos and
+        near_plane.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -175,7 +177,8 @@ class RunFolder:
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
-            later = {"preset": None, "sfm": False, "model": None, "photos": None}
+            later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
+            later["near_plane"] = RenderSettings().near_plane
             return {key: document[key] for key in needed} | {
                 key: document.get(key, value) for key, value in later.items()
             }
@@ -194,7 +197,10 @@ class RunFolder:
 
     def render_settings(self) -> RenderSettings:
         """How the run's splats are to be shown."""
-        return self.train_config().render_settings()
+        near = self.config()["near_plane"]
+        if not (isinstance(near, float) and 0 < near < math.inf):
+            raise InputError(f"{self._config_file}: damaged (near_plane {near!r})")
+        return replace(self.train_config().render_settings(), near_plane=near)
 
     def capture(self, scene: Path | None = None) -> Capture:
         """The capture that was trained on, as it was loaded then; at `scene` if it has moved.

@@ -44,6 +44,12 @@ class Camera:
         ratio = self.intrinsics.new_tensor([size[0] / self.size[0], size[1] / self.size[1], 1.0])
         return Camera(self.world_to_camera, self.intrinsics * ratio[:, None], size)
 
+    def scaled(self, factor: float) -> Camera:
+        """The same camera in a unit of length that is 1 / `factor` of this one's."""
+        pose = self.world_to_camera.clone()
+        pose[:3, 3] *= factor
+        return replace(self, world_to_camera=pose)
+
     def to(self, target: torch.device | torch.dtype | str) -> Camera:
         """The same camera on another device or in another floating-point type."""
         return replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ._native import constants
@@ -55,6 +55,11 @@ class RenderSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "background", rgb(self.background))
+
+    def scaled(self, factor: float) -> RenderSettings:
+        """The same in a unit of length that is 1 / `factor` of this one's."""
+        planes = {"near_plane": self.near_plane * factor, "far_plane": self.far_plane * factor}
+        return replace(self, **planes)
 
     @classmethod
     def inria(cls) -> RenderSettings:

@@ -230,6 +230,11 @@ class Splats:
         """The splats at `index`: a boolean mask [N] or integer indices [M]."""
         return self.map(lambda tensor: tensor[index])
 
+    def scaled(self, factor: float) -> Splats:
+        """The same cloud in a unit of length that is 1 / `factor` of this one's; exact for powers
+        of two."""
+        return replace(self, means=self.means * factor, scales=self.scales * factor)
+
     def without_waves(self) -> Splats:
         """The Gaussian envelopes alone."""
         n = len(self)

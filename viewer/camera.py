@@ -33,6 +33,11 @@ MAX_MEASURED = 200_000
 """Largest number of splats in a percentile; of more, an even selection is taken."""
 
 
+SMALLEST, LARGEST = 0.3, 50.0
+"""Radii between which a scene is shown in its own unit: viser's page comes no nearer than 0.01 to
+what it orbits around, and reads depths up to 168 in steps of 1e-5."""
+
+
 @dataclass(frozen=True)
 class Outlook:
     """A viewpoint, in the terms of viser's camera.
@@ -136,6 +141,13 @@ def bounds_of(points: Matrix) -> Bounds:
     centre = np.median(points, axis=0)
     radius = float(np.percentile(np.linalg.norm(points - centre, axis=1), 80))
     return Bounds(centre, radius if radius > 0 else 1.0)
+
+
+def unit_for(bounds: Bounds) -> float:
+    """A power of two that makes a scene a few units large; 1 if it is neither tiny nor huge."""
+    if SMALLEST <= bounds.radius <= LARGEST:
+        return 1.0
+    return 2.0 ** math.floor(math.log2(bounds.radius))
 
 
 def bounds_of_splats(splats: Splats) -> Bounds:

@@ -87,7 +87,9 @@ class SceneSource:
         history: curves of the training, oldest point first; replaced by a new list, never written
             to.
         paused: whether training should wait.
-        settings: how the newest scene is to be rendered.
+        settings: how the newest scene is to be rendered, as it was published.
+        unit: length of one unit of `current`, in those of what is published: pages are made for
+            scenes of a few units.
     """
 
     def __init__(self, splats: Splats | None = None, settings: RenderSettings = _DEFAULTS) -> None:
@@ -102,6 +104,7 @@ class SceneSource:
         self.history: list[TrainingPoint] = []
         self.paused = False
         self.settings = settings
+        self.unit = 1.0
         self._version = 0
         self._watchers: tuple[Wake, ...] = ()
         self._watchers_lock = threading.Lock()
@@ -124,9 +127,18 @@ class SceneSource:
         Without `settings` those of the scene before remain. One thread at a time may call this.
         """
         self.settings = settings or self.settings
+        splats, taken = splats.detach(), self.settings
+        if self.unit != 1:
+            splats, taken = splats.scaled(1 / self.unit), taken.scaled(1 / self.unit)
         self._version += 1
-        self.current = Snapshot(splats.detach(), self.settings, self._version)
+        self.current = Snapshot(splats, taken, self._version)
         self.wake()
+
+    def show_in(self, unit: float) -> None:
+        """Take another `unit`, a power of two, for this scene and later ones."""
+        before, self.unit = self.unit, unit
+        if self.current is not None and unit != before:
+            self.publish(self.current.splats.scaled(before))
 
     def wake(self) -> None:
         """Notify every watcher."""

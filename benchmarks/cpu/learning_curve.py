@@ -59,7 +59,7 @@ def learn(scene: Path, waves: int, options: Options) -> dict[str, Any]:
     while not trainer.done:
         step = trainer.step().step
         if step in stops:
-            quality = evaluate(trainer.splats(), capture.test, config.render_settings())
+            quality = evaluate(trainer.splats(), capture.test, trainer.settings)
             curve[step], ssim = quality.psnr, quality.ssim
     splats = trainer.splats()
     return {

@@ -84,7 +84,7 @@ def learn(options: Options, steps: int, most_steps: int, rasterizer: str = "ours
     for step in range(1, steps + 1):
         trainer.step()
         if step % every == 0 or step == steps:
-            quality = evaluate(trainer.splats(), capture.test, config.render_settings()).psnr
+            quality = evaluate(trainer.splats(), capture.test, trainer.settings).psnr
             if reached is None and quality is not None and quality >= options.psnr:
                 reached = trainer.seconds
     return {

@@ -129,7 +129,7 @@ def train(run: Run, folder: Path, options: Options) -> dict[str, Any]:
     trainer = Trainer(data, replace(config, **VARIANTS[run.variant]))
     while not trainer.done:
         trainer.step()
-    splats, settings = trainer.splats(), config.render_settings()
+    splats, settings = trainer.splats(), trainer.settings
     if (run.splats, run.seed, run.variant) == (options.shown, 0, ""):
         save_crops(run, splats, data.test[len(data.test) // 2], crops_beside(options.results))
     quality = evaluate(splats, data.test, settings)

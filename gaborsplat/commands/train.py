@@ -129,6 +129,7 @@ class TrainCommand:
         with folder.held(), self._live_view(run) as live:
             options: dict[str, Any] = {"max_size": max_size, "images": self.images}
             options |= {"sfm": self.sfm, "device": str(device), "preset": chosen}
+            options["near_plane"] = trainer.settings.near_plane
             folder.write_config(config, capture, place, options)
             if self.sfm:
                 folder.keep_model(capture, place)
@@ -181,7 +182,7 @@ class TrainCommand:
         if not self.viewer:
             yield None
             return
-        source = SceneSource(run.trainer.splats(), run.trainer.config.render_settings())
+        source = SceneSource(run.trainer.splats(), run.trainer.settings)
         live = LiveView(source)
         x, y, z = run.capture.origin.tolist()
         with Viewer(
@@ -302,9 +303,9 @@ class _Fit:
             self._save()
 
     def _test_psnr(self) -> float | None:
-        settings = self._trainer.config.render_settings()
-        splats, left_out = self._trainer.splats(), self._trainer.left_out
-        psnr = evaluate(splats, self._capture.test, settings, left_out=left_out).psnr
+        trainer, test = self._trainer, self._capture.test
+        found = evaluate(trainer.splats(), test, trainer.settings, left_out=trainer.left_out)
+        psnr = found.psnr
         if self._live is not None:
             self._live.test_psnr = psnr
         return psnr

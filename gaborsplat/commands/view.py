@@ -117,7 +117,7 @@ def download_of(source: SceneSource, name: str, origin: Origin) -> Download:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "splats.ply"
         antialiased = shown.settings.antialiased
-        save_splats(shown.splats, file, origin=origin, antialiased=antialiased)
+        save_splats(shown.splats.scaled(source.unit), file, origin=origin, antialiased=antialiased)
         return Download(f"{name}.ply", file.read_bytes())
 
 

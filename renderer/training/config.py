@@ -195,7 +195,8 @@ class TrainConfig:
         return [name for name in names if isinstance(getattr(self, name), Default)]
 
     def render_settings(self) -> RenderSettings:
-        """How the splats are rendered while they are fitted, and should be shown."""
+        """How splats are rendered while they are fitted, but for the near plane, which follows from
+        the capture: see `Trainer.settings`."""
         return RenderSettings(background=self.background, antialiased=self.antialiased)
 
 

@@ -80,6 +80,9 @@ class Photo:
     mask: Tensor | None
 
 
+NEAR = 0.002
+"""Near plane per typical depth: 0.01 where the scene begins at about 5, as usual."""
+_SAMPLED_POINTS = 5000
 FEWEST_VIEWS = 2
 """Training does not go on with fewer photos, unless there never were more."""
 CACHE_BYTES = 2 << 30
@@ -169,6 +172,21 @@ def scene_scale(cameras: Sequence[Camera], points: Tensor) -> float:
     if extent > 1e-3 * typical:
         return EXTENT_MARGIN * extent
     return typical if typical > 0 else 1.0
+
+
+def near_plane(cameras: Sequence[Camera], points: Tensor) -> float:
+    """Depth below which splats are culled, free of the capture's unit: NEAR of how deep the
+    `points` [P, 3] lie before a camera, typically; of the scene scale without any."""
+    some = points[:: max(1, len(points) // _SAMPLED_POINTS)]
+    typical: list[float] = []
+    for camera in cameras:
+        depths = some @ camera.world_to_camera[2, :3].to(some) + float(camera.world_to_camera[2, 3])
+        depths = depths[depths > 0]
+        if len(depths):
+            typical.append(float(depths.median()))
+    if not typical:
+        return NEAR * scene_scale(cameras, points)
+    return NEAR * sorted(typical)[len(typical) // 2]
 
 
 def camera_centres(cameras: Sequence[Camera]) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..devices import pick_device
+from ..settings import RenderSettings
 from ..splats import Splats
 from .checkpoint import load_checkpoint, save_checkpoint, started_with
 from .config import Preset, TrainConfig, preset_taken
@@ -27,6 +28,7 @@ class TrainResult:
     Attributes:
         splats: the fitted splats, on the device of the run.
         evaluation: quality on the test views.
+        settings: how the splats were rendered, and should be shown.
         step: steps done, in all sessions of the run together.
         seconds: time spent in these steps [s].
         skipped_steps: steps that changed nothing, as loss or gradient was not finite.
@@ -35,6 +37,7 @@ class TrainResult:
 
     splats: Splats
     evaluation: Evaluation
+    settings: RenderSettings
     step: int
     seconds: float
     skipped_steps: int
@@ -112,10 +115,10 @@ def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) ->
     """The result of `trainer` as it is now, evaluated on the test views of `data` whose photos can
     be read; `on_image` gets each of their pictures."""
     splats = trainer.splats()
-    settings = trainer.config.render_settings()
     return TrainResult(
         splats=splats,
-        evaluation=evaluate(splats, data.test, settings, on_image, trainer.left_out),
+        evaluation=evaluate(splats, data.test, trainer.settings, on_image, trainer.left_out),
+        settings=trainer.settings,
         step=trainer.steps_done,
         seconds=trainer.seconds,
         skipped_steps=trainer.skipped_steps,

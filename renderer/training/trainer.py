@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from ..devices import pick_device
 from ..losses import decibel
 from ..splats import Parameters, Splats
 from .config import TrainConfig
-from .data import FitInput, LeftOut, Photo, PhotosOnDevice, TrainingView, scene_scale
+from .data import FitInput, LeftOut, Photo, PhotosOnDevice, TrainingView, near_plane, scene_scale
 from .density.initial import initial_parameters
 from .density.strategy import make_strategy
 from .fairlock import FairLock
@@ -98,6 +98,7 @@ class Trainer:
     Attributes:
         config: settings of the fit.
         device: where it runs.
+        settings: how splats are rendered, and should be shown.
         steps_done: steps so far.
         seconds: spent in steps so far [s].
         skipped_steps: those of them whose loss or gradient was not finite.
@@ -127,12 +128,14 @@ class Trainer:
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self.left_out = LeftOut()
-        self._settings = config.render_settings()
+        cameras = [view.camera for view in data.train]
+        near = near_plane(cameras, data.points)
+        self.settings = replace(config.render_settings(), near_plane=near)
         self._objective = objective or PhotoObjective(
-            self.device, self._settings, config.ssim_weight
+            self.device, self.settings, config.ssim_weight
         )
         self._schedule = Schedule.of(config)
-        self._scene_scale = scene_scale([view.camera for view in data.train], data.points)
+        self._scene_scale = scene_scale(cameras, data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
@@ -294,7 +297,7 @@ class Trainer:
             init_from_residual(
                 self._fit.raw,
                 views,
-                self._settings,
+                self.settings,
                 config.ssim_weight,
                 degree=self._sh_degree,
                 left_out=self.left_out,
@@ -304,7 +307,7 @@ class Trainer:
         if self.config.gabor == 0 or not self.config.wave_limit:
             return
         cameras = [view.camera.to(self.device) for view in self._views]
-        limit_waves(self._fit.raw, cameras, self._settings)
+        limit_waves(self._fit.raw, cameras, self.settings)
 
     def _next_view(self) -> TrainingView:
         """Every view once, in random order, then again."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import SH_C0, Splats
@@ -30,6 +31,10 @@ _RECORD = np.dtype([("xyz", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), 
 _TURN = np.array([-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32)
 _SPZ_POSITION_BITS = 23  # besides the sign
 
+
+_NEAR = 0.005
+"""Near plane per `_spread` of splats whose unit is so large that 0.01 would be too far."""
+_SAMPLED = 20_000
 
 VERIFIABLE = (".ply", ".spz")
 """Endings of written files that gsply, an independent reader, can read back."""
@@ -53,7 +58,17 @@ class SplatFile:
     @property
     def settings(self) -> RenderSettings:
         """How the splats are to be rendered."""
-        return RenderSettings(antialiased=self.antialiased)
+        settings = RenderSettings(antialiased=self.antialiased)
+        near = _NEAR * _spread(self.splats.means)
+        return replace(settings, near_plane=min(settings.near_plane, near)) if near else settings
+
+
+def _spread(means: Tensor) -> float:
+    """Median distance of centres [N, 3] from their middle; 0 without any."""
+    some = means[:: max(1, len(means) // _SAMPLED)].double()
+    if not len(some):
+        return 0.0
+    return float((some - some.median(0).values).norm(dim=1).median())
 
 
 def load_splat_file(path: str | Path) -> SplatFile:

@@ -13,6 +13,7 @@ import viser
 
 from ..background import BackgroundTasks
 from ..camera import Bounds, Outlook, Vector, go_to
+from ..path.file import Placement
 from ..path.panel import PathPanel
 from ..picture.paint import Drawing
 from ..scene import TrainingPoint
@@ -62,7 +63,7 @@ class PanelChoices:
         cameras: number of training cameras.
         beside: what the right part of the picture may show, the initial choice first.
         actions: actions with a button.
-        origin: what was subtracted from all coordinates of the capture.
+        placement: where the scene lies in the frame of the capture.
     """
 
     bounds: Bounds
@@ -72,7 +73,7 @@ class PanelChoices:
     cameras: int
     beside: Sequence[Beside]
     actions: Sequence[Action]
-    origin: tuple[float, float, float]
+    placement: Placement
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Panel:
                 client,
                 self._tasks,
                 callbacks.drawing,
-                choices.origin,
+                choices.placement,
                 self.up,
                 callbacks.changed,
             )
@@ -220,7 +221,7 @@ class Panel:
             max=2 * radius,
             step=radius / 200,
             initial_value=defaults.near,
-            hint="Splats nearer than this are left out, in the capture's units",
+            hint="Splats nearer than this are left out, in the units of the page",
         )
         self._crop = CropControl(self._client, self._choices.bounds, self._callbacks.changed)
         labels = [BESIDE_LABELS[each] for each in self._choices.beside]

@@ -3,8 +3,8 @@
 "keyframes" are what a person edits, each with a "matrix" (camera to world, 16 numbers by rows,
 OpenGL axes: y up, looking along -z) and a "fov" (vertical, in degrees); "camera_path" has one entry
 for each picture, with a "camera_to_world" and a "fov" alike; "fps", "render_width" and
-"render_height" say what video they make. Poses are in the frame of the capture; `origin`, which was
-subtracted from the splats, leads from there to ours.
+"render_height" say what video they make. Poses are in the frame of the capture; a `Placement` leads
+from there to ours.
 """
 
 from __future__ import annotations
@@ -23,6 +23,20 @@ from ..settings import Pose
 from .path import DEFAULT_FPS, DEFAULT_SECONDS, MAX_FPS, MAX_FRAMES, CameraPath, Keyframe
 
 Origin = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a scene lies in the frame of its capture: at unit * x + origin.
+
+    Attributes:
+        origin: what was subtracted from all coordinates of the capture.
+        unit: length of one unit of the scene, in those of the capture.
+    """
+
+    origin: Origin = (0.0, 0.0, 0.0)
+    unit: float = 1.0
+
 
 MAX_KEYFRAMES = 200
 
@@ -65,7 +79,7 @@ class Film:
         return [Pose(each.wxyz, each.position, each.fov, canvas) for each in self.views]
 
 
-def path_to_json(path: CameraPath, size: tuple[int, int], origin: Origin) -> str:
+def path_to_json(path: CameraPath, size: tuple[int, int], placement: Placement) -> str:
     """The JSON of `path`, for pictures of `size` (width, height) [px].
 
     Raises:
@@ -76,7 +90,7 @@ def path_to_json(path: CameraPath, size: tuple[int, int], origin: Origin) -> str
     leading = [each.seconds for each in (*path.keyframes[-1:], *path.keyframes[:-1])]
     keyframes = [
         {
-            "matrix": _matrix(each, origin),
+            "matrix": _matrix(each, placement),
             "fov": math.degrees(each.fov),
             "aspect": aspect,
             "override_transition_enabled": True,
@@ -85,7 +99,11 @@ def path_to_json(path: CameraPath, size: tuple[int, int], origin: Origin) -> str
         for each, seconds in zip(path.keyframes, leading, strict=True)
     ]
     frames = [
-        {"camera_to_world": _matrix(each, origin), "fov": math.degrees(each.fov), "aspect": aspect}
+        {
+            "camera_to_world": _matrix(each, placement),
+            "fov": math.degrees(each.fov),
+            "aspect": aspect,
+        }
         for each in path.poses(size)
     ]
     content = {
@@ -102,7 +120,7 @@ def path_to_json(path: CameraPath, size: tuple[int, int], origin: Origin) -> str
     return json.dumps(content)
 
 
-def path_from_json(text: str | bytes, origin: Origin) -> CameraPath:
+def path_from_json(text: str | bytes, placement: Placement) -> CameraPath:
     """The editable path of a file.
 
     A file without keyframes gets them from its pictures: all, or KEPT_FRAMES of them evenly
@@ -114,13 +132,13 @@ def path_from_json(text: str | bytes, origin: Origin) -> CameraPath:
     try:
         content = _parsed(text)
         fps = _fps(content) or DEFAULT_FPS
-        keyframes = _keyframes(content, origin) or _kept(content, origin, fps)
+        keyframes = _keyframes(content, placement) or _kept(content, placement, fps)
         return CameraPath(tuple(keyframes), fps, bool(content.get("is_cycle", False)))
     except MALFORMED as error:
         raise _not_a_path(error) from error
 
 
-def film_from_json(text: str | bytes, origin: Origin) -> Film:
+def film_from_json(text: str | bytes, placement: Placement) -> Film:
     """The pictures of a file, for rendering.
 
     Raises:
@@ -128,7 +146,7 @@ def film_from_json(text: str | bytes, origin: Origin) -> Film:
     """
     try:
         content = _parsed(text)
-        views = _cameras(_frames(content), "camera_to_world", origin)
+        views = _cameras(_frames(content), "camera_to_world", placement)
         return Film(views, _fps(content), _size(content))
     except MALFORMED as error:
         raise _not_a_path(error) from error
@@ -180,18 +198,18 @@ def _frames(content: dict[str, Any]) -> list[dict[str, Any]]:
     return frames
 
 
-def _matrix(camera: Pose | Keyframe, origin: Origin) -> list[float]:
+def _matrix(camera: Pose | Keyframe, placement: Placement) -> list[float]:
     pose = np.eye(4)
     rotation = transforms.SO3(np.array(camera.wxyz)).normalize().as_matrix()
     pose[:3, :3] = rotation @ OPENGL_TO_OPENCV
-    pose[:3, 3] = np.array(camera.position) + origin
+    pose[:3, 3] = placement.unit * np.array(camera.position) + placement.origin
     return pose.ravel().tolist()
 
 
 def _cameras(
     entries: Sequence[dict[str, Any]],
     pose: str,
-    origin: Origin,
+    placement: Placement,
     chosen: Sequence[int] | None = None,
 ) -> list[Keyframe]:
     """Cameras of the `chosen` entries, or of all; the key `pose` holds the matrix of each."""
@@ -199,29 +217,29 @@ def _cameras(
     for number in range(len(entries)) if chosen is None else chosen:
         entry = entries[number]
         try:
-            cameras.append(_camera(entry[pose], entry["fov"], origin))
+            cameras.append(_camera(entry[pose], entry["fov"], placement))
         except MALFORMED as error:
             raise ValueError(f"entry {number}: {_reason(error)}") from error
     return cameras
 
 
-def _camera(numbers: Any, fov: Any, origin: Origin) -> Keyframe:
+def _camera(numbers: Any, fov: Any, placement: Placement) -> Keyframe:
     matrix = np.array(numbers, float).reshape(4, 4)
     axes = matrix[:3, :3]
     rigid = np.isfinite(matrix).all() and np.allclose(axes.T @ axes, np.eye(3), atol=0.02)
     if not (rigid and np.linalg.det(axes) > 0):
         raise ValueError("its matrix is no rigid pose")
     w, x, y, z = transforms.SO3.from_matrix(axes @ OPENGL_TO_OPENCV).normalize().wxyz.tolist()
-    px, py, pz = (matrix[:3, 3] - origin).tolist()
+    px, py, pz = ((matrix[:3, 3] - placement.origin) / placement.unit).tolist()
     return Keyframe((w, x, y, z), (px, py, pz), math.radians(float(fov)))
 
 
-def _keyframes(content: dict[str, Any], origin: Origin) -> list[Keyframe]:
+def _keyframes(content: dict[str, Any], placement: Placement) -> list[Keyframe]:
     """Keyframes of a file; none where it has only pictures."""
     entries: list[dict[str, Any]] = content.get("keyframes") or []
     if len(entries) > MAX_KEYFRAMES:
         raise ValueError(f"it has {len(entries)} keyframes, not 1 to {MAX_KEYFRAMES}")
-    cameras = _cameras(entries, "matrix", origin)
+    cameras = _cameras(entries, "matrix", placement)
     usual = float(content.get("default_transition_sec", DEFAULT_SECONDS))
     leading = [
         float(each["override_transition_sec"]) if each.get("override_transition_enabled") else usual
@@ -231,13 +249,13 @@ def _keyframes(content: dict[str, Any], origin: Origin) -> list[Keyframe]:
     return [replace(each, seconds=seconds) for each, seconds in zip(cameras, after, strict=True)]
 
 
-def _kept(content: dict[str, Any], origin: Origin, fps: int) -> list[Keyframe]:
+def _kept(content: dict[str, Any], placement: Placement, fps: int) -> list[Keyframe]:
     """Keyframes at some of the pictures, each with the time to the next of them."""
     frames = _frames(content)
     count = min(len(frames), KEPT_FRAMES)
     chosen = [round(k * (len(frames) - 1) / max(count - 1, 1)) for k in range(count)]
     ends = [*chosen[1:], len(frames)]
-    cameras = _cameras(frames, "camera_to_world", origin, chosen)
+    cameras = _cameras(frames, "camera_to_world", placement, chosen)
     return [
         replace(each, seconds=(end - k) / fps)
         for each, k, end in zip(cameras, chosen, ends, strict=True)

@@ -20,7 +20,7 @@ from ..camera import Bounds, Vector, camera_at, go_to, outlook_of, pose_of
 from ..download import send_file
 from ..picture.paint import Drawing
 from ..settings import Pose
-from .file import MAX_KEYFRAMES, Origin, path_from_json, path_to_json
+from .file import MAX_KEYFRAMES, Placement, path_from_json, path_to_json
 from .objects import PathObjects
 from .path import (
     DEFAULT_FPS,
@@ -50,9 +50,9 @@ GO_TO, REPLACE, DELETE = "Go to", "Replace", "Delete"
 class PathPanel:
     """Controls of a camera path, added where the caller is building the panel of `client`.
 
-    Positions in files are those of the path plus `origin`. Wherever the camera is sent, it orbits
-    around the axis `up` there. `changed` is called when `visible` may have changed. All callbacks
-    run on the server's event loop, so they must return at once.
+    Positions in files are where `placement` puts those of the path. Wherever the camera is sent, it
+    orbits around the axis `up` there. `changed` is called when `visible` may have changed. All
+    callbacks run on the server's event loop, so they must return at once.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class PathPanel:
         client: viser.ClientHandle,
         tasks: BackgroundTasks,
         drawing: Drawing,
-        origin: Origin,
+        placement: Placement,
         up: Callable[[], Vector],
         changed: Callable[[], None],
     ) -> None:
-        self._client, self._tasks, self._origin = client, tasks, origin
+        self._client, self._tasks, self._placement = client, tasks, placement
         self._up, self._changed = up, changed
         self._objects = PathObjects(client, self._go_to)
         # Only the event loop uses these; a background task gets the path as it is at its start.
@@ -265,7 +265,7 @@ class PathPanel:
             _on_loop(loop, self._set_playing, False)
 
     def _save_path(self, path: CameraPath, size: tuple[int, int]) -> None:
-        content = path_to_json(path, size, self._origin).encode()
+        content = path_to_json(path, size, self._placement).encode()
         self._tasks.check()
         send_file(self._client, "camera_path.json", content)
 
@@ -273,7 +273,7 @@ class PathPanel:
         if len(file.content) > MAX_FILE:
             raise InputError(f"{file.name}: larger than {MAX_FILE / 2**20:g} MiB")
         try:
-            path = path_from_json(file.content, self._origin)
+            path = path_from_json(file.content, self._placement)
         except InputError as error:
             raise InputError(f"{file.name}: {error}") from error
         self._tasks.check()

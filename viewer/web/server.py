@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import rich
@@ -16,15 +16,18 @@ import viser
 
 from ...renderer.splats import Splats
 from ..camera import (
+    Bounds,
     NamedCamera,
     bounds_of_cameras,
     bounds_of_splats,
     outlook_of,
     overview_of,
+    unit_for,
     up_direction,
 )
 from ..panel.actions import Action
 from ..panel.panel import PanelChoices
+from ..path.file import Placement
 from ..picture.draw import Renderers, RenderFunction
 from ..scene import SceneSource
 from ..settings import Beside
@@ -98,6 +101,12 @@ class Viewer:
             source = SceneSource(source)
         if not isinstance(render, Renderers):
             render = Renderers(render) if render is not None else Renderers()
+        bounds = _bounds(source, cameras)
+        unit = source.unit * unit_for(bounds)
+        for each in (source, options.beside):
+            if each is not None:
+                each.show_in(unit)
+        cameras = [replace(each, camera=each.camera.scaled(1 / unit)) for each in cameras]
         choices = _panel_choices(source, cameras, options)
         self._context = ViewerContext(source, options.beside, tuple(cameras), render, choices)
         self._sessions: dict[int, Session] = {}
@@ -178,10 +187,7 @@ def _panel_choices(
     source: SceneSource, cameras: Sequence[NamedCamera], options: ViewerOptions
 ) -> PanelChoices:
     views = [each.camera for each in cameras]
-    if source.current is not None:
-        bounds = bounds_of_splats(source.current.splats)
-    else:
-        bounds = bounds_of_cameras(views)
+    bounds = _bounds(source, cameras)
     beside: list[Beside] = ["nothing"]
     if options.beside is not None:
         beside.insert(0, "other")
@@ -197,8 +203,14 @@ def _panel_choices(
         cameras=len(cameras),
         beside=beside,
         actions=options.actions,
-        origin=options.origin,
+        placement=Placement(options.origin, source.unit),
     )
+
+
+def _bounds(source: SceneSource, cameras: Sequence[NamedCamera]) -> Bounds:
+    if source.current is not None:
+        return bounds_of_splats(source.current.splats)
+    return bounds_of_cameras([each.camera for each in cameras])
 
 
 def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServer:
