@@ -14,6 +14,7 @@ from viewer_page import Page, opened
 
 from gaborsplat.viewer.background import BackgroundTasks
 from gaborsplat.viewer.panel.screenshot import Screenshot
+from gaborsplat.viewer.path.file import Placement
 from gaborsplat.viewer.path.panel import PathPanel
 from gaborsplat.viewer.settings import Pose
 
@@ -52,7 +53,7 @@ class Studio:
                 client,
                 tasks,
                 lambda: self.draw,
-                ORIGIN,
+                Placement(ORIGIN),
                 lambda: UP,
                 lambda: self.seen.append(panel.visible),
             )

@@ -20,6 +20,7 @@ from gaborsplat.viewer.camera import camera_at, camera_to_world, vertical_fov
 from gaborsplat.viewer.path.file import (
     KEPT_FRAMES,
     MAX_KEYFRAMES,
+    Placement,
     film_from_json,
     path_from_json,
     path_to_json,
@@ -29,6 +30,7 @@ from gaborsplat.viewer.settings import Pose
 
 CANVAS = (64, 48)
 ORIGIN = (100.0, -20.0, 3.0)
+PLACEMENT = Placement(ORIGIN)
 ROUNDING = 1e-9  # of sums and products of numbers around 10, in float64
 STEP = 1e-5  # of a finite difference [s]
 
@@ -220,13 +222,22 @@ def test_nonsense_is_no_keyframe(wrong: dict[str, Any]) -> None:
 
 @given(PATHS)
 def test_a_path_comes_back_from_its_file(path: CameraPath) -> None:
-    back = path_from_json(path_to_json(path, CANVAS, ORIGIN), ORIGIN)
+    back = path_from_json(path_to_json(path, CANVAS, PLACEMENT), PLACEMENT)
     assert (back.fps, back.loop) == (path.fps, path.loop)
     for one, other in zip(path.keyframes, back.keyframes, strict=True):
         assert other.position == pytest.approx(one.position, abs=ROUNDING)
         assert other.fov == pytest.approx(one.fov)
         assert other.seconds == one.seconds
         assert angle(one.wxyz, other.wxyz) < math.sqrt(ROUNDING)
+
+
+def test_a_path_through_a_scene_in_another_unit_is_saved_in_that_of_the_capture() -> None:
+    path = CameraPath((Keyframe(UNIT, (1, 2, 3), 0.8), Keyframe(UNIT, (2, 2, 3), 0.8)))
+    text = path_to_json(path, CANVAS, Placement(ORIGIN, unit=0.25))
+    keyframes = path_from_json(text, PLACEMENT).keyframes
+    assert [each.position for each in keyframes] == [(0.25, 0.5, 0.75), (0.5, 0.5, 0.75)]
+    back = path_from_json(text, Placement(ORIGIN, unit=0.25)).keyframes
+    assert [each.position for each in back] == [(1, 2, 3), (2, 2, 3)]
 
 
 def test_the_command_line_reads_what_the_viewer_saves(tmp_path: Path) -> None:
@@ -239,7 +250,7 @@ def test_the_command_line_reads_what_the_viewer_saves(tmp_path: Path) -> None:
         fps=12,
     )
     file = tmp_path / "path.json"
-    file.write_text(path_to_json(path, CANVAS, ORIGIN))
+    file.write_text(path_to_json(path, CANVAS, PLACEMENT))
     cameras = camera_path.along(camera_path.from_file(file, ORIGIN), CANVAS)
     for camera, pose in zip(cameras, path.poses(CANVAS), strict=True):
         torch.testing.assert_close(
@@ -254,7 +265,7 @@ def test_files_have_the_axes_and_the_frame_of_nerfstudio() -> None:
     path = CameraPath(
         (Keyframe(UNIT, (1, 2, 3), 1.0, 0.5), Keyframe(UNIT, (2, 2, 3), 1.0, 0.25)), fps=4
     )
-    content = json.loads(path_to_json(path, (200, 100), ORIGIN))
+    content = json.loads(path_to_json(path, (200, 100), PLACEMENT))
     first = [1, 0, 0, 101, 0, -1, 0, -18, 0, 0, -1, 6, 0, 0, 0, 1]
     assert content["keyframes"][0]["matrix"] == content["camera_path"][0]["camera_to_world"]
     assert content["keyframes"][0]["matrix"] == pytest.approx(first)
@@ -270,7 +281,7 @@ def test_files_have_the_axes_and_the_frame_of_nerfstudio() -> None:
 def frames_file(count: int, **more: Any) -> str:
     """A file without keyframes, along the x axis."""
     path = at_positions(*range(count))
-    content = json.loads(path_to_json(path, CANVAS, ORIGIN))
+    content = json.loads(path_to_json(path, CANVAS, PLACEMENT))
     frames = [
         {"camera_to_world": each["matrix"], "fov": each["fov"]} for each in content["keyframes"]
     ]
@@ -278,7 +289,7 @@ def frames_file(count: int, **more: Any) -> str:
 
 
 def test_few_frames_without_keyframes_become_keyframes() -> None:
-    path = path_from_json(frames_file(7, fps=10.0), ORIGIN)
+    path = path_from_json(frames_file(7, fps=10.0), PLACEMENT)
     assert [each.position[0] for each in path.keyframes] == pytest.approx(range(7))
     assert path.duration == pytest.approx(0.6)
     again = path.poses(CANVAS)
@@ -286,7 +297,7 @@ def test_few_frames_without_keyframes_become_keyframes() -> None:
 
 
 def test_of_many_frames_without_keyframes_some_become_keyframes() -> None:
-    path = path_from_json(frames_file(301, fps=10), ORIGIN)
+    path = path_from_json(frames_file(301, fps=10), PLACEMENT)
     positions = [each.position[0] for each in path.keyframes]
     assert len(positions) == KEPT_FRAMES
     assert (positions[0], positions[-1]) == pytest.approx((0, 300))
@@ -295,19 +306,19 @@ def test_of_many_frames_without_keyframes_some_become_keyframes() -> None:
 
 
 def test_times_that_a_file_leaves_out_are_its_usual_ones() -> None:
-    content = json.loads(path_to_json(at_positions(0, 1, 2), CANVAS, ORIGIN))
+    content = json.loads(path_to_json(at_positions(0, 1, 2), CANVAS, PLACEMENT))
     for keyframe in content["keyframes"]:
         keyframe["override_transition_enabled"] = False
     content["default_transition_sec"] = 0.75
     del content["camera_path"], content["fps"], content["is_cycle"]
-    path = path_from_json(json.dumps(content), ORIGIN)
+    path = path_from_json(json.dumps(content), PLACEMENT)
     assert [each.seconds for each in path.keyframes] == [0.75] * 3
     assert (path.fps, path.loop) == (30, False)
 
 
 def changed(**more: Any) -> str:
     """A good file but for this."""
-    return json.dumps({**json.loads(path_to_json(at_positions(0, 1), CANVAS, ORIGIN)), **more})
+    return json.dumps({**json.loads(path_to_json(at_positions(0, 1), CANVAS, PLACEMENT)), **more})
 
 
 def with_matrix(numbers: Any, fov: Any = 50) -> str:
@@ -359,7 +370,7 @@ BAD_TO_EDIT = {
 def test_a_bad_file_is_told_in_one_line(name: str) -> None:
     text = {**BAD_FOR_ALL, **BAD_TO_EDIT}[name]
     with pytest.raises(InputError, match=r"^not a camera path: .") as caught:
-        path_from_json(text, ORIGIN)
+        path_from_json(text, PLACEMENT)
     assert "\n" not in str(caught.value)
 
 
@@ -375,11 +386,11 @@ def test_the_command_line_names_a_bad_file(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(0, 100), (100, 10**6), ("wide", 100), (math.nan, 100)])
 def test_the_command_line_refuses_a_size_that_is_none(size: tuple[Any, Any]) -> None:
     with pytest.raises(InputError, match=r"^not a camera path: ."):
-        film_from_json(changed(render_width=size[0], render_height=size[1]), ORIGIN)
+        film_from_json(changed(render_width=size[0], render_height=size[1]), PLACEMENT)
 
 
 def test_a_file_need_not_say_what_video_it_makes() -> None:
-    film = film_from_json(frames_file(3), ORIGIN)
+    film = film_from_json(frames_file(3), PLACEMENT)
     assert (film.fps, film.size) == (None, None)
     assert len(film.views) == 3
 
@@ -387,11 +398,11 @@ def test_a_file_need_not_say_what_video_it_makes() -> None:
 def test_of_many_frames_only_those_that_become_keyframes_are_looked_at() -> None:
     content = json.loads(frames_file(301, fps=10))
     content["camera_path"][1] = "nonsense"
-    assert len(path_from_json(json.dumps(content), ORIGIN).keyframes) == KEPT_FRAMES
+    assert len(path_from_json(json.dumps(content), PLACEMENT).keyframes) == KEPT_FRAMES
 
 
 def test_poses_of_a_file_are_those_of_its_cameras() -> None:
-    (pose,) = film_from_json(with_matrix(POSE), (1.0, 2.0, 3.0)).poses(CANVAS)
+    (pose,) = film_from_json(with_matrix(POSE), Placement((1.0, 2.0, 3.0))).poses(CANVAS)
     assert isinstance(pose, Pose)
     rotation, position = camera_to_world(camera_at(pose, CANVAS))
     assert position == pytest.approx([-1, -2, -3])

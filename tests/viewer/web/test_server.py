@@ -18,6 +18,7 @@ from viser import transforms
 
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.viewer import (
     LiveView,
     NamedCamera,
@@ -350,3 +351,32 @@ def test_a_scene_without_cameras_is_framed(source: SceneSource, painter: Painter
         assert source.current is not None
         centre = source.current.splats.means.median(dim=0).values
         assert look_at["look_at"] == pytest.approx(centre.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("factor", [2.0**-14, 2.0**14])
+def test_a_scene_in_any_unit_is_shown_in_one_of_its_size(factor: float) -> None:
+    settings, splats = RenderSettings().scaled(factor), cloud(40, waves=2).scaled(factor)
+    source = SceneSource(splats, settings)
+    focal = 0.5 * CANVAS[1] / math.tan(0.5)
+    intrinsics = torch.tensor(
+        [[focal, 0.0, CANVAS[0] / 2], [0.0, focal, CANVAS[1] / 2], [0.0, 0.0, 1.0]]
+    )
+    pose = training_cameras()[0].camera.world_to_camera
+    camera = Camera(pose, intrinsics, CANVAS).scaled(factor)
+    expected = paint(render(splats, camera, settings), "rgb").astype(float)
+    assert expected.std() > 20
+    cameras = [NamedCamera("a.jpg", camera)]
+    with Viewer(source, port=0, cameras=cameras) as viewer, opened(viewer) as page:
+        page.picture(0)
+        page.look_from((0.0, 0.0, -5.0 * factor / source.unit))
+
+        def is_shown() -> bool:
+            picture = page.picture(len(page.pictures) - 1)
+            return picture.shape == expected.shape and psnr(picture, expected) > 28
+
+        page.until(is_shown)
+        source.publish(splats.select(torch.arange(12)))
+    assert source.current is not None
+    assert 0.5 < source.current.splats.means.norm(dim=1).median() < 10
+    shown = source.current.splats.scaled(source.unit)
+    torch.testing.assert_close(shown.means, splats.means[:12], atol=0, rtol=0)
