@@ -6,6 +6,7 @@ import math
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -112,12 +113,10 @@ class SfmProgress:
         self._doing = doing
 
 
-def load_shown(
-    scene: Path, *, max_size: int | None, images: str | None, sfm: bool | Path
-) -> Capture:
-    """`load_capture`, shown while COLMAP works."""
+def load_shown(scene: Path, **options: Any) -> Capture:
+    """`load_capture` with its `options`, shown while COLMAP works."""
     with SfmProgress() as progress:
-        return load_capture(scene, max_size=max_size, images=images, sfm=sfm, sfm_progress=progress)
+        return load_capture(scene, sfm_progress=progress, **options)
 
 
 def _mixed(mean: float, value: float) -> float:

@@ -161,8 +161,8 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin; and, which older ones lack, preset, sfm, model, photos and
-        near_plane.
+        images, capture, origin; and, which older ones lack, preset, sfm, model, photos,
+        near_plane, masks and mask_mode.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -178,7 +178,8 @@ class RunFolder:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
             later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
-            later["near_plane"] = RenderSettings().near_plane
+            later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
+            later["mask_mode"] = "auto"
             return {key: document[key] for key in needed} | {
                 key: document.get(key, value) for key, value in later.items()
             }
@@ -215,9 +216,14 @@ class RunFolder:
                 f"{place}: the capture of {self.path} is not there any more; "
                 "say with --scene PATH where it is"
             )
-        images = images_in(place, document["images"])
-        sfm = self.sfm(document["sfm"])
-        capture = load_capture(place, max_size=document["max_size"], images=images, sfm=sfm)
+        capture = load_capture(
+            place,
+            max_size=document["max_size"],
+            images=folder_in(place, document["images"]),
+            sfm=self.sfm(document["sfm"]),
+            masks=folder_in(place, document["masks"]),
+            mask_mode=document["mask_mode"],
+        )
         return self.recognised(capture, place)
 
     def recognised(self, capture: Capture, place: Path) -> Capture:
@@ -343,10 +349,12 @@ class RunFolder:
             draft.write_bytes(png.tobytes())
 
 
-def images_in(scene: Path, images: str | None) -> str | None:
-    """The folder of the photos that a run was given, if it is there now; they are known by their
-    content wherever they are found."""
-    return images if images is not None and (scene / images).is_dir() else None
+def folder_in(scene: Path, named: str | None) -> str | None:
+    """The folder of photos or masks that a run was given, if it is there now; photos are known by
+    their content wherever they are found."""
+    if named is None or named == "none":
+        return named
+    return named if (scene / named).is_dir() else None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from .errors import InputError as InputError
 from .errors import one_line as one_line
 from .errors import printable as printable
 from .photos.images import fit_within as fit_within
+from .photos.masks import MaskMode as MaskMode
 from .splats.formats import READABLE as READABLE
 from .splats.formats import VERIFIABLE as VERIFIABLE
 from .splats.formats import WRITABLE as WRITABLE

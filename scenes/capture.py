@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..renderer.cameras import Camera
-from ..renderer.training.data import CACHE_BYTES
+from ..renderer.training.data import CACHE_BYTES, HALF
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
 from .colmap.reading import find_models, home_of, is_undistorted, model_suffix, read_model
 from .errors import InputError, printable
@@ -23,6 +23,7 @@ from .photos.finding import Found, find_photos
 from .photos.fingerprint import fingerprint, fingerprint_of_files
 from .photos.images import Photo, PhotoCache
 from .photos.lenses import Lens, lens_of
+from .photos.masks import MaskMode, mask_places, with_masks
 from .photos.names import safe_names
 from .photos.panorama import cut_panoramas
 from .sfm.running import Report
@@ -58,15 +59,49 @@ class CaptureView:
     _cache: PhotoCache = field(repr=False)
     held_out: bool = False
 
+    @property
+    def transparent(self) -> bool:
+        """Whether what `alpha` masks out is empty, rather than not to be looked at."""
+        return self.photo.is_transparent
+
     def image(self) -> Tensor:
         """[H, W, 3] uint8 RGB. Decoded when first asked for, then shared: not to be written to."""
-        image = self._cache.get(("image", self.name), self.photo.decode)
+        image = self._cache.get(("image", self.name), lambda: self._decoded()[0])
         assert image is not None
         return image
 
+    def alpha(self) -> Tensor | None:
+        """[H, W] uint8, how much of each pixel counts by a mask or an alpha channel; None if all
+        of all. Shared: not to be written to."""
+        if not self.photo.is_masked:
+            return None
+        return self._cache.get(("alpha", self.name), lambda: self._decoded()[1])
+
     def mask(self) -> Tensor | None:
-        """[H, W] bool, True where the photo has a value; None if it has one everywhere."""
-        return self._cache.get(("mask", self.photo.lens), self.photo.mask)
+        """[H, W] bool, True where the photo has a value, and one that counts unless it is
+        `transparent`; None if it has one everywhere. Shared: not to be written to."""
+        valid = self._cache.get(("valid", self.photo.lens), self.photo.valid)
+        if self.transparent or not self.photo.is_masked:
+            return valid
+        return self._cache.get(("mask", self.name), lambda: self._counting(valid))
+
+    def shown(self) -> Tensor:
+        """[H, W, 3] `image`, black where it does not count."""
+        image, alpha = self.image(), self.alpha()
+        return image if alpha is None else image * (alpha >= HALF)[..., None]
+
+    def _counting(self, valid: Tensor | None) -> Tensor | None:
+        alpha = self.alpha()
+        if alpha is None:
+            return valid
+        return alpha >= HALF if valid is None else (alpha >= HALF) & valid
+
+    def _decoded(self) -> tuple[Tensor, Tensor | None]:
+        image, alpha = self.photo.decode_with_alpha()
+        self._cache.put(("image", self.name), image)
+        if self.photo.is_masked:
+            self._cache.put(("alpha", self.name), alpha)
+        return image, alpha
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +163,7 @@ class Capture:
         return digests
 
 
-def load_capture(
+def load_capture(  # noqa: PLR0913 - options by name
     path: str | Path,
     *,
     max_size: int | None = None,
@@ -136,6 +171,8 @@ def load_capture(
     cache_bytes: int = CACHE_BYTES,
     sfm: bool | str | Path = False,
     sfm_progress: Report | None = None,
+    masks: str | Path | None = None,
+    mask_mode: MaskMode = "auto",
 ) -> Capture:
     """Reads a capture: the COLMAP model in `path` and the photos in `path`/images, or else
     transforms.json and the photos that it names.
@@ -153,6 +190,10 @@ def load_capture(
             pycolmap. The model is kept for the next time: in a cache, or in the folder named here.
         sfm_progress: called with what COLMAP does, how many photos are done and how many there are;
             by default a line is logged for each thing it does.
+        masks: folder of masks, absolute or relative to `path`; by default alpha channels, what
+            transforms.json names and `path`/masks are taken, and nothing for "none".
+        mask_mode: "ignore" lets what is masked out count nowhere; "transparent" takes it for empty;
+            "auto" is "transparent" for alpha channels of transforms.json, else "ignore".
 
     Raises:
         InputError: there is no model and COLMAP cannot make one, it is damaged, or fewer than three
@@ -164,12 +205,16 @@ def load_capture(
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
     repairs: list[str] = []
-    folder = _image_folder(root, images)
+    folder = _folder(root, images, "photos")
     wanted = Sfm(sfm is not False, None if isinstance(sfm, bool) else Path(sfm), sfm_progress)
     first = read_source(root, repairs, folder, wanted)
     model, found = _with_photos(first, root, folder, max_size, repairs)
     lenses = _lenses(model)
     photos = choose_photos(found, lenses, max_size, repairs)
+    if masks != "none":
+        homes = [home_of(model.folder), found.folder.parent, found.folder, _home(root)]
+        places = mask_places(model, homes, _folder(root, masks, "masks"), repairs)
+        photos = with_masks(photos, places, mask_mode, repairs)
     check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
     points = _finite(model.points, model.files[-1], repairs)
     origin = _origin(np.array([image.centre for image in model.images]), points.xyz)
@@ -199,12 +244,16 @@ def capture_name(root: Path) -> str:
     return folder.name or "scene"
 
 
-def _image_folder(root: Path, images: str | Path | None) -> Path | None:
-    if images is None:
+def _home(root: Path) -> Path:
+    return root.parent if root.is_file() else root
+
+
+def _folder(root: Path, named: str | Path | None, what: str) -> Path | None:
+    if named is None:
         return None
-    folder = (root.parent if root.is_file() else root) / images
+    folder = _home(root) / named
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of photos")
+        raise InputError(f"{folder}: no such folder of {what}")
     return folder
 
 

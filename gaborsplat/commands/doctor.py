@@ -32,7 +32,7 @@ from ..renderer.training import (
     preset_taken,
     time_steps,
 )
-from ..scenes import Capture, InputError, check_photos, fit_within, one_line, printable
+from ..scenes import Capture, InputError, MaskMode, check_photos, fit_within, one_line, printable
 
 T = TypeVar("T")
 HEADINGS = ("preset", "steps", "splats", "longest side", "time", "memory", "fits")
@@ -52,6 +52,10 @@ class DoctorCommand:
     """As for train."""
     sfm: bool = False
     """As for train."""
+    masks: str | None = None
+    """As for train."""
+    mask_mode: MaskMode = "auto"
+    """As for train."""
     device: Device = "auto"
     """As for train."""
     trial: bool = True
@@ -70,7 +74,14 @@ class DoctorCommand:
         try:
             # No photo is kept before it is used: the presets' photos are these, made smaller.
             most = None if isinstance(self.max_size, Default) else self.max_size
-            capture = load_shown(self.scene, max_size=most, images=self.images, sfm=self.sfm)
+            capture = load_shown(
+                self.scene,
+                max_size=most,
+                images=self.images,
+                sfm=self.sfm,
+                masks=self.masks,
+                mask_mode=self.mask_mode,
+            )
             capture = check_photos(capture, _photo_by_photo)
             console.print()
             _describe(capture)

@@ -35,8 +35,8 @@ from ..renderer.training import (
     save_checkpoint,
     within_memory,
 )
-from ..run_folder import Log, RunFolder, images_in
-from ..scenes import Capture, InputError
+from ..run_folder import Log, RunFolder, folder_in
+from ..scenes import Capture, InputError, MaskMode
 from ..viewer import (
     Action,
     LiveView,
@@ -77,6 +77,12 @@ class TrainCommand:
     sfm: bool = False
     """Give photos without a model to COLMAP: minutes to hours, needs pycolmap. The model is kept,
     in the run folder and for later runs in a cache."""
+    masks: str | None = None
+    """Folder of masks, absolute or relative to the scene, if it is not masks/; "none" uses neither
+    masks nor alpha channels."""
+    mask_mode: MaskMode = "auto"
+    """Whether what is masked out counts nowhere, or is transparent; auto: transparent for alpha
+    channels of transforms.json."""
     device: Device = "auto"
     """What to compute on."""
     viewer: bool = True
@@ -111,7 +117,8 @@ class TrainCommand:
         max_size = longest_side(self.max_size, preset)
         place = self._place()
         sfm = RunFolder(self.out).sfm(self.sfm) if self.resume and self.out else self.sfm
-        capture = load_shown(place, max_size=max_size, images=self.images, sfm=sfm)
+        masks = {"masks": self.masks, "mask_mode": self.mask_mode}
+        capture = load_shown(place, max_size=max_size, images=self.images, sfm=sfm, **masks)
         folder = self._folder(capture)
         if self.resume and folder.started():
             capture = folder.recognised(capture, place)
@@ -128,7 +135,7 @@ class TrainCommand:
         run = _Run(trainer, capture, folder)
         with folder.held(), self._live_view(run) as live:
             options: dict[str, Any] = {"max_size": max_size, "images": self.images}
-            options |= {"sfm": self.sfm, "device": str(device), "preset": chosen}
+            options |= {"sfm": self.sfm, **masks, "device": str(device), "preset": chosen}
             options["near_plane"] = trainer.settings.near_plane
             folder.write_config(config, capture, place, options)
             if self.sfm:
@@ -187,7 +194,7 @@ class TrainCommand:
         x, y, z = run.capture.origin.tolist()
         with Viewer(
             source,
-            cameras=[NamedCamera(v.name, v.camera, v.image) for v in run.capture.views],
+            cameras=[NamedCamera(v.name, v.camera, v.shown) for v in run.capture.views],
             host=self.host,
             port=self.port,
             options=ViewerOptions(
@@ -349,7 +356,9 @@ def resumed(command: TrainCommand) -> TrainCommand:
         out=folder.path,
         preset=preset,
         max_size=document["max_size"],
-        images=images_in(scene, document["images"]),
+        images=folder_in(scene, document["images"]),
         sfm=document["sfm"],
+        masks=folder_in(scene, document["masks"]),
+        mask_mode=document["mask_mode"],
         config=folder.train_config(),
     )

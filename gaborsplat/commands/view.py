@@ -82,7 +82,7 @@ class ViewCommand:
         with Viewer(
             shown.source,
             cameras=[
-                NamedCamera(v.name, v.camera, v.image) for v in all_views(self.path, self.scene)
+                NamedCamera(v.name, v.camera, v.shown) for v in all_views(self.path, self.scene)
             ],
             host=self.host,
             port=self.port,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -14,6 +14,20 @@ from ..cameras import Camera
 
 log = logging.getLogger(__name__)
 
+NEAR = 0.002
+"""Near plane per typical depth: 0.01 where the scene begins at about 5, as usual."""
+_SAMPLED_POINTS = 5000
+FEWEST_VIEWS = 2
+"""Training does not go on with fewer photos, unless there never were more."""
+CACHE_BYTES = 2 << 30
+"""Memory for decoded photos on the host, by default."""
+HALF = 128
+"""Least alpha of a pixel that counts, where it has to count or not."""
+BACKGROUNDS = ((0.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (0.0, 1.0, 1.0))
+"""Behind transparent photos while splats are fitted, in random order: whatever two of them share,
+no splat can take the place of all."""
+SHARE_OF_MEMORY = 0.25
+"""Part of what is free on a GPU that photos may take."""
 EXTENT_MARGIN = 1.1
 """Scene scale per greatest distance of a camera from their mean, as in 3DGS."""
 
@@ -39,6 +53,9 @@ class TrainingView(Protocol):
     def mask(self) -> Tensor | None:
         """[H, W] bool, True where the photograph is valid; None where all of it is."""
         ...
+
+    # Views may have more, which those of captures do: `alpha()` gives [H, W] uint8, how much of
+    # each pixel counts, or None; `transparent` says that nothing is where it does not.
 
 
 class FitInput(Protocol):
@@ -73,29 +90,52 @@ class Photo:
         camera: that took it.
         image: [H, W, 3] uint8 RGB.
         mask: [H, W] bool, True where the photograph is valid; None where all of it is.
+        alpha: [H, W] uint8, how opaque the photograph is; None where all of it is.
+        background: what is behind it; None for what is always behind.
     """
 
     camera: Camera
     image: Tensor
     mask: Tensor | None
+    alpha: Tensor | None = None
+    background: tuple[float, float, float] | None = None
 
+    def over(self, background: tuple[float, float, float]) -> Photo:
+        """The photo before a background."""
+        if self.alpha is None:
+            return self
+        opaque = self.alpha[..., None].float() / 255
+        behind = 255 * opaque.new_tensor(background)
+        image = (self.image * opaque + behind * (1 - opaque)).round().to(torch.uint8)
+        return replace(self, image=image, alpha=None, background=background)
 
-NEAR = 0.002
-"""Near plane per typical depth: 0.01 where the scene begins at about 5, as usual."""
-_SAMPLED_POINTS = 5000
-FEWEST_VIEWS = 2
-"""Training does not go on with fewer photos, unless there never were more."""
-CACHE_BYTES = 2 << 30
-"""Memory for decoded photos on the host, by default."""
-SHARE_OF_MEMORY = 0.25
-"""Part of what is free on a GPU that photos may take."""
+    def over_any(self, generator: torch.Generator) -> Photo:
+        """The photo before one of BACKGROUNDS, if it is transparent anywhere."""
+        if self.alpha is None:
+            return self
+        return self.over(BACKGROUNDS[int(torch.randint(len(BACKGROUNDS), (), generator=generator))])
+
+    def counting(self) -> Tensor | None:
+        """[H, W] bool, True where it is valid and more opaque than not; None where all of it is."""
+        if self.alpha is None:
+            return self.mask
+        opaque = self.alpha >= HALF
+        return opaque if self.mask is None else opaque & self.mask
 
 
 def load_photo(view: TrainingView, device: torch.device) -> Photo:
     """A view's photo, on `device`."""
     mask = view.mask()
     mask = None if mask is None else mask.to(device)
-    return Photo(view.camera.to(device), view.image().to(device), mask)
+    alpha = alpha_of(view) if getattr(view, "transparent", False) else None
+    alpha = None if alpha is None else alpha.to(device)
+    return Photo(view.camera.to(device), view.image().to(device), mask, alpha)
+
+
+def alpha_of(view: TrainingView) -> Tensor | None:
+    """[H, W] uint8, how much of each pixel counts by a mask of the view's own; None without one."""
+    alpha = getattr(view, "alpha", None)
+    return None if alpha is None else alpha()
 
 
 class TooFewPhotos(ValueError):
@@ -152,7 +192,8 @@ class PhotosOnDevice:
         if view.name in self._kept:
             return self._kept[view.name]
         photo = load_photo(view, self._device)
-        size = photo.image.nbytes + (0 if photo.mask is None else photo.mask.nbytes)
+        parts = (photo.image, photo.mask, photo.alpha)
+        size = sum(part.nbytes for part in parts if part is not None)
         if size <= self._left:
             self._left -= size
             self._kept[view.name] = photo

@@ -85,15 +85,17 @@ def evaluate(
     Raises:
         ValueError: a photo does not fit its view, or cannot be read and there is no `left_out`.
     """
-    device = splats.means.device
+    device, settings = splats.means.device, settings or RenderSettings()
     scores: dict[str, Score] = {}
     for view in views:
         photo = _photo(view, device, left_out)
         if photo is None:
             continue
-        frame = render(splats, photo.camera, settings or RenderSettings())
+        counting = photo.counting()
+        photo = photo.over(settings.background)
+        frame = render(splats, photo.camera, settings)
         image = frame.color.clamp(0.0, 1.0)
-        scores[view.name] = Score(*quality(image, photo.image, photo.mask))
+        scores[view.name] = Score(*quality(image, photo.image, counting))
         if on_image is not None:
             on_image(view, image.cpu(), photo.image.cpu().float() / 255.0)
     return Evaluation(scores)

@@ -322,7 +322,7 @@ class Trainer:
             view = self._next_view()
             photo = self.left_out.photo(view, self._photos.get)
             if photo is not None:
-                return view, photo
+                return view, photo.over_any(self._generator)
             self.left_out.check_enough(self._views)
 
     def _skip(self) -> None:

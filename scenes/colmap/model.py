@@ -46,6 +46,7 @@ class ColmapImage:
     camera_id: int
     name: str  # path of the photo relative to the image folder, as written
     held_out: bool | None = None  # to test on; None where the files do not say, as COLMAP's
+    mask: str | None = None  # path of its mask relative to the model, where the files state one
 
     @property
     def rotation(self) -> NDArray[np.float64]:

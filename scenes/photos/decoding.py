@@ -48,6 +48,7 @@ class Header:
     size: tuple[int, int]  # (width, height) as stored [px]
     orientation: int = 1  # EXIF's, 1 to 8: how it is to be turned
     bits: int = 8  # of a channel: 8; 16, also where fewer are used; 32, floating point
+    alpha: bool = False  # whether it says what of it is transparent
 
 
 def turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
@@ -65,7 +66,7 @@ def read_header(path: Path) -> Header:
         raise InputError(f"{path}: is a camera's raw file; convert it to JPEG, PNG or 16-bit TIFF")
     try:
         with _opened(path) as image:
-            return Header(image.size, _orientation(image), _bits(image))
+            return Header(image.size, _orientation(image), _bits(image), _has_alpha(image))
     # Whatever bytes there are, it is the file that is wrong: Pillow raises a dozen kinds of error.
     except Exception as error:
         deep = _deep_pixels(path) if _is_tiff(path) else None  # Pillow does not know all of them
@@ -81,8 +82,8 @@ def read_pixels(
     *,
     at_least: tuple[int, int] | None = None,
     white: float = 255.0,
-) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8 RGB, as stored.
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """[H, W, 3] uint8 RGB, as stored, and [H, W] alpha from 0 to 255, None where all is opaque.
 
     Args:
         path: the file.
@@ -94,20 +95,42 @@ def read_pixels(
     Raises:
         InputError: the file cannot be decoded, or has changed since.
     """
+    alpha = None
     try:
         with _opened(path) as image:
             _check_unchanged(path, image.size, header.size)
             if at_least is not None:
                 image.draft("RGB", at_least)
             image.load()  # refuses a file that is cut short
+            alpha = _alpha_of(image) if header.alpha else None
             if header.bits == 8:
-                return np.asarray(image.convert("RGB"))
+                # Not by way of "RGB" where there is alpha, which may be in a palette.
+                colors = image.convert("RGBA") if header.alpha else image.convert("RGB")
+                return np.asarray(colors)[..., :3], alpha
     except InputError:
         raise
     except Exception as error:
         if header.bits == 8 or not isinstance(error, Image.UnidentifiedImageError):
             raise _undecodable(path, error) from error
-    return _in_eight_bits(_pixels_of_deep(path, header), white)
+    return _in_eight_bits(_pixels_of_deep(path, header), white), alpha
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """[H, W] from 0, which does not count, to 255, which does.
+
+    Raises:
+        InputError: it cannot be decoded.
+    """
+    try:
+        with _opened(path) as image:
+            deep = image.mode.startswith(("I", "F"))
+            mask = np.asarray(image if deep else image.convert("L"))
+    except Exception as error:
+        raise _undecodable(path, error) from error
+    highest = float(mask.max(initial=0))
+    if not deep and highest > 1:
+        return mask.astype(np.uint8)
+    return np.where(mask > highest / 2, 255, 0).astype(np.uint8)  # of labels, or of more bits
 
 
 def white_level(paths: Iterable[Path], bits: int) -> tuple[float, float]:
@@ -213,6 +236,15 @@ def _bits(image: Image.Image) -> int:
         if image.format == "PPM" and any(type(value) is int and value > 255 for value in values):
             return 16
     return 8
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:
+    alpha = np.asarray(image.convert("RGBA"))[..., 3]
+    return None if alpha.min(initial=255) == 255 else alpha
 
 
 def _is_tiff(path: Path) -> bool:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
-from .decoding import Header, read_pixels, turned
+from .decoding import Header, read_mask, read_pixels, turned
 from .lenses import Lens
 from .undistort import sampling_maps, undistort
 
@@ -67,6 +68,9 @@ class Photo:
     lens: Lens  # at the size to be used
     orientation: int = 1  # EXIF's, 1 to 8: how the file is turned to be what `lens` describes
     white: float = 255.0  # value of what is brightest, in files of more than 8 bits
+    mask_file: Path | None = None  # what of the photo counts, besides its alpha channel
+    is_masked: bool = False  # whether mask or alpha channel are to be used
+    is_transparent: bool = False  # whether what they mask out is empty, rather than unknown
 
     @property
     def size(self) -> tuple[int, int]:
@@ -79,21 +83,57 @@ class Photo:
         Raises:
             InputError: the file cannot be decoded, or has changed since the capture was loaded.
         """
+        return self.decode_with_alpha()[0]
+
+    def decode_with_alpha(self) -> tuple[Tensor, Tensor | None]:
+        """What `decode` gives, and [H, W] uint8 how much of each pixel counts, None if all of all.
+        Colours are those of the part that counts, whatever is behind. Raises as `decode`."""
         width, height = turned(self.lens.size, self.orientation)
         at_least = (_OVERSIZE * width, _OVERSIZE * height)
-        stored = read_pixels(self.path, self.header, at_least=at_least, white=self.white)
+        stored, alpha = read_pixels(self.path, self.header, at_least=at_least, white=self.white)
         photo = np.ascontiguousarray(_upright(stored, self.orientation))
+        alpha = self._with_mask(alpha, photo.shape) if self.is_masked else None
+        if alpha is None:
+            return torch.from_numpy(self._straight(photo)), None
+        alpha = np.ascontiguousarray(alpha)
+        # In between, colours are weighted by what counts: others must not come through.
+        weights = alpha.astype(np.float32)[..., None] / 255
+        weighted = self._straight(np.concatenate([photo * weights, 255 * weights], axis=2))
+        counts = weighted[..., 3].clip(0, 255)
+        colors = (255 * weighted[..., :3] / np.maximum(counts, 1)[..., None]).clip(0, 255)
+        rounded = [torch.from_numpy((each + 0.5).astype(np.uint8)) for each in (colors, counts)]
+        return rounded[0], rounded[1]
+
+    def _with_mask(
+        self, alpha: NDArray[np.uint8] | None, shape: tuple[int, ...]
+    ) -> NDArray[np.uint8] | None:
+        """[H, W] what counts, for a photo of this `shape` as it is turned; `alpha` is as it was
+        stored."""
+        upright = None if alpha is None else _upright(alpha, self.orientation)
+        if self.mask_file is None:
+            return upright
+        mask = read_mask(self.mask_file)
+        # Masks are drawn on the photo as it is stored, or as it is shown.
+        if self.orientation != 1 and not fits((mask.shape[1], mask.shape[0]), self.lens.size):
+            mask = _upright(mask, self.orientation)
+        mask = cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA).astype(np.uint8)
+        return mask if upright is None else np.minimum(upright, mask)
+
+    def _straight(self, photo: NDArray[Any]) -> NDArray[Any]:
+        """[H, W, C], resized and undistorted, of the same type."""
         if (photo.shape[1], photo.shape[0]) != self.lens.size:
-            photo = cv2.resize(photo, self.lens.size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            photo = cv2.resize(photo, self.lens.size, interpolation=cv2.INTER_AREA)
         elif not photo.flags.writeable:
             photo = photo.copy()
-        return torch.from_numpy(photo if self.lens.is_pinhole else undistort(photo, self.lens))
+        return photo if self.lens.is_pinhole else undistort(photo, self.lens)
 
     def check(self) -> None:
         """Decodes all of the file, in as little memory as its format allows. Raises as `decode`."""
         read_pixels(self.path, self.header, at_least=(1, 1), white=self.white)
+        if self.mask_file is not None:
+            read_mask(self.mask_file)
 
-    def mask(self) -> Tensor | None:
+    def valid(self) -> Tensor | None:
         """[H, W] bool, True where the undistorted photo has a value; None if it has everywhere."""
         if self.lens.is_pinhole:
             return None
@@ -102,9 +142,9 @@ class Photo:
 
 
 def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """[H, W, 3] pixels, turned as EXIF's `orientation` asks for."""
+    """[H, W, ...] pixels, turned as EXIF's `orientation` asks for."""
     if orientation >= 5:
-        stored = stored.transpose(1, 0, 2)
+        stored = stored.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         stored = stored[:, ::-1]
     if orientation in (3, 4, 7, 8):
@@ -137,13 +177,17 @@ class PhotoCache:
                 return self._entries[key]
         # Decoding is slow and must not keep other threads waiting; two may do the same work.
         value = make()
+        self.put(key, value)
+        return value
+
+    def put(self, key: object, value: Tensor | None) -> None:
+        """Keep an entry, unless it is held."""
         with self._lock:
             if key not in self._entries and _nbytes(value) <= self.budget:
                 self._entries[key] = value
                 self._bytes += _nbytes(value)
                 while self._bytes > self.budget:
                     self._bytes -= _nbytes(self._entries.popitem(last=False)[1])
-        return value
 
 
 def _nbytes(value: Tensor | None) -> int:

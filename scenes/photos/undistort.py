@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -75,15 +76,13 @@ def _places(lens: Lens) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         return x - np.float32(0.5), y - np.float32(0.5)
 
 
-def undistort(photo: NDArray[np.uint8], lens: Lens) -> NDArray[np.uint8]:
-    """The photo [H, W, 3] as the pinhole camera of `lens` sees it, black where it sees nothing."""
+def undistort(photo: NDArray[Any], lens: Lens) -> NDArray[Any]:
+    """The photo [H, W, C] as the pinhole camera of `lens` sees it, zero where it sees nothing."""
     maps = sampling_maps(lens)
     x = maps.x
     if lens.is_panorama:  # its left edge continues its right one
         photo = np.pad(photo, ((0, 0), (_SEAM, _SEAM), (0, 0)), mode="wrap")
         x = x + _SEAM
-    straight = cv2.remap(photo, x, maps.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
-        np.uint8
-    )
+    straight = cv2.remap(photo, x, maps.y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     straight[~maps.valid] = 0
     return straight

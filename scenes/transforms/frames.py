@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +27,7 @@ class Frame:
     intrinsics: Intrinsics
     pose: Pose
     held_out: bool | None  # None where the document does not say
+    mask: str | None = None  # path of its mask, relative to the document's folder
 
 
 def read_frames(
@@ -71,7 +71,6 @@ def read_frames(
             f"{path}: left out {len(unlisted)} of {len(entries)} frames that are neither in "
             f"train_filenames nor among those to test on (the first is {unlisted[0]})"
         )
-    _note_masks(path, entries, repairs)
     return list(frames.values())
 
 
@@ -97,7 +96,9 @@ def _frame(name: str, entry: Entry, folder: Path, held_out: bool | None) -> Fram
             size = read_header(folder / name).size
         except InputError as error:
             raise Fault(str(error)) from error
-    return Frame(name, size, intrinsics_of(entry, size), pose_of(entry), held_out)
+    mask = entry.text("mask_path")
+    mask = None if mask is None else name_on_disk(mask, folder)
+    return Frame(name, size, intrinsics_of(entry, size), pose_of(entry), held_out, mask)
 
 
 def name_on_disk(stated: str, folder: Path) -> str:
@@ -151,9 +152,3 @@ def _stem(name: str) -> str:
     """A name as lists and frames both have it, whichever of them leaves the ending out."""
     stem, ending = posixpath.splitext(name)
     return stem if ending.lower() in _ENDINGS else name
-
-
-def _note_masks(path: Path, entries: Sequence[Any], repairs: list[str]) -> None:
-    masked = sum(isinstance(values, dict) and "mask_path" in values for values in entries)
-    if masked:
-        repairs.append(f"{path}: {masked} frames name masks (mask_path), which are not used")

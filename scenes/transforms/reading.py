@@ -155,7 +155,9 @@ def _model(
             camera_id, frame.intrinsics[0], *frame.size, frame.intrinsics[1]
         )
         images.append(
-            ColmapImage(index + 1, pose.qvec, pose.tvec, camera_id, frame.name, frame.held_out)
+            ColmapImage(
+                index + 1, pose.qvec, pose.tvec, camera_id, frame.name, frame.held_out, frame.mask
+            )
         )
     return cameras, images
 

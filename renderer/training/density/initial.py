@@ -14,6 +14,7 @@ from ...cameras import Camera
 from ...splats import SH_C0, Parameters
 from ..config import TrainConfig
 from ..data import FitInput, camera_centres, scene_scale
+from .masked import counting
 from .neighbours import neighbour_distance
 from .thinning import thinned
 
@@ -39,8 +40,8 @@ def initial_parameters(
     """Raw parameters on the CPU, at most `config.max_splats`: round splats as wide as the mean
     distance to the three nearest others, in the points' colours, without waves.
 
-    Points that are non-finite or almost in a camera are dropped. Of more than `max_splats` a
-    spatially even subset is kept, and a line logged. Where too few are left, random
+    Points that are non-finite, almost in a camera or masked out are dropped. Of more than
+    `max_splats` a spatially even subset is kept, and a line logged. Where too few are left, random
     grey ones are added in the box that the cameras look into. `generator` is on the CPU.
     """
     cameras = [view.camera for view in data.train]
@@ -48,6 +49,7 @@ def initial_parameters(
     points, colors = data.points[finite].float(), data.point_colors[finite].float() / 255.0
     size = scene_scale(cameras, points)
     clear = _camera_distance(points, cameras) > NEAREST * size
+    clear &= counting(data.train, points)
     points, colors = points[clear], colors[clear]
     if len(points) < FEWEST_POINTS:
         extra = _random_points(cameras, size, min(RANDOM_POINTS, config.max_splats), generator)

@@ -60,6 +60,7 @@ def init_from_residual(
         photo = left_out.photo(view, lambda each: load_photo(each, like.device))
         if photo is None:
             continue
+        photo = photo.over(settings.background)
         for first in range(0, len(candidates), _AT_ONCE):
             trial = _with_waves(raw, candidates[first : first + _AT_ONCE])
             picture = objective.forward(trial, photo.camera, sh_degree=degree)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ from ...raster.inputs import SplatsInView
 from ...raster.passes import Passes
 from ...settings import RenderSettings
 from ...splats import Harmonics, RawSplats
-from ..data import Photo
+from ..data import BACKGROUNDS, Photo
 from .fit import SplatFit, StepOutcome, Terms
 
 
@@ -108,7 +108,8 @@ class PhotoObjective:
     """
 
     SIZES = 4
-    """Sizes of photos for which steps are kept as they were recorded, those used last."""
+    """Sizes of photos for which steps are kept as they were recorded, those used last, with each
+    background."""
     STARTED = 2
     """Steps that may be started and not done: a GPU has the next one while the host waits."""
 
@@ -119,6 +120,7 @@ class PhotoObjective:
         self._workspace = Workspace()
         self._backend = backend_for(device)
         self._passes = Passes(self._backend, self._workspace, skip_culled=True)
+        self._settings = settings
         self._options = RasterOptions.of(settings, gradient=True)
         self._ssim_weight = ssim_weight
         self._recorded: OrderedDict[Hashable, _Recorded] = OrderedDict()
@@ -137,7 +139,8 @@ class PhotoObjective:
 
     def forward(self, raw: RawSplats, camera: Camera, *, sh_degree: int) -> FitPicture:
         """The splats that `raw` stands for, seen by `camera`, without history."""
-        return self._draw(self._view(raw, raw.harmonics, Cameras.of(camera), sh_degree))
+        view = self._view(raw, raw.harmonics, Cameras.of(camera), sh_degree)
+        return self._draw(view, self._options)
 
     @torch.no_grad()
     def backward(
@@ -238,8 +241,8 @@ class PhotoObjective:
         return SplatsInView(raw.geometry, harmonics, sh_degree, cameras, self._options.project)
 
     @torch.no_grad()
-    def _draw(self, view: SplatsInView) -> FitPicture:
-        drawn = forward(self._passes, view, self._options)
+    def _draw(self, view: SplatsInView, options: RasterOptions) -> FitPicture:
+        drawn = forward(self._passes, view, options)
         projected = drawn.shaded.projected
         info = {
             "means2d": projected.means2d.detach().requires_grad_(),  # strategies look at its grad
@@ -254,17 +257,22 @@ class PhotoObjective:
 
     @torch.no_grad()
     def _step(
-        self, fit: SplatFit, view: SplatsInView, terms: Terms, inputs: tuple[Tensor, ...]
+        self,
+        fit: SplatFit,
+        view: SplatsInView,
+        options: RasterOptions,
+        terms: Terms,
+        inputs: tuple[Tensor, ...],
     ) -> FitPicture:
         """`inputs` are a photo, what is wanted, and maybe a mask."""
         photo, wanted, *masks = inputs
-        picture = self._draw(view)
+        picture = self._draw(view, options)
         result = self.compare(picture.color, photo, masks[0] if masks else None)
         v = blended_backward(
             self._passes,
             picture.drawn,
             _of_image(result),
-            self._options,
+            options,
             not_finite=fit.not_finite,
         )
         picture.info["means2d"].grad = v.means2d
@@ -277,20 +285,24 @@ class PhotoObjective:
         """Steps on these splats, as they were recorded where that saves time."""
         in_order = torch.are_deterministic_algorithms_enabled()
         size = photo.camera.size
-        key = (in_order, size, sh_degree, waves, photo.mask is None)
+        key = (in_order, size, sh_degree, waves, photo.mask is None, photo.background)
         found = self._recorded.get(key)
         if found is None or found.fit is not fit or found.terms != terms:
             raw = fit.raw if waves else fit.raw.without_waves()
             harmonics = Harmonics(raw.sh0, raw.sh_rest, fit.late)
+            options = self._options
+            if photo.background is not None:
+                settings = replace(self._settings, background=photo.background)
+                options = RasterOptions.of(settings, gradient=True)
 
             def step(world_to_camera: Tensor, intrinsics: Tensor, *inputs: Tensor) -> FitPicture:
                 cameras = Cameras(world_to_camera[None], intrinsics[None], size)
                 view = self._view(raw, harmonics, cameras, sh_degree)
-                return self._step(fit, view, terms, inputs)
+                return self._step(fit, view, options, terms, inputs)
 
             repeated = self._backend.repeated(step, self._workspace, self._device)
             found = self._recorded[key] = _Recorded(repeated, terms, fit)
-            if len(self._recorded) > self.SIZES:
+            if len(self._recorded) > self.SIZES * len(BACKGROUNDS):
                 self._recorded.popitem(last=False)
         self._recorded.move_to_end(key)
         return found

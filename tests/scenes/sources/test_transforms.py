@@ -289,10 +289,33 @@ def test_points_that_the_applied_transform_left_alone_are_left_alone(tmp_path: P
     assert any("had not been applied to these points" in line for line in capture.repairs)
 
 
-def test_masks_are_mentioned(tmp_path: Path):
+def test_masks_that_frames_name_are_used(tmp_path: Path):
     other.write_nerfstudio(source_of(ring(), tmp_path / "reference"), tmp_path)
     frames = json.loads((tmp_path / "transforms.json").read_text())["frames"]
-    for frame in frames[:4]:
-        frame["mask_path"] = "masks/a.png"
-    repairs = load_capture(edited(tmp_path, frames=frames)).repairs
-    assert any("4 frames name masks" in line for line in repairs)
+    (tmp_path / "seg").mkdir()
+    counts = np.zeros((48, 64), np.uint8)
+    counts[10:20] = 255
+    for index, frame in enumerate(frames[:4]):
+        frame["mask_path"] = f"./seg/{index}.png"
+        if index:
+            cv2.imwrite(str(tmp_path / "seg" / f"{index}.png"), counts)
+    capture = load_capture(edited(tmp_path, frames=frames))
+    masks = [view.mask() for view in capture.views]
+    found = [mask for mask in masks if mask is not None]
+    assert len(found) == 3
+    assert all(np.array_equal(mask.numpy(), counts > 0) for mask in found)
+    assert any(line.startswith("1 masks that ") and "seg/0.png" in line for line in capture.repairs)
+    assert any(line.startswith("masks of 3 of 9 photos") for line in capture.repairs)
+
+
+def test_alpha_channels_of_a_synthetic_set_are_transparent(tmp_path: Path):
+    source = source_of(ring(), tmp_path / "reference")
+    for path in (source.folder / "images").iterdir():
+        colors = cv2.imread(str(path))
+        cv2.imwrite(str(path), np.dstack([colors, np.tile(np.arange(64, dtype=np.uint8), (48, 1))]))
+    other.write_nerfstudio(source, tmp_path)
+    capture = load_capture(tmp_path / "transforms.json")
+    assert all(view.transparent and view.mask() is None for view in capture.views)
+    assert any("is empty" in line for line in capture.repairs)
+    ignoring = load_capture(tmp_path / "transforms.json", mask_mode="ignore")
+    assert not any(view.transparent for view in ignoring.views)

@@ -231,15 +231,6 @@ def test_a_path_comes_back_from_its_file(path: CameraPath) -> None:
         assert angle(one.wxyz, other.wxyz) < math.sqrt(ROUNDING)
 
 
-def test_a_path_through_a_scene_in_another_unit_is_saved_in_that_of_the_capture() -> None:
-    path = CameraPath((Keyframe(UNIT, (1, 2, 3), 0.8), Keyframe(UNIT, (2, 2, 3), 0.8)))
-    text = path_to_json(path, CANVAS, Placement(ORIGIN, unit=0.25))
-    keyframes = path_from_json(text, PLACEMENT).keyframes
-    assert [each.position for each in keyframes] == [(0.25, 0.5, 0.75), (0.5, 0.5, 0.75)]
-    back = path_from_json(text, Placement(ORIGIN, unit=0.25)).keyframes
-    assert [each.position for each in back] == [(1, 2, 3), (2, 2, 3)]
-
-
 def test_the_command_line_reads_what_the_viewer_saves(tmp_path: Path) -> None:
     path = CameraPath(
         (
