@@ -15,6 +15,12 @@ error_console = Console(stderr=True, highlight=False, soft_wrap=True, markup=Fal
 REPAIRS_SHOWN = 8
 
 
+def show_doubts(doubts: Sequence[str]) -> None:
+    """What speaks against a capture, a line each."""
+    for doubt in doubts:
+        error_console.print(f"warning: {doubt}", style="bold yellow")
+
+
 def show_repairs(repairs: Sequence[str]) -> None:
     """What was wrong with a capture, a line each; a long list is cut."""
     for repair in repairs[:REPAIRS_SHOWN]:

@@ -44,6 +44,20 @@ class Camera:
         ratio = self.intrinsics.new_tensor([size[0] / self.size[0], size[1] / self.size[1], 1.0])
         return Camera(self.world_to_camera, self.intrinsics * ratio[:, None], size)
 
+    def pixels_of(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where `points` [P, 3] are in the picture, all on the CPU.
+
+        Returns:
+            [P] int64 row and column of the pixel, zero where there is none; [P] bool, whether the
+            point is before the camera and in the picture.
+        """
+        pose, k = self.world_to_camera.to(points), self.intrinsics.to(points)
+        x, y, z = ((points @ pose[:3, :3].T + pose[:3, 3]) @ k.T).unbind(1)
+        column, row = (torch.where(z > 0, each / z, -1.0).floor() for each in (x, y))
+        inside = (column >= 0) & (column < self.size[0]) & (row >= 0) & (row < self.size[1])
+        row, column = (torch.where(inside, each, 0.0).long() for each in (row, column))
+        return row, column, inside
+
     def scaled(self, factor: float) -> Camera:
         """The same camera in a unit of length that is 1 / `factor` of this one's."""
         pose = self.world_to_camera.clone()

@@ -17,6 +17,7 @@ from ..renderer.cameras import Camera
 from ..renderer.training.data import CACHE_BYTES, HALF
 from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
 from .colmap.reading import find_models, home_of, is_undistorted, model_suffix, read_model
+from .colmap.visibility import seen_share
 from .errors import InputError, printable
 from .photos.choosing import MIN_PHOTOS, check_enough, choose_photos, fewest
 from .photos.finding import Found, find_photos
@@ -24,7 +25,7 @@ from .photos.fingerprint import fingerprint, fingerprint_of_files
 from .photos.images import Photo, PhotoCache
 from .photos.lenses import Lens, lens_of
 from .photos.masks import MaskMode, mask_places, with_masks
-from .photos.names import safe_names
+from .photos.names import is_hidden, safe_names
 from .photos.panorama import cut_panoramas
 from .sfm.running import Report
 from .sources import Sfm, is_capture_path, read_source
@@ -33,6 +34,8 @@ TEST_EVERY = 8
 """Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing, where the
 capture itself says nothing of it. Images whose photos are left out count: what a view is for does
 not depend on others."""
+STRANGERS = 0.02
+"""Points of which cameras see no more than this share are not of their scene."""
 FAR_FROM_ZERO = 100.0
 """Beyond this many times its own extent from zero, a scene is moved to zero.
 
@@ -216,7 +219,7 @@ def load_capture(  # noqa: PLR0913 - options by name
         places = mask_places(model, homes, _folder(root, masks, "masks"), repairs)
         photos = with_masks(photos, places, mask_mode, repairs)
     check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
-    points = _finite(model.points, model.files[-1], repairs)
+    points = _seen(model, _finite(model.points, model.files[-1], repairs), repairs)
     origin = _origin(np.array([image.centre for image in model.images]), points.xyz)
     if origin.any():
         repairs.append(f"{model.folder}: moved the scene to zero, by {_numbers(-origin)}")
@@ -317,7 +320,8 @@ def _views(
     repairs: list[str],
 ) -> tuple[CaptureView, ...]:
     """The views whose photos can be used, sorted by what the model calls them."""
-    cuts = cut_panoramas(model.images, lenses, repairs)
+    meant = [image for image in model.images if image.name in photos or not is_hidden(image.name)]
+    cuts = cut_panoramas(meant, lenses, repairs)
     names = safe_names([cut.image.name for cut in cuts])
     views: list[CaptureView] = []
     for index, (cut, name) in enumerate(zip(cuts, names, strict=True)):
@@ -359,6 +363,18 @@ def _finite(points: ColmapPoints, path: Path, repairs: list[str]) -> ColmapPoint
         track_lengths=points.track_lengths[good],
         track_images=points.track_images[np.repeat(good, points.track_lengths)],
     )
+
+
+def _seen(model: ColmapModel, points: ColmapPoints, repairs: list[str]) -> ColmapPoints:
+    """The points, or none if they cannot be where the cameras look."""
+    share = seen_share(model.cameras, model.images, points.xyz)
+    if share >= STRANGERS or not len(points):
+        return points
+    repairs.append(
+        f"{model.folder}: left out all {len(points)} points: cameras see {100 * share:.2g} % of "
+        "them, so they are in another frame; export cameras and points in one step"
+    )
+    return ColmapPoints.none()
 
 
 def _origin(centres: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

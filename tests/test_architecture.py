@@ -49,7 +49,7 @@ FLOORS = {
         {"transforms", "sfm"},
         {"sources"},
         {"capture"},
-        {"check"},
+        {"check", "plausibility"},
     ),
     "viewer": (
         {"settings", "scene", "camera", "background", "download"},

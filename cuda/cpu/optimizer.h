@@ -90,15 +90,10 @@ class ProjectStep {
             v.splats.mean = v.splats.mean + rows.load3(given_.v_directions);
             sums_.add(rows.within_block(), v);
         });
-        std::fill(p_.regularization + begin_ / kSplatThreads,
-                  p_.regularization + blocks_for(end_, kSplatThreads), 0.0);
         for (std::int64_t i = begin_; i < end_; ++i) {
             std::int64_t row = i - begin_;
-            S term = regularize(p_, i, sums_.opacities[row], sums_.scales + 3 * row);
-            if (finite(row)) {
-                p_.regularization[i / kSplatThreads] += double(term);
-                continue;
-            }
+            regularize(p_, i, sums_.opacities[row], sums_.scales + 3 * row);
+            if (finite(row)) continue;
             sums_.clear(row, row + 1);
             __atomic_store_n(p_.step.counters + kBroken, 1, __ATOMIC_RELAXED);
         }
@@ -169,10 +164,7 @@ void project_step(const ProjectStepArguments<S>& p) {
 
 template <class S>
 void finish_step(const FinishStepArguments<S>& p) {
-    double sum = 0;
-    if (p.step.counters[kOpen] != 0)
-        for (std::int64_t part = 0; part < p.parts; ++part) sum += p.regularization[part];
-    tell_step(p, sum);
+    tell_step(p);
     for (int back = 1; back < kMissedSteps; ++back) miss_step(p, back);
 }
 

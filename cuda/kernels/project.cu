@@ -137,8 +137,7 @@ HD void step_numbers(const StepInputs<S>& p, Parameter parameter, std::int64_t i
     }
 }
 
-/// The step of a splat; what it adds to the loss by itself.
-HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
+HD void step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
     const bool visible = p.given.visible[i] != 0;
     WholeGradient v = {};
     if (visible) {
@@ -150,7 +149,7 @@ HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
     S quat[4] = {v.splat.quat.w, v.splat.quat.x, v.splat.quat.y, v.splat.quat.z};
     S scale[3] = {v.splat.scale.x, v.splat.scale.y, v.splat.scale.z};
     S opacity = v.splat.opacity;
-    S term = regularize(p, i, opacity, scale);
+    regularize(p, i, opacity, scale);
     S sum = opacity;  // which no number that is not bounded leaves bounded
     for (int k = 0; k < 3; ++k) sum += abs_(mean[k]) + abs_(scale[k]);
     for (int k = 0; k < 4; ++k) sum += abs_(quat[k]);
@@ -158,7 +157,6 @@ HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
     for (int k = 0; k < 2 * Kind::kWaves; ++k) sum += abs_(v.coefficients[k]);
     if (!bounded(sum)) {
         p.step.counters[kBroken] = 1;
-        term = S(0);
         for (int k = 0; k < 3; ++k) mean[k] = scale[k] = S(0);
         for (int k = 0; k < 4; ++k) quat[k] = S(0);
         opacity = S(0);
@@ -178,21 +176,11 @@ HD S step_splat(const ProjectStepArguments<S>& p, std::int64_t i) {
                                        p.coefficients_avg, p.coefficients_avg_sq, v.coefficients);
     }
     add_noise(p, i);
-    return term;
 }
 
 KERNEL(project_step, ProjectStepArguments<S>, kSplatThreads) {
-    SHARED(S, sums, kSplatThreads / kWarp);
-    if (p.step.counters[kOpen] == 0) return;
     std::int64_t i = thread_number();
-    S term = i < p.given.in.splats ? step_splat(p, i) : S(0);
-    S total = WarpSums<1>::add(&term);
-    if (lane_number() == 0) sums[threadIdx.x / kWarp] = total;
-    __syncthreads();
-    if (threadIdx.x != 0) return;
-    total = S(0);
-    for (int warp = 0; warp < kSplatThreads / kWarp; ++warp) total += sums[warp];
-    p.regularization[blockIdx.x] = double(total);
+    if (p.step.counters[kOpen] != 0 && i < p.given.in.splats) step_splat(p, i);
 }
 
 #endif

@@ -171,18 +171,13 @@ HD void add_noise(const ProjectStepArguments<S>& p, std::int64_t i) {
     p.next_means[3 * i + 2] += noise.z;
 }
 
-/// 3DGS-MCMC's terms of the loss for a splat (section 3.5), the weights with the numbers of splats
-/// in them; adds their gradient.
+/// Adds the gradient of 3DGS-MCMC's terms of the loss (section 3.5), whose weights have the numbers
+/// of splats in them.
 template <class S>
-HD S regularize(const ProjectStepArguments<S>& p, std::int64_t i, S& v_opacity, S* v_scales) {
-    S opacity = sigmoid(p.next_opacities[i]), sum = S(0);
+HD void regularize(const ProjectStepArguments<S>& p, std::int64_t i, S& v_opacity, S* v_scales) {
+    S opacity = sigmoid(p.next_opacities[i]);
     v_opacity += p.opacity_weight * opacity * (S(1) - opacity);
-    for (int k = 0; k < 3; ++k) {
-        S scale = exp_(p.next_scales[3 * i + k]);
-        v_scales[k] += p.scale_weight * scale;
-        sum += scale;
-    }
-    return p.opacity_weight * opacity + p.scale_weight * sum;
+    for (int k = 0; k < 3; ++k) v_scales[k] += p.scale_weight * exp_(p.next_scales[3 * i + k]);
 }
 
 /// Steps back for which a missed step of Adam still moves a number: 0.9^255 is nothing.
@@ -223,10 +218,10 @@ HD void decide_step(const BeginStepArguments<S>& p) {
     step.rates[kNoise] = S(p.wanted[kWantedNoise]);
 }
 
-/// What a step did, but for the sum over splats.
+/// What a step did.
 template <class S>
-HD void tell_step(const FinishStepArguments<S>& p, double regularization) {
-    p.report[kLoss] = p.loss_means[3] + regularization;
+HD void tell_step(const FinishStepArguments<S>& p) {
+    p.report[kLoss] = p.loss_means[3];
     p.report[kSquaredError] = p.loss_means[2];
     p.report[kWasOpen] = double(p.step.counters[kOpen]);
     p.report[kHadRoom] = double(p.step.counters[kFits]);

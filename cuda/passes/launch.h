@@ -43,11 +43,6 @@ HD constexpr std::int64_t pose_parts(std::int64_t splats) {
     return blocks_for(splats, kSplatThreads) * (kSplatThreads / kWarp);
 }
 
-/// Parts of a sum over splats: one a block.
-HD constexpr std::int64_t step_parts(std::int64_t splats) {
-    return blocks_for(splats, kSplatThreads);
-}
-
 // Pictures are compared in strips: columns of this width, cut into as many pieces as a large GPU
 // works on at once, two for each of its processors.
 constexpr int kStripWidth = 60, kLeastStripHeight = 16;  // [px]

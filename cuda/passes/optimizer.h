@@ -27,7 +27,7 @@ enum Rate : int { kBias2 = kParameters, kNoise = 2 * kParameters, kRates };
 /// anything; whether the lists of pairs had room; whether numbers of a splat were not finite; what
 /// random numbers follow from.
 enum Counter : int { kClock, kWaveClock, kOpen, kFits, kBroken, kSeed, kCounters };
-/// Places in `report`: loss with the terms below; squared error; three of the counters; pairs of
+/// Places in `report`: photometric loss; squared error; three of the counters; pairs of
 /// splat and tile.
 enum Report : int { kLoss, kSquaredError, kWasOpen, kHadRoom, kWasBroken, kPairs, kReports };
 
@@ -79,7 +79,6 @@ struct ProjectStepArguments {
     ARGUMENTS;
     PART(ProjectGradientInputs<S>, given);
     PART(StepInputs<S>, step);
-    SIZE(std::int64_t, parts);    // of the sum over splats: see step_parts
     VALUE(S, opacity_weight);     // of the sum of opacities in the loss,
     VALUE(S, scale_weight);       // and of that of standard deviations
     VALUE(S, noise_slope);        // a splat gets sigmoid(slope (opacity_threshold - opacity))
@@ -103,7 +102,6 @@ struct ProjectStepArguments {
     OUT(S, next_coefficients, given.in.splats, given.in.waves, 2);
     OUT(S, coefficients_avg, given.in.splats, given.in.waves, 2);
     OUT(S, coefficients_avg_sq, given.in.splats, given.in.waves, 2);
-    OUT(double, regularization, parts);
     END_ARGUMENTS;
 };
 
@@ -113,10 +111,8 @@ struct FinishStepArguments {
     ARGUMENTS;
     PART(StepInputs<S>, step);
     SIZE(std::int64_t, steps);  // for which `missed` has room
-    SIZE(std::int64_t, parts);
-    OUT(S, missed, 2, steps);  // see LateHarmonics
+    OUT(S, missed, 2, steps);   // see LateHarmonics
     IN(double, loss_means, 4);
-    IN(double, regularization, parts);
     OPTIONAL_IN(std::int32_t, pair_count, 1);
     OUT(double, report, kReports);
     END_ARGUMENTS;

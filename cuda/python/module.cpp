@@ -249,7 +249,6 @@ NB_MODULE(_native, m) {
     m.def(
         "moment_quotients", [] { return numbers_of<QuotientCode>(128); },
         "Sizes of the quotients of Adam's moments; a byte's upper bit is their sign.");
-    m.def("step_parts", &step_parts, nb::arg("splats"), "Parts of a step's sum over splats.");
     m.def("sort_blocks", &sort_blocks, nb::arg("items"), "Blocks of threads that sort items.");
     m.def("list_blocks", &list_blocks, nb::arg("splats"),
           "Blocks of threads that list the tiles of splats.");

@@ -99,7 +99,6 @@ template <class S>
 void check_sizes(const ProjectStepArguments<S>& p) {
     check_sizes(p.given.in);
     require_size("cameras", p.given.in.cameras, 1);
-    require_size("parts", p.parts, step_parts(p.given.in.splats));
     require(p.given.in.raw && p.given.v_directions, "a step needs raw splats and v_directions");
 }
 template <class S>

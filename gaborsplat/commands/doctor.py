@@ -32,7 +32,16 @@ from ..renderer.training import (
     preset_taken,
     time_steps,
 )
-from ..scenes import Capture, InputError, MaskMode, check_photos, fit_within, one_line, printable
+from ..scenes import (
+    Capture,
+    InputError,
+    MaskMode,
+    check_photos,
+    doubts,
+    fit_within,
+    one_line,
+    printable,
+)
 
 T = TypeVar("T")
 HEADINGS = ("preset", "steps", "splats", "longest side", "time", "memory", "fits")
@@ -182,7 +191,10 @@ def _describe(capture: Capture) -> None:
     _line("points", f"{len(capture.points):,}")
     for repair in capture.repairs:
         console.print(f"repaired: {printable(repair)}")
-    if not capture.repairs:
+    doubtful = doubts(capture)
+    for line in doubtful:
+        console.print(f"doubtful: {line}")
+    if not capture.repairs and not doubtful:
         console.print("nothing to repair")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from ..console import console, decimal_bytes, decimals, error_console, show_repairs
+from ..console import console, decimal_bytes, decimals, error_console, show_doubts, show_repairs
 from ..devices import peak_memory, pick_device
 from ..progress import TrainingProgress, load_shown
 from ..renderer.devices import Device
@@ -36,7 +36,7 @@ from ..renderer.training import (
     within_memory,
 )
 from ..run_folder import Log, RunFolder, folder_in
-from ..scenes import Capture, InputError, MaskMode
+from ..scenes import Capture, InputError, MaskMode, doubts
 from ..viewer import (
     Action,
     LiveView,
@@ -123,6 +123,7 @@ class TrainCommand:
         if self.resume and folder.started():
             capture = folder.recognised(capture, place)
         show_repairs(capture.repairs)
+        show_doubts(doubts(capture))
         try:
             config = within_memory(self.config.by_preset(preset), capture, device)
         except ValueError as error:

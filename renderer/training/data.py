@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 NEAR = 0.002
 """Near plane per typical depth: 0.01 where the scene begins at about 5, as usual."""
+REACH = 1000.0
+"""How far splats may be, and how large, in typical depths: beyond it even a mountain on the horizon
+is a point that did not converge."""
 _SAMPLED_POINTS = 5000
 FEWEST_VIEWS = 2
 """Training does not go on with fewer photos, unless there never were more."""
@@ -215,9 +218,33 @@ def scene_scale(cameras: Sequence[Camera], points: Tensor) -> float:
     return typical if typical > 0 else 1.0
 
 
-def near_plane(cameras: Sequence[Camera], points: Tensor) -> float:
-    """Depth below which splats are culled, free of the capture's unit: NEAR of how deep the
-    `points` [P, 3] lie before a camera, typically; of the scene scale without any."""
+@dataclass(frozen=True)
+class Lengths:
+    """Lengths that follow from a capture, in its unit.
+
+    Attributes:
+        scale: see `scene_scale`.
+        near_plane: depth below which splats are culled.
+        middle: [3] mean of the cameras.
+        reach: distance from there beyond which nothing of the scene lies.
+    """
+
+    scale: float
+    near_plane: float
+    middle: Tensor
+    reach: float
+
+    @classmethod
+    def of(cls, cameras: Sequence[Camera], points: Tensor) -> Lengths:
+        """By the cameras and some `points` [P, 3] of what they see."""
+        scale, depth = scene_scale(cameras, points), typical_depth(cameras, points)
+        middle = camera_centres(cameras).mean(0)
+        return cls(scale, NEAR * depth, middle, REACH * max(depth, scale))
+
+
+def typical_depth(cameras: Sequence[Camera], points: Tensor) -> float:
+    """How deep the `points` [P, 3] lie before a camera: a median of medians. Without points, the
+    scene scale."""
     some = points[:: max(1, len(points) // _SAMPLED_POINTS)]
     typical: list[float] = []
     for camera in cameras:
@@ -226,8 +253,8 @@ def near_plane(cameras: Sequence[Camera], points: Tensor) -> float:
         if len(depths):
             typical.append(float(depths.median()))
     if not typical:
-        return NEAR * scene_scale(cameras, points)
-    return NEAR * sorted(typical)[len(typical) // 2]
+        return scene_scale(cameras, points)
+    return sorted(typical)[len(typical) // 2]
 
 
 def camera_centres(cameras: Sequence[Camera]) -> Tensor:

@@ -16,7 +16,7 @@ from ..devices import pick_device
 from ..losses import decibel
 from ..splats import Parameters, Splats
 from .config import TrainConfig
-from .data import FitInput, LeftOut, Photo, PhotosOnDevice, TrainingView, near_plane, scene_scale
+from .data import FitInput, LeftOut, Lengths, Photo, PhotosOnDevice, TrainingView
 from .density.initial import initial_parameters
 from .density.strategy import make_strategy
 from .fairlock import FairLock
@@ -25,7 +25,7 @@ from .gabor.waves import limit_waves, start_waves
 from .schedule import Schedule
 from .step.fit import SplatFit, StepOutcome
 from .step.objective import PhotoObjective, StartedStep
-from .step.optimizer import prune_broken
+from .step.optimizer import keep_within, prune_broken
 
 STATE_VERSION = 2
 """Version of what `Trainer.state_dict` returns."""
@@ -68,7 +68,7 @@ class StepReport:
 
     @property
     def loss(self) -> float:
-        """Photometric loss of this step's photo and the strategy's regularization."""
+        """Photometric loss of this step's photo."""
         return self.outcome().loss
 
     @property
@@ -128,14 +128,13 @@ class Trainer:
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self.left_out = LeftOut()
-        cameras = [view.camera for view in data.train]
-        near = near_plane(cameras, data.points)
-        self.settings = replace(config.render_settings(), near_plane=near)
+        self._lengths = Lengths.of([view.camera for view in data.train], data.points)
+        self._scene_scale = self._lengths.scale
+        self.settings = replace(config.render_settings(), near_plane=self._lengths.near_plane)
         self._objective = objective or PhotoObjective(
             self.device, self.settings, config.ssim_weight
         )
         self._schedule = Schedule.of(config)
-        self._scene_scale = scene_scale(cameras, data.points)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
@@ -238,6 +237,7 @@ class Trainer:
         if refines:
             self._fit.keep_types()
             self._prune()
+            keep_within(self.parameters, self._lengths.middle, self._lengths.reach)
 
     def _settle(self) -> None:
         """Wait for all steps that were started, and mend what they broke."""

@@ -44,6 +44,11 @@ def parts_of(name: str) -> list[str]:
     return _below(_parts(name))
 
 
+def is_hidden(name: str) -> bool:
+    """Whether it lies in a hidden folder, where programs keep copies of their own."""
+    return any(part.startswith(".") for part in parts_of(name)[:-1])
+
+
 def same_key(text: str) -> str:
     """What is equal for names that a file system may take for the same."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

@@ -9,7 +9,7 @@ from fitting import Photo, SmallCapture, small_capture
 
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import TrainConfig, train
-from gaborsplat.renderer.training.data import near_plane, scene_scale
+from gaborsplat.renderer.training.data import Lengths, scene_scale
 
 CONFIG = TrainConfig(steps=60, max_splats=150, gabor=2, refine_every=10)
 
@@ -39,17 +39,17 @@ def test_a_capture_in_any_unit_is_fitted_alike(factor: float):
 def test_points_near_infinity_and_behind_cameras_do_not_move_the_near_plane():
     capture = small_capture()
     cameras = [view.camera for view in capture.train]
-    usual = near_plane(cameras, capture.points)
+    usual = Lengths.of(cameras, capture.points).near_plane
     assert usual == pytest.approx(0.008, rel=0.1)  # all look at a cube four units away
     far = capture.points.clone()
     far[::40] *= 1e12
-    assert near_plane(cameras, far) == pytest.approx(usual, rel=0.1)
+    assert Lengths.of(cameras, far).near_plane == pytest.approx(usual, rel=0.1)
 
 
 def test_without_points_the_near_plane_follows_from_the_cameras():
     cameras = [view.camera for view in small_capture().train]
     none = small_capture().points[:0]
-    assert near_plane(cameras, none) == pytest.approx(0.002 * scene_scale(cameras, none))
+    assert Lengths.of(cameras, none).near_plane == pytest.approx(0.002 * scene_scale(cameras, none))
 
 
 def test_settings_and_cameras_in_another_unit_show_the_same():

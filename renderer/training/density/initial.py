@@ -13,7 +13,7 @@ from torch import Tensor
 from ...cameras import Camera
 from ...splats import SH_C0, Parameters
 from ..config import TrainConfig
-from ..data import FitInput, camera_centres, scene_scale
+from ..data import FitInput, Lengths, camera_centres
 from .masked import counting
 from .neighbours import neighbour_distance
 from .thinning import thinned
@@ -40,16 +40,18 @@ def initial_parameters(
     """Raw parameters on the CPU, at most `config.max_splats`: round splats as wide as the mean
     distance to the three nearest others, in the points' colours, without waves.
 
-    Points that are non-finite, almost in a camera or masked out are dropped. Of more than
-    `max_splats` a spatially even subset is kept, and a line logged. Where too few are left, random
-    grey ones are added in the box that the cameras look into. `generator` is on the CPU.
+    Points that are not finite, almost in a camera, beyond reach or masked out are dropped. Of more
+    than `max_splats` a spatially even subset is kept, and a line logged. Where too few are left,
+    random grey ones are added in the box that the cameras look into. `generator` is on the CPU.
     """
     cameras = [view.camera for view in data.train]
     finite = torch.isfinite(data.points).all(dim=-1)
     points, colors = data.points[finite].float(), data.point_colors[finite].float() / 255.0
-    size = scene_scale(cameras, points)
+    lengths = Lengths.of(cameras, points)
+    size = lengths.scale
     clear = _camera_distance(points, cameras) > NEAREST * size
     clear &= counting(data.train, points)
+    clear &= (points - lengths.middle).norm(dim=-1) < lengths.reach
     points, colors = points[clear], colors[clear]
     if len(points) < FEWEST_POINTS:
         extra = _random_points(cameras, size, min(RANDOM_POINTS, config.max_splats), generator)
@@ -97,17 +99,35 @@ def _camera_distance(points: Tensor, cameras: Sequence[Camera]) -> Tensor:
 def _random_points(
     cameras: Sequence[Camera], size: float, count: int, generator: torch.Generator
 ) -> Tensor:
-    """[count, 3] uniform in the cube around what the cameras look at, as wide as they see there."""
-    focus, distance = _focus(cameras, size)
+    """[count, 3] uniform in the cube around what the cameras look at, as wide as they see there;
+    where they look at nothing in common, in front of each of them."""
+    found = _focus(cameras)
+    if found is None:
+        return _points_ahead(cameras, size, count, generator)
+    focus, distance = found
     tangents = [max(c.size) / (2 * float(c.intrinsics[0, 0])) for c in cameras]
     half = distance * sum(tangents) / len(tangents)
     return focus + half * (2 * torch.rand(count, 3, generator=generator) - 1)
 
 
-def _focus(cameras: Sequence[Camera], size: float) -> tuple[Tensor, float]:
-    """The point nearest to all optical axes, and the cameras' median distance from it.
+def _points_ahead(
+    cameras: Sequence[Camera], size: float, count: int, generator: torch.Generator
+) -> Tensor:
+    """[count, 3] in the pictures of cameras, chosen at random, one to four scene scales deep."""
+    chosen = torch.randint(len(cameras), (count,), generator=generator)
+    x, y, depth = torch.rand(3, count, generator=generator)
+    depth = size * 4**depth
+    poses = torch.stack([camera.world_to_camera for camera in cameras])[chosen]
+    k = torch.stack([camera.intrinsics for camera in cameras])[chosen]
+    sizes = torch.tensor([camera.size for camera in cameras], dtype=torch.float32)[chosen]
+    pixels = torch.stack([x * sizes[:, 0], y * sizes[:, 1], torch.ones(count)], dim=1)
+    local = torch.linalg.solve(k, pixels) * depth[:, None] - poses[:, :3, 3]
+    return (poses[:, :3, :3].transpose(1, 2) @ local[:, :, None])[:, :, 0]
 
-    Where the axes are parallel or meet behind the cameras: two scene scales ahead of their mean.
+
+def _focus(cameras: Sequence[Camera]) -> tuple[Tensor, float] | None:
+    """The point nearest to all optical axes, and the cameras' median distance from it; None where
+    the axes are parallel or meet behind the cameras.
     """
     centres = camera_centres(cameras)
     axes = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
@@ -118,4 +138,4 @@ def _focus(cameras: Sequence[Camera], size: float) -> tuple[Tensor, float]:
     well_posed = float(torch.linalg.eigvalsh(normal)[0]) > 1e-3
     if well_posed and float(depths.median()) > 0:
         return focus, float(depths.median())
-    return centres.mean(0) + 2 * size * F.normalize(axes.mean(0), dim=0), 2 * size
+    return None

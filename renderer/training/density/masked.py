@@ -23,19 +23,7 @@ def counting(views: Sequence[TrainingView], points: Tensor) -> Tensor:
         with suppress(OSError, ValueError):
             alpha = alpha_of(view)
             if alpha is not None:
-                _vote(view, alpha, points, seen, inside)
+                row, column, shown = view.camera.pixels_of(points)
+                seen += shown
+                inside += shown & (alpha[row, column] >= HALF)
     return (inside >= needed * seen) & ((inside > 0) | (seen == 0))
-
-
-def _vote(view: TrainingView, alpha: Tensor, points: Tensor, seen: Tensor, inside: Tensor) -> None:
-    width, height = view.camera.size
-    pose = view.camera.world_to_camera.to(points)
-    x, y, z = (
-        view.camera.intrinsics.to(points) @ (points @ pose[:3, :3].T + pose[:3, 3]).T
-    ).unbind()
-    ahead = z > 0
-    column, row = (torch.where(ahead, each / z, -1).floor() for each in (x, y))
-    shown = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    at = torch.nonzero(shown).squeeze(-1)
-    seen[at] += 1
-    inside[at] += (alpha[row[at].long(), column[at].long()] >= HALF).int()

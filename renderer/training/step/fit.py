@@ -55,7 +55,7 @@ class StepOutcome(NamedTuple):
     """What a step did.
 
     Attributes:
-        loss: the photometric loss, and the terms.
+        loss: the photometric loss.
         mse: the picture's mean squared error, before the step.
         changed: whether the step was taken: not if loss or gradient were not finite, nor if
             `fitted` is False.
@@ -221,15 +221,13 @@ class SplatFit:
             )
         )
         v_means = self._step_harmonics(backend, view, drawn.shaded, v)
-        regularization = self._step_geometry(backend, view, drawn.shaded, v, v_means, terms)
+        self._step_geometry(backend, view, drawn.shaded, v, v_means, terms)
         backend.finish_step(
             _native.FinishStepArguments(
                 **self._shared(),
                 steps=t.missed.shape[1],
-                parts=len(regularization),
                 missed=t.missed,
                 loss_means=loss.means,
-                regularization=regularization,
                 pair_count=tiles.pair_count,
                 report=t.report,
             )
@@ -267,13 +265,8 @@ class SplatFit:
         v: BlendGradients,
         v_means: Tensor,
         terms: Terms,
-    ) -> Tensor:
-        """Parts of the terms of the loss."""
+    ) -> None:
         count = len(view.shape.means)
-        parts = _native.step_parts(count)
-        regularization = self._workspace.keep(
-            "terms", _empty, (parts,), torch.float64, v_means.device
-        )
         backend.project_step(
             _native.ProjectStepArguments(
                 **projection_of(view),
@@ -285,16 +278,13 @@ class SplatFit:
                 v_opacities2d=v.opacities,
                 v_modulation2d=v.modulation2d,
                 v_directions=v_means,
-                parts=parts,
                 opacity_weight=terms.opacity_weight / max(1, count),
                 scale_weight=terms.scale_weight / max(1, 3 * count),
                 noise_slope=terms.noise_slope,
                 opacity_threshold=terms.opacity_threshold,
                 noise_min_logit=terms.noise_min_logit,
-                regularization=regularization,
             )
         )
-        return regularization
 
     def _shared(self) -> dict[str, Any]:
         """What all passes of a step take."""

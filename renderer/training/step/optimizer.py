@@ -6,6 +6,7 @@ numbers like the parameter's. `fit.py` takes the steps.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -136,6 +137,17 @@ def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tens
 
 
 @torch.no_grad()
+@torch.no_grad()
+def keep_within(raw: Parameters, middle: Tensor, radius: float) -> None:
+    """Pull splats back that have left the ball around `middle` [3], and shrink those that are
+    larger than it. Does not wait for a GPU."""
+    means, middle = raw["means"], middle.to(raw["means"])
+    offsets = means - middle
+    shrunk = (radius / offsets.norm(dim=-1, keepdim=True)).clamp(max=1.0)
+    means.copy_(torch.where(shrunk < 1, middle + shrunk * offsets, means))
+    raw["scales"].clamp_(max=math.log(radius))
+
+
 def prune_broken(raw: Parameters, optimizers: Optimizers, strategy_state: dict[str, Any]) -> int:
     """Remove splats with a parameter that is not finite; returns how many there were.
 
