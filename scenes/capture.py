@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ..renderer.cameras import Camera
 from ..renderer.training.data import CACHE_BYTES, HALF
-from .colmap.model import ColmapImage, ColmapModel, ColmapPoints
+from .colmap.model import ColmapImage, ColmapModel
 from .colmap.reading import find_models, home_of, is_undistorted, model_suffix, read_model
-from .colmap.visibility import seen_share
 from .errors import InputError, printable
 from .photos.choosing import MIN_PHOTOS, check_enough, choose_photos, fewest
 from .photos.finding import Found, find_photos
@@ -27,6 +26,7 @@ from .photos.lenses import Lens, lens_of
 from .photos.masks import MaskMode, mask_places, with_masks
 from .photos.names import is_hidden, safe_names
 from .photos.panorama import cut_panoramas
+from .placing import origin_for, usable_points
 from .sfm.running import Report
 from .sources import Sfm, is_capture_path, read_source
 
@@ -34,14 +34,6 @@ TEST_EVERY = 8
 """Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing, where the
 capture itself says nothing of it. Images whose photos are left out count: what a view is for does
 not depend on others."""
-STRANGERS = 0.02
-"""Points of which cameras see no more than this share are not of their scene."""
-FAR_FROM_ZERO = 100.0
-"""Beyond this many times its own extent from zero, a scene is moved to zero.
-
-float32 resolves 6e-8 of a coordinate: 1e-5 of the extent at this distance, a hundredth of a
-typical splat.
-"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +211,8 @@ def load_capture(  # noqa: PLR0913 - options by name
         places = mask_places(model, homes, _folder(root, masks, "masks"), repairs)
         photos = with_masks(photos, places, mask_mode, repairs)
     check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
-    points = _seen(model, _finite(model.points, model.files[-1], repairs), repairs)
-    origin = _origin(np.array([image.centre for image in model.images]), points.xyz)
+    points = usable_points(model, repairs)
+    origin = origin_for(np.array([image.centre for image in model.images]), points.xyz)
     if origin.any():
         repairs.append(f"{model.folder}: moved the scene to zero, by {_numbers(-origin)}")
     views = _views(model, lenses, photos, origin, PhotoCache(cache_bytes), repairs)
@@ -343,49 +335,6 @@ def _lenses(model: ColmapModel) -> dict[str, Lens]:
         except InputError as error:
             raise InputError(f"{model.files[0]}: {error}") from error
     return {image.name: lenses[image.camera_id] for image in model.images}
-
-
-def _finite(points: ColmapPoints, path: Path, repairs: list[str]) -> ColmapPoints:
-    """The points whose coordinates are numbers."""
-    # float32 overflows long before float64 does.
-    good = (np.abs(points.xyz) < np.finfo(np.float32).max).all(1)
-    bad = int((~good).sum())
-    if not bad:
-        return points
-    repairs.append(
-        f"{path}: left out {bad} of {len(points)} points whose coordinates are not finite "
-        f"(the first is point {int(np.argmin(good)) + 1} of the file)"
-    )
-    return ColmapPoints(
-        xyz=points.xyz[good],
-        rgb=points.rgb[good],
-        errors=points.errors[good],
-        track_lengths=points.track_lengths[good],
-        track_images=points.track_images[np.repeat(good, points.track_lengths)],
-    )
-
-
-def _seen(model: ColmapModel, points: ColmapPoints, repairs: list[str]) -> ColmapPoints:
-    """The points, or none if they cannot be where the cameras look."""
-    share = seen_share(model.cameras, model.images, points.xyz)
-    if share >= STRANGERS or not len(points):
-        return points
-    repairs.append(
-        f"{model.folder}: left out all {len(points)} points: cameras see {100 * share:.2g} % of "
-        "them, so they are in another frame; export cameras and points in one step"
-    )
-    return ColmapPoints.none()
-
-
-def _origin(centres: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The middle of a scene that lies far from zero (see FAR_FROM_ZERO), else zeros."""
-    places = np.concatenate([centres, points])
-    # Medians, so that a few points near infinity do not decide.
-    middle = np.median(places, axis=0)
-    extent = float(np.median(np.linalg.norm(places - middle, axis=1)))
-    if np.linalg.norm(middle) > FAR_FROM_ZERO * extent:
-        return middle
-    return np.zeros(3)
 
 
 def _camera(image: ColmapImage, lens: Lens, origin: NDArray[np.float64]) -> Camera:

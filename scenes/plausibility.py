@@ -29,7 +29,7 @@ _DARK = 24
 _DISAGREEING = 0.88
 """How far points' colours are from photos, in what they would be from those of other points.
 Captures that are right have 0.4 to 0.75; 1 is chance."""
-_BETTER = 0.85
+_BETTER = 0.75
 """The same for a photo turned about, over that of the photo as it is: it is turned."""
 _FEWEST_PAIRS = 200
 _FEWEST_COLOURS = 8.0  # standard deviation below which points have no colours to speak of
@@ -102,7 +102,7 @@ def _by_photos(capture: Capture, images: Sequence[tuple[CaptureView, Tensor]]) -
     if not len(colors) or float(colors.std(0).mean()) < _FEWEST_COLOURS:
         return lines
     usual = _disagreement(capture, images, lambda image: image)
-    if usual is None or usual < _DISAGREEING:
+    if usual is None:
         return lines
     others = {name: _disagreement(capture, images, turn) for name, turn in _TURNS.items()}
     best = min((value, name) for name, value in others.items() if value is not None)
@@ -111,7 +111,7 @@ def _by_photos(capture: Capture, images: Sequence[tuple[CaptureView, Tensor]]) -
             f"the points have the colours of photos turned {best[1]}: turn the photos back to what "
             "the model was made from"
         )
-    else:
+    elif usual > _DISAGREEING:
         lines.append(
             "the colours of the points have nothing to do with the photos where cameras see them: "
             "poses may be written the wrong way round (COLMAP has world to camera), or photos and "

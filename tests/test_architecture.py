@@ -47,7 +47,7 @@ FLOORS = {
         {"colmap", "splats"},
         {"photos", "demo"},
         {"transforms", "sfm"},
-        {"sources"},
+        {"sources", "placing"},
         {"capture"},
         {"check", "plausibility"},
     ),
