@@ -141,7 +141,8 @@ def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tens
 def keep_within(raw: Parameters, middle: Tensor, radius: float) -> None:
     """Pull splats back that have left the ball around `middle` [3], and shrink those that are
     larger than it. Does not wait for a GPU."""
-    means, middle = raw["means"], middle.to(raw["means"])
+    means = raw["means"]
+    middle = middle.to(means.device, torch.float64)  # squares of what float32 holds overflow it
     offsets = means - middle
     shrunk = (radius / offsets.norm(dim=-1, keepdim=True)).clamp(max=1.0)
     means.copy_(torch.where(shrunk < 1, middle + shrunk * offsets, means))
