@@ -99,7 +99,7 @@ def _by_photos(capture: Capture, images: Sequence[tuple[CaptureView, Tensor]]) -
             "them brighter, or export them with another range"
         )
     colors = capture.point_colors.float()
-    if not len(colors) or float(colors.std(0).mean()) < _FEWEST_COLOURS:
+    if not len(colors) or float(colors.std(0, correction=0).mean()) < _FEWEST_COLOURS:
         return lines
     usual = _disagreement(capture, images, lambda image: image)
     if usual is None:
