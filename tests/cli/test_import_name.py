@@ -41,3 +41,12 @@ def test_modules_beside_a_script_change_nothing(folder: Path, words: list[str], 
     )
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
+
+
+def test_the_folder_that_holds_a_checkout_is_not_searched_for_modules(tmp_path: Path):
+    code = "import gaborsplat, sys; print('\\n'.join(sys.path))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    checkout = Path(__file__).resolve().parents[2]
+    assert str(checkout.parent) not in done.stdout.splitlines()
