@@ -280,6 +280,12 @@ def _with_photos(
                     chosen = model, other
                     break
     model, found = chosen
+    if model is first and images is None:
+        others = [folder for folder in find_models(root, []) if folder != first.folder]
+        repairs += [
+            f"{other}: is another model, which is not used; name {home_of(other)} for that"
+            for other in others[:1]
+        ]
     repairs += [*model.repairs, *found.notes]
     return model, found
 

@@ -135,6 +135,18 @@ def _longest_side(path: Path) -> int | None:
         return None
 
 
+def may_hold_photos(path: Path) -> bool:
+    """Whether a folder is looked into: not masks, thumbnails, runs and other captures."""
+    is_run = (path / "config.json").is_file() and (path / "log.jsonl").is_file()
+    is_other = path.name.startswith(".") or same_key(path.name) in _NOT_LOOKED_INTO
+    return not (is_other or holds_masks(path) or is_run or (path / "sparse").is_dir())
+
+
+def holds_masks(path: Path) -> bool:
+    """Whether a folder is called as those of masks are, or of depth and the like."""
+    return _MASKS.fullmatch(same_key(path.name)) is not None
+
+
 class _Files:
     """The files below some folders, by what a name may have left of it. Links are followed, each
     folder once; masks, thumbnails, runs and other captures are left out."""
@@ -165,7 +177,9 @@ class _Files:
                 folders.clear()
                 continue
             self._seen.add(real)
-            folders[:] = sorted(each for each in folders if self._is_looked_into(parent, each))
+            folders[:] = sorted(
+                each for each in folders if self._is_looked_into(Path(parent, each))
+            )
             for file in sorted(files):
                 if not file.startswith("."):
                     self._add(Path(parent, file))
@@ -175,15 +189,10 @@ class _Files:
         if path.suffix.lower() in ENDINGS:
             self._by_stem[_stem(path.name)].append(path)
 
-    def _is_looked_into(self, parent: str, folder: str) -> bool:
-        path = Path(parent, folder)
-        key = same_key(folder)
-        if _MASKS.fullmatch(key):
+    def _is_looked_into(self, path: Path) -> bool:
+        if holds_masks(path):
             self.masks = self.masks or path
-            return False
-        is_run = (path / "config.json").is_file() and (path / "log.jsonl").is_file()
-        is_capture = (path / "sparse").is_dir()
-        return not (folder.startswith(".") or key in _NOT_LOOKED_INTO or is_run or is_capture)
+        return may_hold_photos(path)
 
 
 def _stem(file: str) -> str:

@@ -23,6 +23,7 @@ from PIL import ExifTags, Image
 from ...renderer.backends.cuda.compiler import CACHE_VARIABLE, cache_folder
 from ..errors import InputError
 from ..photos.decoding import read_header
+from ..photos.finding import may_hold_photos
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def photo_folder(root: Path) -> tuple[Path, list[str]]:
 def _photos_in(folder: Path) -> list[str]:
     found: list[str] = []
     for parent, children, files in os.walk(folder):
-        children[:] = [child for child in children if not child.startswith(".")]
+        children[:] = [child for child in children if may_hold_photos(Path(parent, child))]
         found += [
             Path(parent, file).relative_to(folder).as_posix()
             for file in files

@@ -269,6 +269,11 @@ def test_photos_as_they_were_taken_go_with_the_model_of_these(tmp_path: Path):
     assert capture.model.folder == tmp_path / "sparse" / "0"
     assert files_of(tmp_path) == in_images()
     assert not capture.views[0].photo.lens.is_pinhole
+    other = tmp_path / "dense" / "0"
+    assert any(
+        line.startswith(f"{other}/sparse") and f"not used; name {other}" in line
+        for line in capture.repairs
+    )
 
 
 def test_an_undistorted_model_never_takes_the_photos_as_they_were_taken(tmp_path: Path):

@@ -67,7 +67,8 @@ def test_without_pycolmap_it_is_asked_for(
 
 
 def test_photos_are_found_where_people_put_them(tmp_path: Path):
-    for name in ("input/b.JPG", "input/sub/a.png", "input/.hidden/c.png", "input/notes.txt"):
+    others = ("input/.hidden/c.png", "input/notes.txt", "input/masks/b.png", "input/depth/a.png")
+    for name in ("input/b.JPG", "input/sub/a.png", *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert photo_folder(tmp_path) == (tmp_path / "input", ["b.JPG", "sub/a.png"])
