@@ -15,7 +15,13 @@ def identity(capture: Capture) -> dict[str, Any]:
         "capture": capture.digest(),
         "model": capture.model_digest(),
         "photos": capture.photo_digests(),
+        "masked": masked(capture),
     }
+
+
+def masked(capture: Capture) -> int:
+    """How many of its photos are masked."""
+    return sum(view.photo.is_masked for view in capture.views)
 
 
 def recognised(known: Mapping[str, Any], capture: Capture, what: str) -> Capture:
@@ -41,4 +47,7 @@ def recognised(known: Mapping[str, Any], capture: Capture, what: str) -> Capture
         raise InputError(f"{what}: only {len(same)} of its {len(photos)} photos are the same")
     changed = [name for name in photos if name in here and name not in same]
     said = [f"{name}: has other content than when training began" for name in changed]
+    were, are = known.get("masked"), masked(capture)
+    if were is not None and were != are:
+        said.append(f"{are} photos have masks now, and {were} had when training began")
     return replace(capture, repairs=(*capture.repairs, *said))

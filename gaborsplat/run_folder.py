@@ -162,7 +162,7 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
         images, capture, origin; and, which older ones lack, preset, sfm, model, photos,
-        near_plane, masks and mask_mode.
+        near_plane, masks, mask_mode and masked.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -179,7 +179,7 @@ class RunFolder:
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
             later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
             later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
-            later["mask_mode"] = "auto"
+            later |= {"mask_mode": "auto", "masked": None}
             return {key: document[key] for key in needed} | {
                 key: document.get(key, value) for key, value in later.items()
             }
@@ -219,9 +219,9 @@ class RunFolder:
         capture = load_capture(
             place,
             max_size=document["max_size"],
-            images=folder_in(place, document["images"]),
+            images=images_in(place, document["images"]),
             sfm=self.sfm(document["sfm"]),
-            masks=folder_in(place, document["masks"]),
+            masks=document["masks"],
             mask_mode=document["mask_mode"],
         )
         return self.recognised(capture, place)
@@ -241,7 +241,12 @@ class RunFolder:
         model = capture.model.folder.resolve()
         home = (scene if scene.is_dir() else scene.parent).resolve()
         if not self._model.is_dir() and not model.is_relative_to(home):
-            shutil.copytree(model, self._model / "sparse" / "0")
+            draft = self.path / f".sfm.{os.getpid()}.part"
+            try:
+                shutil.copytree(model, draft / "sparse" / "0")
+                os.replace(draft, self._model)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
 
     def newest_splats_file(self) -> Path:
         """Where the splats are: splats.ply, or until there is one the newest checkpoint.
@@ -349,12 +354,11 @@ class RunFolder:
             draft.write_bytes(png.tobytes())
 
 
-def folder_in(scene: Path, named: str | None) -> str | None:
-    """The folder of photos or masks that a run was given, if it is there now; photos are known by
-    their content wherever they are found."""
-    if named is None or named == "none":
-        return named
-    return named if (scene / named).is_dir() else None
+def images_in(scene: Path, images: str | None) -> str | None:
+    """The folder of the photos that a run was given, if it is there now; they are known by their
+    content wherever they are found."""
+    home = scene.parent if scene.is_file() else scene
+    return images if images is not None and (home / images).is_dir() else None
 
 
 @dataclass(frozen=True)

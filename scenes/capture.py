@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..renderer.cameras import Camera
-from ..renderer.training.data import CACHE_BYTES, HALF
+from ..renderer.training.data import CACHE_BYTES, where_counts
 from .colmap.model import ColmapImage, ColmapModel
 from .colmap.reading import find_models, home_of, is_undistorted, model_suffix, read_model
 from .errors import InputError, printable
 from .photos.choosing import MIN_PHOTOS, check_enough, choose_photos, fewest
-from .photos.finding import Found, find_photos
+from .photos.finding import FOLDERS, Found, find_photos
 from .photos.fingerprint import fingerprint, fingerprint_of_files
 from .photos.images import Photo, PhotoCache
 from .photos.lenses import Lens, lens_of
-from .photos.masks import MaskMode, mask_places, with_masks
+from .photos.masks import MODES, MaskMode, mask_places, with_masks
 from .photos.names import is_hidden, safe_names
 from .photos.panorama import cut_panoramas
 from .placing import origin_for, usable_points
@@ -83,13 +83,11 @@ class CaptureView:
     def shown(self) -> Tensor:
         """[H, W, 3] `image`, black where it does not count."""
         image, alpha = self.image(), self.alpha()
-        return image if alpha is None else image * (alpha >= HALF)[..., None]
+        return image if alpha is None else image * where_counts(alpha)[..., None]
 
     def _counting(self, valid: Tensor | None) -> Tensor | None:
         alpha = self.alpha()
-        if alpha is None:
-            return valid
-        return alpha >= HALF if valid is None else (alpha >= HALF) & valid
+        return valid if alpha is None else where_counts(alpha, valid)
 
     def _decoded(self) -> tuple[Tensor, Tensor | None]:
         image, alpha = self.photo.decode_with_alpha()
@@ -199,6 +197,8 @@ def load_capture(  # noqa: PLR0913 - options by name
         raise InputError(f"{root}: no such folder")
     if max_size is not None and max_size < 1:
         raise InputError(f"the longest side of a photo must be at least 1 pixel, not {max_size}")
+    if mask_mode not in MODES:
+        raise InputError(f"mask_mode must be one of {', '.join(MODES)}, not {mask_mode}")
     repairs: list[str] = []
     folder = _folder(root, images, "photos")
     wanted = Sfm(sfm is not False, None if isinstance(sfm, bool) else Path(sfm), sfm_progress)
@@ -207,7 +207,8 @@ def load_capture(  # noqa: PLR0913 - options by name
     lenses = _lenses(model)
     photos = choose_photos(found, lenses, max_size, repairs)
     if masks != "none":
-        homes = [home_of(model.folder), found.folder.parent, found.folder, _home(root)]
+        beside = [found.folder.parent] if found.folder.name in FOLDERS else []
+        homes = [home_of(model.folder), *beside, found.folder, _home(root)]
         places = mask_places(model, homes, _folder(root, masks, "masks"), repairs)
         photos = with_masks(photos, places, mask_mode, repairs)
     check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
@@ -281,11 +282,11 @@ def _with_photos(
                     break
     model, found = chosen
     if model is first and images is None:
-        others = [folder for folder in find_models(root, []) if folder != first.folder]
-        repairs += [
-            f"{other}: is another model, which is not used; name {home_of(other)} for that"
-            for other in others[:1]
-        ]
+        with suppress(InputError):  # what is not used may be damaged
+            others = (folder for folder in find_models(root, []) if folder != first.folder)
+            other = next(others, None)
+            if other is not None:
+                repairs.append(f"{other}: is another model, which is not used")
     repairs += [*model.repairs, *found.notes]
     return model, found
 

@@ -30,12 +30,18 @@ def check_photos(
         InputError: fewer than three photos, or less than half of the model's, are left.
     """
     with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-        outcomes: Iterable[Outcome] = pool.map(_outcome, capture.views)
+        # Views of a panorama share one.
+        photos = {view.photo.path: view for view in capture.views}
+        outcomes: Iterable[Outcome] = pool.map(_outcome, photos.values())
         if shown is not None:
-            outcomes = shown(outcomes, len(capture.views))
-        bad = {view.name: str(error) for view, error in outcomes if error is not None}
-    left = tuple(view for view in capture.views if view.name not in bad)
-    check_enough(capture.views[0].photo.path.parent, bad, len(left), len(capture.model.images))
+            outcomes = shown(outcomes, len(photos))
+        reasons = {view.photo.path: str(error) for view, error in outcomes if error is not None}
+    left = tuple(view for view in capture.views if view.photo.path not in reasons)
+    bad = {
+        view.name: reasons[view.photo.path] for view in capture.views if view.photo.path in reasons
+    }
+    usable = len(photos) - len(reasons)
+    check_enough(capture.views[0].photo.path.parent, bad, usable, len(capture.model.images))
     said = [f"left out {name}: {reason}" for name, reason in bad.items()]
     return replace(capture, views=left, repairs=(*capture.repairs, *said))
 

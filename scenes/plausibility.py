@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..renderer.training.data import Lengths
+from ..renderer.training.data import Lengths, where_counts
 from .capture import Capture, CaptureView
 from .colmap.visibility import seen_share
 from .errors import InputError, printable
+from .photos.images import fit_within
 
 _SAMPLED_VIEWS = 8
 _SAMPLED_POINTS = 20_000
+_LENS_SIDE = 64  # px, of the pictures by which lenses are judged
 _SEEN = 0.5
 """Least share of points that some camera sees."""
 _LEFT = 0.4
@@ -77,7 +80,8 @@ def _by_geometry(capture: Capture) -> list[str]:
 def _by_lenses(capture: Capture) -> list[str]:
     lines: list[str] = []
     for photo in {view.photo.lens: view.photo for view in capture.views}.values():
-        valid = photo.valid()
+        small = photo.lens.resized(fit_within(photo.lens.size, _LENS_SIDE))
+        valid = replace(photo, lens=small).valid()
         share = 1.0 if valid is None else float(valid.float().mean())
         if share < _LEFT:
             values = ", ".join(f"{value:.4g}" for value in photo.lens.coefficients)
@@ -91,7 +95,12 @@ def _by_lenses(capture: Capture) -> list[str]:
 
 def _by_photos(capture: Capture, images: Sequence[tuple[CaptureView, Tensor]]) -> list[str]:
     lines: list[str] = []
-    bright = [float(image.float().flatten()[::97].quantile(0.99)) for _, image in images]
+    bright: list[float] = []
+    for view, image in images:
+        counting = _counting(view, image)
+        if counting.any():
+            levels = image[counting].float().flatten()
+            bright.append(float(levels[:: -(-len(levels) // _SAMPLED_POINTS)].quantile(0.99)))
     typical = sorted(bright)[len(bright) // 2] if bright else 255.0
     if typical < _DARK:
         lines.append(
@@ -134,6 +143,7 @@ def _disagreement(
     chance: list[Tensor] = []
     for view, image in images:
         row, column, inside = view.camera.pixels_of(points)
+        inside &= _counting(view, image)[row, column]
         shown = torch.nonzero(inside).squeeze(-1)
         pixels = turn(image)[row[shown], column[shown]].float()
         order = torch.randperm(len(shown), generator=generator)
@@ -143,6 +153,14 @@ def _disagreement(
     if pairs < _FEWEST_PAIRS:
         return None
     return float(torch.cat(found).median() / torch.cat(chance).median().clamp_min(1.0))
+
+
+def _counting(view: CaptureView, image: Tensor) -> Tensor:
+    """[H, W] bool, where a photo counts by its mask."""
+    alpha = view.alpha()
+    return (
+        image.new_ones(image.shape[:2], dtype=torch.bool) if alpha is None else where_counts(alpha)
+    )
 
 
 def _share(value: float | Tensor) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from .colmap.model import ColmapModel
 from .colmap.reading import find_model, find_models, read_model
 from .errors import InputError
+from .photos.decoding import read_header
 from .sfm.running import Report, how_to_run, kept_model, photo_folder, reconstruct
 from .transforms.reading import find_transforms, read_transforms
 
@@ -58,11 +59,23 @@ def _of_photos(root: Path, repairs: list[str], images: Path | None, sfm: Sfm) ->
             f"{root}: no COLMAP model, in sparse/0, sparse, colmap/sparse/0 or the folder itself, "
             f"and no transforms.json, but {len(names)} photos: {how_to_run(root, photos)}"
         )
+    names = _readable(photos, names, repairs)
     folder = sfm.folder or kept_model(photos, names)
     reconstruct(photos, names, folder, sfm.report)
     model = read_model(find_model(folder, repairs))
     _say_who_is_missing(photos, names, model, repairs)
     return replace(model, photos=photos)
+
+
+def _readable(photos: Path, names: Sequence[str], repairs: list[str]) -> list[str]:
+    readable: list[str] = []
+    for name in names:
+        try:
+            read_header(photos / name)
+            readable.append(name)
+        except InputError as error:
+            repairs.append(f"left out {name}: {error}")
+    return readable
 
 
 def _say_who_is_missing(

@@ -120,8 +120,7 @@ class ForeignObjective(PhotoObjective):
             )
             gradients.append(None)
         torch.autograd.backward(parts, gradients)
-        loss = sum((part.detach() for part in parts[1:]), start=result.loss)
-        return loss, result.mse, info
+        return result.loss, result.mse, info
 
     def start(
         self,

@@ -35,7 +35,7 @@ from ..renderer.training import (
     save_checkpoint,
     within_memory,
 )
-from ..run_folder import Log, RunFolder, folder_in
+from ..run_folder import Log, RunFolder, images_in
 from ..scenes import Capture, InputError, MaskMode, doubts
 from ..viewer import (
     Action,
@@ -357,9 +357,9 @@ def resumed(command: TrainCommand) -> TrainCommand:
         out=folder.path,
         preset=preset,
         max_size=document["max_size"],
-        images=folder_in(scene, document["images"]),
+        images=images_in(scene, document["images"]),
         sfm=document["sfm"],
-        masks=folder_in(scene, document["masks"]),
+        masks=document["masks"],
         mask_mode=document["mask_mode"],
         config=folder.train_config(),
     )

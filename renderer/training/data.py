@@ -16,10 +16,12 @@ log = logging.getLogger(__name__)
 
 NEAR = 0.002
 """Near plane per typical depth: 0.01 where the scene begins at about 5, as usual."""
+NEAREST = 0.2
+"""Near plane, at most, per depth of what is nearest to a camera: of a street, most is far away."""
 REACH = 1000.0
 """How far splats may be, and how large, in typical depths: beyond it even a mountain on the horizon
 is a point that did not converge."""
-_SAMPLED_POINTS = 5000
+_SAMPLED_POINTS, _SAMPLED_CAMERAS = 5000, 500
 FEWEST_VIEWS = 2
 """Training does not go on with fewer photos, unless there never were more."""
 CACHE_BYTES = 2 << 30
@@ -122,17 +124,24 @@ class Photo:
         """[H, W] bool, True where it is valid and more opaque than not; None where all of it is."""
         if self.alpha is None:
             return self.mask
-        opaque = self.alpha >= HALF
-        return opaque if self.mask is None else opaque & self.mask
+        return where_counts(self.alpha, self.mask)
 
 
 def load_photo(view: TrainingView, device: torch.device) -> Photo:
     """A view's photo, on `device`."""
     mask = view.mask()
+    if mask is not None and not mask.any():
+        raise ValueError("nothing of it counts: all is masked out")
     mask = None if mask is None else mask.to(device)
     alpha = alpha_of(view) if getattr(view, "transparent", False) else None
     alpha = None if alpha is None else alpha.to(device)
     return Photo(view.camera.to(device), view.image().to(device), mask, alpha)
+
+
+def where_counts(alpha: Tensor, mask: Tensor | None = None) -> Tensor:
+    """[H, W] bool, where a photo is more opaque than not by `alpha` [H, W], and valid."""
+    opaque = alpha >= HALF
+    return opaque if mask is None else opaque & mask
 
 
 def alpha_of(view: TrainingView) -> Tensor | None:
@@ -237,24 +246,26 @@ class Lengths:
     @classmethod
     def of(cls, cameras: Sequence[Camera], points: Tensor) -> Lengths:
         """By the cameras and some `points` [P, 3] of what they see."""
-        scale, depth = scene_scale(cameras, points), typical_depth(cameras, points)
-        middle = camera_centres(cameras).mean(0)
-        return cls(scale, NEAR * depth, middle, REACH * max(depth, scale))
+        scale, middle = scene_scale(cameras, points), camera_centres(cameras).mean(0)
+        seen = _depths_seen(cameras, points)
+        if not seen:
+            return cls(scale, NEAR * scale, middle, REACH * scale)
+        typical = sorted(float(depths.median()) for depths in seen)[len(seen) // 2]
+        nearest = min(float(depths.quantile(0.02)) for depths in seen)
+        near_plane = min(NEAR * typical, NEAREST * nearest)
+        return cls(scale, near_plane, middle, REACH * max(typical, scale))
 
 
-def typical_depth(cameras: Sequence[Camera], points: Tensor) -> float:
-    """How deep the `points` [P, 3] lie before a camera: a median of medians. Without points, the
-    scene scale."""
-    some = points[:: max(1, len(points) // _SAMPLED_POINTS)]
-    typical: list[float] = []
-    for camera in cameras:
-        depths = some @ camera.world_to_camera[2, :3].to(some) + float(camera.world_to_camera[2, 3])
-        depths = depths[depths > 0]
-        if len(depths):
-            typical.append(float(depths.median()))
-    if not typical:
-        return scene_scale(cameras, points)
-    return sorted(typical)[len(typical) // 2]
+def _depths_seen(cameras: Sequence[Camera], points: Tensor) -> list[Tensor]:
+    """Depths of the points in the picture of each camera that has any, of some of both."""
+    points = points[:: -(-len(points) // _SAMPLED_POINTS) or 1]
+    seen: list[Tensor] = []
+    for camera in cameras[:: -(-len(cameras) // _SAMPLED_CAMERAS)]:
+        _, _, inside = camera.pixels_of(points)
+        if inside.any():
+            pose = camera.world_to_camera.to(points)
+            seen.append(points[inside] @ pose[2, :3] + pose[2, 3])
+    return seen
 
 
 def camera_centres(cameras: Sequence[Camera]) -> Tensor:

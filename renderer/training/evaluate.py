@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from ..raster.render import render
 from ..settings import RenderSettings
 from ..splats import Splats
 from .data import LeftOut, Photo, TrainingView, load_photo
+
+log = logging.getLogger(__name__)
 
 OnImage = Callable[[TrainingView, Tensor, Tensor], None]
 """Receives a view, its rendering and its photograph, [H, W, 3] in [0, 1] on the CPU."""
@@ -92,6 +95,9 @@ def evaluate(
         if photo is None:
             continue
         counting = photo.counting()
+        if counting is not None and not counting.any():
+            log.warning("note: %s counts for nothing: all of it is masked out", view.name)
+            continue
         photo = photo.over(settings.background)
         frame = render(splats, photo.camera, settings)
         image = frame.color.clamp(0.0, 1.0)

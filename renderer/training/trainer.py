@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from ..devices import pick_device
-from ..losses import decibel
+from ..settings import RenderSettings
 from ..splats import Parameters, Splats
 from .config import TrainConfig
 from .data import FitInput, LeftOut, Lengths, Photo, PhotosOnDevice, TrainingView
@@ -26,6 +26,7 @@ from .schedule import Schedule
 from .step.fit import SplatFit, StepOutcome
 from .step.objective import PhotoObjective, StartedStep
 from .step.optimizer import keep_within, prune_broken
+from .step.report import StepReport as StepReport
 
 STATE_VERSION = 2
 """Version of what `Trainer.state_dict` returns."""
@@ -45,41 +46,6 @@ PROGRESS = (
 """Plain values that change from step to step."""
 GIVE_UP_AFTER = 100
 """Skipped steps in a row after which the run has failed."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What one step did. On a GPU it may not be done: whoever asks for `loss`, `psnr` or `skipped`
-    waits for it.
-
-    Attributes:
-        step: steps started, this one included.
-        splats: number of splats after the step.
-        seconds: time spent in steps since the start of the run [s].
-        view: name of this step's photo.
-        outcome: waits for the step, and tells what it did.
-    """
-
-    step: int
-    splats: int
-    seconds: float
-    view: str
-    outcome: Callable[[], StepOutcome]
-
-    @property
-    def loss(self) -> float:
-        """Photometric loss of this step's photo."""
-        return self.outcome().loss
-
-    @property
-    def psnr(self) -> float:
-        """Of this step's photo before the step [dB]."""
-        return decibel(self.outcome().mse)
-
-    @property
-    def skipped(self) -> bool:
-        """Whether nothing was changed, as loss or gradient was not finite."""
-        return not self.outcome().changed
 
 
 class Trainer:
@@ -131,9 +97,8 @@ class Trainer:
         self._lengths = Lengths.of([view.camera for view in data.train], data.points)
         self._scene_scale = self._lengths.scale
         self.settings = replace(config.render_settings(), near_plane=self._lengths.near_plane)
-        self._objective = objective or PhotoObjective(
-            self.device, self.settings, config.ssim_weight
-        )
+        self._has_own_objective = objective is None
+        self._objective = objective or self._make_objective()
         self._schedule = Schedule.of(config)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
@@ -218,6 +183,8 @@ class Trainer:
             self._settle()
         else:
             self._note(self._pending[:-1])
+        if last:
+            self._keep_within()
         if controls and started.outcome().changed:
             self._control(step, started.info)
         if self._waves_started and self._schedule.limits_waves(step):
@@ -237,7 +204,10 @@ class Trainer:
         if refines:
             self._fit.keep_types()
             self._prune()
-            keep_within(self.parameters, self._lengths.middle, self._lengths.reach)
+            self._keep_within()
+
+    def _keep_within(self) -> None:
+        keep_within(self.parameters, self._lengths.middle, self._lengths.reach)
 
     def _settle(self) -> None:
         """Wait for all steps that were started, and mend what they broke."""
@@ -325,6 +295,16 @@ class Trainer:
                 return view, photo.over_any(self._generator)
             self.left_out.check_enough(self._views)
 
+    def _make_objective(self) -> PhotoObjective:
+        return PhotoObjective(self.device, self.settings, self.config.ssim_weight)
+
+    def _show_from(self, near_plane: float) -> None:
+        """Take another near plane."""
+        if near_plane != self.settings.near_plane:
+            self.settings = replace(self.settings, near_plane=near_plane)
+            if self._has_own_objective:
+                self._objective = self._make_objective()
+
     def _skip(self) -> None:
         self.skipped_steps += 1
         self._skipped_in_a_row += 1
@@ -343,6 +323,7 @@ class Trainer:
                 "views": [view.name for view in self._views],
                 "config": {name: getattr(self.config, name) for name in MUST_AGREE},
                 "progress": {name: getattr(self, name) for name in PROGRESS},
+                "near_plane": self.settings.near_plane,
                 **self._fit.state_dict(),
                 "strategy": {
                     name: value.to("cpu", copy=True) if isinstance(value, Tensor) else value
@@ -364,6 +345,7 @@ class Trainer:
             self._forget()
             for name in PROGRESS:
                 setattr(self, name, copy.deepcopy(state["progress"][name]))
+            self._show_from(state.get("near_plane", RenderSettings().near_plane))
             places = {view.name: index for index, view in enumerate(self._views)}
             due = (state["views"][index] for index in self._order)
             self._order = [places[name] for name in due if name in places]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .model import ColmapCamera, ColmapImage
 
-_POINTS, _IMAGES = 5000, 60
+_POINTS = 2000
 """A share is found from this many, evenly from all."""
 
 
@@ -24,10 +24,16 @@ def seen_share(
     if not len(finite) or not images:
         return 0.0
     points = finite[:: -(-len(finite) // _POINTS)]
-    seen = np.zeros(len(points), bool)
-    for image in images[:: -(-len(images) // _IMAGES)]:
-        seen |= _inside(cameras[image.camera_id], points @ image.rotation.T + image.tvec)
-    return float(seen.mean())
+    count = len(points)
+    # Of large surveys each image sees little: all are asked, for what none before has seen; first
+    # those from all over it.
+    steps = max(1, round(len(images) ** 0.5))
+    for image in (each for first in range(steps) for each in images[first::steps]):
+        seen = _inside(cameras[image.camera_id], points @ image.rotation.T + image.tvec)
+        points = points[~seen]
+        if not len(points):
+            break
+    return 1.0 - len(points) / count
 
 
 def _inside(camera: ColmapCamera, points: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from ..errors import InputError
 
@@ -38,6 +38,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _WHITES = {16: (255, 1023, 4095, 16383, 65535), 32: (1, 255, 1023, 4095, 16383, 65535)}
+_LABELS = 16  # a mask with no greater values has numbers of objects
 _opening = threading.Lock()
 
 
@@ -74,6 +75,16 @@ def read_header(path: Path) -> Header:
             size = (deep.shape[1], deep.shape[0])
             return Header(size, bits=32 if deep.dtype.kind == "f" else 16)
         raise InputError(f"{path}: cannot be read as a photo: {_reason(path, error)}") from error
+
+
+def focal_length(path: Path) -> float | None:
+    """EXIF's focal length [mm], None where it does not say."""
+    try:
+        with _opened(path) as image:
+            found = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLength)
+            return None if found is None else float(found)
+    except Exception:  # damaged EXIF harms no pixel
+        return None
 
 
 def read_pixels(
@@ -123,14 +134,19 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """
     try:
         with _opened(path) as image:
-            deep = image.mode.startswith(("I", "F"))
-            mask = np.asarray(image if deep else image.convert("L"))
+            image.load()
+            deep, labels = image.mode.startswith(("I", "F")), _has_labels(image)
+            mask = np.asarray(image if deep or labels else image.convert("L"))
+            alpha = _alpha_of(image) if _has_alpha(image) else None
     except Exception as error:
         raise _undecodable(path, error) from error
     highest = float(mask.max(initial=0))
-    if not deep and highest > 1:
-        return mask.astype(np.uint8)
-    return np.where(mask > highest / 2, 255, 0).astype(np.uint8)  # of labels, or of more bits
+    if labels or (image.format != "JPEG" and highest < _LABELS):
+        mask = np.where(mask > 0, 255, 0)
+    elif deep:
+        mask = np.where(mask > highest / 2, 255, 0)
+    mask = mask.astype(np.uint8)
+    return mask if alpha is None else np.minimum(mask, alpha)
 
 
 def white_level(paths: Iterable[Path], bits: int) -> tuple[float, float]:
@@ -240,6 +256,14 @@ def _bits(image: Image.Image) -> int:
 
 def _has_alpha(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _has_labels(image: Image.Image) -> bool:
+    """Whether a picture has numbers of objects, shown in colours, rather than black and white."""
+    if image.mode != "P":
+        return False
+    colors = np.asarray(image.getpalette() or [0, 0, 0]).reshape(-1, 3)
+    return bool((colors != colors[:, :1]).any())
 
 
 def _alpha_of(image: Image.Image) -> NDArray[np.uint8] | None:

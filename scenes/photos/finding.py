@@ -121,7 +121,8 @@ def _smaller(home: Path, names: Sequence[str], max_size: int | None) -> Path | N
     for folder in sorted(home.iterdir() if home.is_dir() else ()):
         if _SMALLER.fullmatch(folder.name) and folder.is_dir():
             paths = _search(folder, [folder], names).paths.values()
-            sizes += [(side, folder) for side in map(_longest_side, paths) if side][:1]
+            side = next((side for side in map(_longest_side, paths) if side), None)
+            sizes += [] if side is None else [(side, folder)]
     enough = [each for each in sizes if max_size is not None and each[0] >= max_size]
     if not sizes:
         return None

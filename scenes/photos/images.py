@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,9 @@ from .decoding import Header, read_mask, read_pixels, turned
 from .lenses import Lens
 from .undistort import sampling_maps, undistort
 
+log = logging.getLogger(__name__)
+
+_UNDOING = {6: 8, 8: 6}  # orientations that undo others; the rest undo themselves
 _OVERSIZE = 2
 """A file is shrunk while it is decoded to no less than this many times the size that is used."""
 
@@ -95,14 +100,13 @@ class Photo:
         alpha = self._with_mask(alpha, photo.shape) if self.is_masked else None
         if alpha is None:
             return torch.from_numpy(self._straight(photo)), None
-        alpha = np.ascontiguousarray(alpha)
         # In between, colours are weighted by what counts: others must not come through.
-        weights = alpha.astype(np.float32)[..., None] / 255
-        weighted = self._straight(np.concatenate([photo * weights, 255 * weights], axis=2))
-        counts = weighted[..., 3].clip(0, 255)
-        colors = (255 * weighted[..., :3] / np.maximum(counts, 1)[..., None]).clip(0, 255)
-        rounded = [torch.from_numpy((each + 0.5).astype(np.uint8)) for each in (colors, counts)]
-        return rounded[0], rounded[1]
+        weighted = cv2.multiply(photo, cv2.merge([alpha, alpha, alpha]), scale=1 / 255)
+        weighted = self._straight(np.dstack([weighted, alpha]))
+        counts = np.ascontiguousarray(weighted[..., 3])
+        colors = weighted[..., :3] * np.float32(255) / np.maximum(counts, 1)[..., None]
+        colors = (colors + 0.5).clip(0, 255).astype(np.uint8)
+        return torch.from_numpy(colors), torch.from_numpy(counts)
 
     def _with_mask(
         self, alpha: NDArray[np.uint8] | None, shape: tuple[int, ...]
@@ -110,12 +114,13 @@ class Photo:
         """[H, W] what counts, for a photo of this `shape` as it is turned; `alpha` is as it was
         stored."""
         upright = None if alpha is None else _upright(alpha, self.orientation)
-        if self.mask_file is None:
+        mask = None if self.mask_file is None else _mask_or_none(self.mask_file)
+        if mask is None:
             return upright
-        mask = read_mask(self.mask_file)
         # Masks are drawn on the photo as it is stored, or as it is shown.
-        if self.orientation != 1 and not fits((mask.shape[1], mask.shape[0]), self.lens.size):
-            mask = _upright(mask, self.orientation)
+        if not fits((mask.shape[1], mask.shape[0]), self.lens.size):
+            undone = _UNDOING.get(self.header.orientation, self.header.orientation)
+            mask = _upright(mask, self.orientation if self.orientation != 1 else undone)
         mask = cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA).astype(np.uint8)
         return mask if upright is None else np.minimum(upright, mask)
 
@@ -131,7 +136,7 @@ class Photo:
         """Decodes all of the file, in as little memory as its format allows. Raises as `decode`."""
         read_pixels(self.path, self.header, at_least=(1, 1), white=self.white)
         if self.mask_file is not None:
-            read_mask(self.mask_file)
+            _mask_or_none(self.mask_file)
 
     def valid(self) -> Tensor | None:
         """[H, W] bool, True where the undistorted photo has a value; None if it has everywhere."""
@@ -139,6 +144,20 @@ class Photo:
             return None
         valid = sampling_maps(self.lens).valid
         return None if valid.all() else torch.from_numpy(valid)
+
+
+@lru_cache(maxsize=1024)
+def _tell_once(words: str) -> None:
+    log.warning("note: %s; used its photo whole", words)
+
+
+def _mask_or_none(path: Path) -> NDArray[np.uint8] | None:
+    """[H, W], or None, and a warning, of a file that cannot be decoded."""
+    try:
+        return read_mask(path)
+    except InputError as error:
+        _tell_once(str(error))
+        return None
 
 
 def _upright(stored: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -7,21 +7,22 @@ named after it as COLMAP wants (masks/NAME.png, NAME with its own ending) or wit
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ..colmap.model import ColmapModel
 from ..errors import InputError, printable
-from .decoding import read_header
+from .decoding import ENDINGS, read_header
 from .images import Photo, fits
 from .names import parts_of, same_key
 
 MaskMode = Literal["auto", "ignore", "transparent"]
 """What is masked out: no part of the scene that counts, or nothing at all, so that the scene stands
 free. "auto": nothing at all for alpha channels of transforms.json, as its programs have it."""
+MODES: tuple[MaskMode, ...] = ("auto", "ignore", "transparent")
 
 FOLDERS = ("masks", "mask")
 """Where masks are looked for, beside the photos."""
@@ -71,40 +72,42 @@ def with_masks(
     photos: Mapping[str, Photo], places: MaskPlaces, mode: MaskMode, repairs: list[str]
 ) -> dict[str, Photo]:
     """The photos, each with the mask that was found for it; `repairs` gets a line for that."""
-    files = dict(places.stated) or _files_of(photos, places)
+    files = dict(places.stated) or _files_of(photos, places, repairs)
     masked: dict[str, Photo] = {}
     taken: list[Path] = []
+    unfit: list[str] = []
     for name, photo in photos.items():
         path = files.get(name)
-        if path is not None and _is_usable(path, photo, repairs):
+        fault = None if path is None else _fault(path, photo)
+        if fault is not None:
+            unfit.append(fault)
+        elif path is not None:
             taken.append(path)
-            masked[name] = replace(photo, mask_file=path)
-        elif photo.header.alpha:
-            masked[name] = photo
-    if not masked:
-        return dict(photos)
-    by_alpha = sum(photo.header.alpha for photo in masked.values())
-    transparent = mode == "transparent" or (mode == "auto" and places.transparent and by_alpha > 0)
-    _say(masked, taken, by_alpha, len(photos), transparent, repairs)
-    return {
-        name: replace(masked.get(name, photo), is_masked=name in masked, is_transparent=transparent)
-        for name, photo in photos.items()
-    }
+            masked[name] = replace(photo, mask_file=path, is_masked=True)
+            continue
+        if photo.header.alpha:
+            masked[name] = replace(photo, is_masked=True)
+    if unfit:
+        more = f"; and {len(unfit) - 1} more" if len(unfit) > 1 else ""
+        repairs.append(f"{unfit[0]}; used the photo whole{more}")
+    if masked:
+        by_alpha = mode == "auto" and places.transparent
+        for name, photo in masked.items():
+            transparent = mode == "transparent" or (by_alpha and photo.mask_file is None)
+            masked[name] = replace(photo, is_transparent=transparent)
+        _say(masked.values(), taken, len(photos), repairs)
+    return {**photos, **masked}
 
 
-def _say(
-    masked: Mapping[str, Photo],
-    taken: Sequence[Path],
-    by_alpha: int,
-    total: int,
-    transparent: bool,
-    repairs: list[str],
-) -> None:
+def _say(masked: Collection[Photo], taken: Sequence[Path], total: int, repairs: list[str]) -> None:
+    by_alpha = sum(photo.header.alpha for photo in masked)
     sources = [f"{by_alpha} alpha channels"] if by_alpha else []
     sources += [f"{len(taken)} files, the first {taken[0]}"] if taken else []
+    empty = sum(photo.is_transparent for photo in masked)
+    of_these = "" if empty in (0, len(masked)) else f" of {empty} photos"
     meaning = (
-        "what they mask out is empty: trained before changing backgrounds"
-        if transparent
+        f"what they mask out{of_these} is empty: trained before changing backgrounds"
+        if empty
         else "what they mask out counts nowhere (to have the scene stand free: "
         "--mask-mode transparent)"
     )
@@ -114,29 +117,38 @@ def _say(
     )
 
 
-def _is_usable(path: Path, photo: Photo, repairs: list[str]) -> bool:
+def _fault(path: Path, photo: Photo) -> str | None:
+    """Why a mask cannot be that of the photo, or None."""
     try:
         size = read_header(path).size
     except InputError as error:
-        repairs.append(f"{error}; used the photo whole")
-        return False
-    if fits(size, photo.lens.size) or fits((size[1], size[0]), photo.lens.size):
-        return True
-    repairs.append(
+        return str(error)
+    turned = max(photo.orientation, photo.header.orientation) >= 5
+    if fits(size, photo.lens.size) or (turned and fits((size[1], size[0]), photo.lens.size)):
+        return None
+    return (
         f"{path}: the mask is {size[0]} x {size[1]}, which its photo, {photo.size[0]} x "
-        f"{photo.size[1]}, does not have at any scale; used the photo whole"
+        f"{photo.size[1]}, does not have at any scale"
     )
-    return False
 
 
-def _files_of(names: Mapping[str, Photo], places: MaskPlaces) -> dict[str, Path]:
-    """The mask of each name, as far as there is one."""
+def _files_of(
+    names: Mapping[str, Photo], places: MaskPlaces, repairs: list[str]
+) -> dict[str, Path]:
+    """The mask of each name, as far as there is one that no other has."""
     folders = [home / each for home in places.homes for each in FOLDERS]
     for folder in folders if places.folder is None else [places.folder]:
         files = _Files(folder)
         found = {name: path for name in names if (path := files.mask_of(name)) is not None}
+        claims = Counter(found.values())
+        shared = [path for path, count in claims.items() if count > 1]
+        if shared:
+            repairs.append(
+                f"{shared[0]}: would be the mask of {claims[shared[0]]} photos; used none of "
+                f"{len(shared)} such masks; put them into folders as the photos are"
+            )
         if found:
-            return found
+            return {name: path for name, path in found.items() if claims[path] == 1}
     if places.folder is not None and names:
         raise InputError(
             f"{places.folder}: has no mask for any photo; a mask is named after its photo, "
@@ -155,6 +167,8 @@ class _Files:
             folders.sort()
             for file in sorted(files):
                 path = Path(parent, file)
+                if path.suffix.lower() not in ENDINGS:
+                    continue
                 key = same_key(path.relative_to(folder).as_posix())
                 self._by_path[key] = path
                 self._by_stem[key.rpartition(".")[0]].append(path)

@@ -18,11 +18,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PIL import ExifTags, Image
-
 from ...renderer.backends.cuda.compiler import CACHE_VARIABLE, cache_folder
 from ..errors import InputError
-from ..photos.decoding import read_header
+from ..photos.decoding import focal_length, read_header
 from ..photos.finding import may_hold_photos
 
 log = logging.getLogger(__name__)
@@ -164,10 +162,7 @@ def _is_one_camera(photos: Path, names: Sequence[str]) -> bool:
     """Whether one lens may have taken all of them: sizes and focal lengths are alike."""
     kinds: set[object] = set()
     for name in names:
-        size = read_header(photos / name).size
-        with Image.open(photos / name) as image:
-            focal = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLength)
-        kinds.add((size, None if focal is None else float(focal)))
+        kinds.add((read_header(photos / name).size, focal_length(photos / name)))
     return len(kinds) == 1
 
 

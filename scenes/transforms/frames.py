@@ -96,9 +96,16 @@ def _frame(name: str, entry: Entry, folder: Path, held_out: bool | None) -> Fram
             size = read_header(folder / name).size
         except InputError as error:
             raise Fault(str(error)) from error
-    mask = entry.text("mask_path")
-    mask = None if mask is None else name_on_disk(mask, folder)
+    mask = _mask(entry, folder)
     return Frame(name, size, intrinsics_of(entry, size), pose_of(entry), held_out, mask)
+
+
+def _mask(entry: Entry, folder: Path) -> str | None:
+    try:
+        stated = entry.text("mask_path")
+    except Fault:  # some write an empty text for none
+        return None
+    return None if stated is None else name_on_disk(stated, folder)
 
 
 def name_on_disk(stated: str, folder: Path) -> str:

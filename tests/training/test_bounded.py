@@ -52,7 +52,21 @@ def test_splats_that_left_are_pulled_back_and_shrunk():
     assert float(raw["scales"][4, 0].detach()) == pytest.approx(math.log(lengths.reach))
     others = torch.arange(len(before)) != 3
     assert torch.equal(raw["means"][others].detach(), before[others])
-    assert lengths.reach > REACH
+    assert lengths.reach == pytest.approx(REACH * 4, rel=0.2)  # all are 4 units away
+
+
+def test_splats_that_leave_during_training_come_back():
+    capture = small_capture()
+    lengths = Lengths.of([view.camera for view in capture.train], capture.points)
+    for config in (CONFIG, replace(CONFIG, refine_stop=0.0)):  # at refinements, and at the end
+        trainer = Trainer(capture, config)
+        while not trainer.done:
+            if trainer.steps_done == 5:
+                with torch.no_grad():
+                    trainer.parameters["means"][0] = 1e12
+            trainer.step()
+        distances = (trainer.splats().means - lengths.middle).norm(dim=1)
+        assert float(distances.max()) < 1.01 * lengths.reach
 
 
 @pytest.mark.parametrize("arranged", ["turning", "in a line"])

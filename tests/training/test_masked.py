@@ -108,3 +108,23 @@ def test_points_begin_only_where_some_view_counts_them():
     none = masked(capture, [behind] * 6, 0, transparent=False).train
     assert counting(none, capture.points).logical_not().all()
     assert counting(capture.train, capture.points).all()
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+def test_a_test_photo_that_is_masked_out_counts_for_nothing(transparent: bool):
+    capture = small_capture()
+    opaque = silhouettes(capture)
+    opaque[0] = torch.zeros_like(opaque[0])
+    found = train(masked(capture, opaque, 0, transparent=transparent), CONFIG, device="cpu")
+    assert found.evaluation.psnr is None
+    assert not found.evaluation.per_image
+
+
+def test_a_training_photo_that_is_masked_out_is_left_out(caplog: pytest.LogCaptureFixture):
+    capture = small_capture()
+    opaque = silhouettes(capture)
+    opaque[2] = torch.zeros_like(opaque[2])
+    found = train(masked(capture, opaque, 0, transparent=False), CONFIG, device="cpu")
+    assert found.skipped_steps == 0
+    told = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert told == ["note: left out view 2: nothing of it counts: all is masked out"]

@@ -54,7 +54,7 @@ class CropControl:
             min=(self._step, self._step, self._step),
             step=self._step,
             visible=False,
-            hint="Edge lengths, in the units of the capture",
+            hint="Edge lengths, in the units of the page",
         )
         self._reset = gui.add_button("Reset box", visible=False)
         self._on.on_update(self._switched)

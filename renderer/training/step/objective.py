@@ -302,7 +302,8 @@ class PhotoObjective:
 
             repeated = self._backend.repeated(step, self._workspace, self._device)
             found = self._recorded[key] = _Recorded(repeated, terms, fit)
-            if len(self._recorded) > self.SIZES * len(BACKGROUNDS):
+            backgrounds = 1 if photo.background is None else len(BACKGROUNDS)
+            if len(self._recorded) > self.SIZES * backgrounds:
                 self._recorded.popitem(last=False)
         self._recorded.move_to_end(key)
         return found

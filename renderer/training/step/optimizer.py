@@ -137,7 +137,6 @@ def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tens
 
 
 @torch.no_grad()
-@torch.no_grad()
 def keep_within(raw: Parameters, middle: Tensor, radius: float) -> None:
     """Pull splats back that have left the ball around `middle` [3], and shrink those that are
     larger than it. Does not wait for a GPU."""
@@ -149,6 +148,7 @@ def keep_within(raw: Parameters, middle: Tensor, radius: float) -> None:
     raw["scales"].clamp_(max=math.log(radius))
 
 
+@torch.no_grad()
 def prune_broken(raw: Parameters, optimizers: Optimizers, strategy_state: dict[str, Any]) -> int:
     """Remove splats with a parameter that is not finite; returns how many there were.
 

@@ -11,7 +11,7 @@ import torch
 from colmap_files import photo, ring, write_capture
 from PIL import Image
 
-from gaborsplat.scenes import InputError, load_capture
+from gaborsplat.scenes import InputError, check_photos, load_capture
 
 SIZE = (64, 48)
 INSIDE = (slice(8, 40), slice(10, 50))  # rows and columns that count
@@ -74,8 +74,8 @@ def test_masks_are_found_by_the_names_of_their_photos(tmp_path: Path, place: Cal
 
 @pytest.mark.parametrize(
     "values",
-    [mask() // 255, mask().astype(np.uint16) * 257, mask() > 0],
-    ids=["0 and 1", "16 bits", "1 bit"],
+    [mask() // 255, mask() // 128 * 2, mask().astype(np.uint16) * 257, mask() > 0],
+    ids=["0 and 1", "0 and 2", "16 bits", "1 bit"],
 )
 def test_whatever_is_not_black_counts_in_masks_of_any_depth(tmp_path: Path, values: np.ndarray):
     folder = masked_capture(tmp_path, lambda name: f"masks/{name}.png", values)
@@ -173,3 +173,95 @@ def test_a_mask_that_is_damaged_costs_its_photo_only_the_mask(tmp_path: Path):
     assert len(capture.views) == 9
     assert capture.views[1].mask() is None
     assert any("0002.png.png" in line and "photo whole" in line for line in capture.repairs)
+
+
+def test_masks_of_labels_in_colours_and_masks_with_their_shape_in_alpha_are_read(tmp_path: Path):
+    folder = masked_capture(tmp_path, lambda name: f"masks/{name}.png", mask())
+    labels = Image.fromarray(mask() // 255, "P")
+    labels.putpalette([0, 0, 0, 128, 0, 0])  # as of PASCAL VOC
+    labels.save(folder / "masks" / "0001.png.png")
+    white = np.full((*SIZE[::-1], 3), 255, np.uint8)
+    Image.fromarray(np.dstack([white, mask()]), "RGBA").save(folder / "masks" / "0002.png.png")
+    black_on_white = Image.fromarray(mask()).convert("P")
+    black_on_white.save(folder / "masks" / "0003.png.png")
+    for view in load_capture(folder).views[:3]:
+        found = view.mask()
+        assert found is not None and np.array_equal(found.numpy(), mask() > 0), view.name
+
+
+def test_a_mask_that_is_cut_short_costs_its_photo_only_the_mask(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = masked_capture(tmp_path, lambda name: f"masks/{name}.png", mask())
+    path = folder / "masks" / "0002.png.png"
+    path.write_bytes(path.read_bytes()[:-30])
+    view = load_capture(folder).views[1]
+    assert view.mask() is None
+    assert view.image().shape == (48, 64, 3)
+    assert sum("0002.png.png" in record.getMessage() for record in caplog.records) == 1
+    assert len(check_photos(load_capture(folder)).views) == 9
+
+
+def test_a_mask_of_swapped_shape_is_not_squeezed(tmp_path: Path):
+    folder = masked_capture(tmp_path, lambda name: f"masks/{name}.png", mask().T.copy())
+    assert counted(folder).all()
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+@pytest.mark.parametrize("camera_as_shown", [False, True])
+@pytest.mark.parametrize("mask_as_shown", [False, True])
+def test_masks_are_turned_with_photos_that_exif_turns(
+    tmp_path: Path, orientation: int, camera_as_shown: bool, mask_as_shown: bool
+):
+    """Of a half turn the shape does not tell: masks are as the photo is stored."""
+    if orientation == 3 and (camera_as_shown or mask_as_shown):
+        pytest.skip("nothing tells a half turn")
+    turn = {3: 2, 6: -1, 8: 1}[orientation]  # quarter turns, counterclockwise, of what is stored
+    shown_size = SIZE if orientation == 3 else SIZE[::-1]
+    model = ring(size=shown_size if camera_as_shown else SIZE)
+    folder = write_capture(model, tmp_path)
+    (folder / "masks").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in names(folder):
+        (folder / "images" / name).unlink()
+        path = folder / "images" / name.replace(".png", ".jpg")
+        Image.fromarray(photo(SIZE)).save(path, exif=exif)
+        stored = np.rot90(mask(), turn) if mask_as_shown else mask()
+        Image.fromarray(np.ascontiguousarray(stored)).save(folder / "masks" / f"{path.stem}.png")
+    expected = np.rot90(mask(), turn) if camera_as_shown else mask()
+    assert np.array_equal(counted(folder), expected > 0)
+
+
+def test_masks_beside_the_capture_are_not_its_own(tmp_path: Path):
+    """Also where photos lie in the capture's folder itself."""
+    folder = masked_capture(tmp_path / "scene", lambda name: f"../masks/{name}.png", mask())
+    for path in (folder / "images").iterdir():
+        path.rename(folder / path.name)
+    (folder / "images").rmdir()
+    assert counted(folder).all()
+
+
+def test_a_mask_is_of_one_photo_only(tmp_path: Path):
+    model = ring()
+    for index, view in enumerate(model.views):
+        view.name = f"cam{index % 3}/{index // 3}.png"
+    folder = write_capture(model, tmp_path)
+    (folder / "masks").mkdir()
+    for index in range(3):
+        Image.fromarray(mask()).save(folder / "masks" / f"{index}.png")
+    capture = load_capture(folder)
+    assert all(view.mask() is None for view in capture.views)
+    assert any("would be the mask of 3 photos" in line for line in capture.repairs)
+
+
+def test_files_that_are_no_pictures_are_no_masks(tmp_path: Path):
+    folder = masked_capture(tmp_path, lambda name: f"masks/{Path(name).stem}.png", mask())
+    for name in names(folder):
+        (folder / "masks" / f"{Path(name).stem}.json").write_text("{}")
+    assert np.array_equal(counted(folder), mask() > 0)
+
+
+def test_a_mode_that_does_not_exist_is_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="mask_mode must be one of auto, ignore, transparent"):
+        load_capture(cut_out(tmp_path), mask_mode="transparant")  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,44 @@
+"""What is told of a step of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...losses import decibel
+from .fit import StepOutcome
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did. On a GPU it may not be done: whoever asks for `loss`, `psnr` or `skipped`
+    waits for it.
+
+    Attributes:
+        step: steps started, this one included.
+        splats: number of splats after the step.
+        seconds: time spent in steps since the start of the run [s].
+        view: name of this step's photo.
+        outcome: waits for the step, and tells what it did.
+    """
+
+    step: int
+    splats: int
+    seconds: float
+    view: str
+    outcome: Callable[[], StepOutcome]
+
+    @property
+    def loss(self) -> float:
+        """Photometric loss of this step's photo."""
+        return self.outcome().loss
+
+    @property
+    def psnr(self) -> float:
+        """Of this step's photo before the step [dB]."""
+        return decibel(self.outcome().mse)
+
+    @property
+    def skipped(self) -> bool:
+        """Whether nothing was changed, as loss or gradient was not finite."""
+        return not self.outcome().changed
