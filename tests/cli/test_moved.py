@@ -131,3 +131,44 @@ def test_a_run_by_an_older_version_is_known_by_the_hash_that_it_has(
 def test_scene_without_resume_is_refused(run: Path, capsys: pytest.CaptureFixture[str]):
     said = refused(["train", MOVED, "--scene", "x", "--no-viewer"], capsys)
     assert "--scene goes with --resume" in said
+
+
+def masks_of(folder: Path, *, count: int = 9) -> None:
+    folder.mkdir()
+    half = np.zeros((48, 64), np.uint8)
+    half[:, :32] = 255
+    for i in range(1, count + 1):
+        assert cv2.imwrite(str(folder / f"{i:04d}.png.png"), half)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_masks_go_with_a_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    named: bool,
+):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("scene", "people" if named else "masks")
+    write_capture(ring(), Path("scene"))
+    masks_of(folder)
+    words = ["--masks", "people"] if named else []
+    assert main(["train", "scene", "--out", "run", *QUICK, *words]) == DONE
+    assert "masks of 9 of 9 photos" in capsys.readouterr().err
+    before = json.loads(Path("run", "metrics.json").read_text())["test"]
+    Path("scene").rename("elsewhere")
+    assert main(["eval", "run", "--scene", "elsewhere"]) == DONE
+    after = json.loads(Path("run", "metrics.json").read_text())["test"]
+    assert after["psnr"] == pytest.approx(before["psnr"], abs=1e-4)
+    resume = ["--resume", "--out", "run", "--steps", "25", "--no-viewer"]
+    assert main(["train", "elsewhere", *resume]) == DONE
+    assert json.loads(Path("run", "config.json").read_text())["masks"] == (words[1:] or [None])[0]
+    capsys.readouterr()
+    shutil.rmtree(Path("elsewhere", folder.name))
+    code = main(["eval", "run", "--scene", "elsewhere"])
+    said = capsys.readouterr().err
+    if named:
+        assert code == BAD_INPUT
+        assert "no such folder of masks" in said
+    else:
+        assert "0 photos have masks now, and 9 had when training began" in said

@@ -12,6 +12,8 @@ import pytest
 from colmap_files import Camera, Model, View, write_text
 
 from gaborsplat.scenes import doubts, load_capture
+from gaborsplat.scenes.colmap.model import ColmapCamera, ColmapImage
+from gaborsplat.scenes.colmap.visibility import seen_share
 
 SIZE = (96, 64)
 FOCAL = 80.0
@@ -133,3 +135,28 @@ def test_a_photo_that_is_damaged_does_not_keep_others_from_being_looked_at(tmp_p
     path = folder / "images" / "0.png"
     path.write_bytes(path.read_bytes()[:-200])
     assert any("180" in line for line in doubts(load_capture(folder)))
+
+
+def test_points_of_a_large_survey_are_seen_by_some_image_of_many():
+    side = 40
+    x, y = np.meshgrid(np.arange(side) * 10.0, np.arange(side) * 10.0)
+    centres = np.stack([x.ravel(), y.ravel(), np.full(side**2, -40.0)], axis=1)
+    straight = np.array([1.0, 0, 0, 0])
+    images = [ColmapImage(i, straight, -centre, 1, f"{i}") for i, centre in enumerate(centres)]
+    camera = ColmapCamera(1, "PINHOLE", 100, 100, (100.0, 100.0, 50.0, 50.0))
+    points = np.random.default_rng(0).uniform(0, 10.0 * (side - 1), (3000, 3)) * [1, 1, 0]
+    assert seen_share({1: camera}, images, points) == 1.0
+    assert seen_share({1: camera}, images[: side**2 // 2], points) == pytest.approx(0.53, abs=0.05)
+
+
+def test_what_is_masked_out_does_not_speak_against_a_capture(tmp_path: Path):
+    photos = photos_of(wall())
+    folder = written(tmp_path, wall(), photos)
+    (folder / "masks").mkdir()
+    counts = np.zeros(SIZE[::-1], np.uint8)
+    counts[10:50, 15:85] = 255
+    for name, photo in photos.items():
+        cv2.imwrite(str(folder / "masks" / f"{name}.png"), counts)
+        photo[counts == 0] = 0
+        cv2.imwrite(str(folder / "images" / name), photo[..., ::-1])
+    assert doubts(load_capture(folder)) == []

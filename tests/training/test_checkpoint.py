@@ -12,6 +12,7 @@ import torch
 from fitting import SmallCapture, small_capture
 
 from gaborsplat.renderer import _native
+from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import (
     StepReport,
     TrainConfig,
@@ -117,6 +118,24 @@ def test_a_checkpoint_of_the_first_version_is_gone_on_from(
     for name, moments in trainer.state_dict()["moments"].items():
         for key, value in moments.items():
             assert torch.equal(resumed.state_dict()["moments"][name][key], value), (name, key)
+
+
+def test_the_near_plane_is_that_with_which_the_run_began(
+    capture: SmallCapture, tmp_path: Path
+) -> None:
+    trainer = trained(capture, CONFIG, 5)
+    near = trainer.settings.near_plane
+    save_checkpoint(tmp_path, trainer)
+    nearer = replace(capture, points=capture.points + torch.tensor([0.0, 0.0, 0.5]))
+    resumed = Trainer(nearer, CONFIG)
+    assert resumed.settings.near_plane != near
+    load_checkpoint(tmp_path, resumed)
+    assert resumed.settings.near_plane == near
+    state = trainer.state_dict()
+    del state["near_plane"]  # of a version that had one for all
+    resumed.load_state_dict(state)
+    assert resumed.settings.near_plane == RenderSettings().near_plane
+    resumed.step()
 
 
 def test_saving_does_not_disturb_the_run(capture: SmallCapture, tmp_path: Path) -> None:

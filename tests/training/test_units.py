@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from fitting import Photo, SmallCapture, small_capture
 
 from gaborsplat.renderer.settings import RenderSettings
@@ -57,3 +58,27 @@ def test_settings_and_cameras_in_another_unit_show_the_same():
     assert (settings.near_plane, settings.far_plane) == (0.005, RenderSettings().far_plane / 2)
     camera = small_capture().train[0].camera
     assert camera.scaled(4).position.tolist() == pytest.approx((4 * camera.position).tolist())
+
+
+def test_of_a_street_the_near_plane_keeps_what_is_near():
+    """Most of its points are far ahead of every camera, and the road is at its feet."""
+    base = small_capture().train[0].camera
+    forward = torch.eye(4)
+    cameras = []
+    for index in range(30):
+        pose = forward.clone()
+        pose[2, 3] = -20.0 * index
+        cameras.append(replace(base, world_to_camera=pose))
+    generator = torch.Generator().manual_seed(0)
+    road = torch.rand(5000, 3, generator=generator) * torch.tensor([8.0, 0.0, 700.0])
+    road += torch.tensor([-4.0, 1.5, 0.0])
+    lengths = Lengths.of(cameras, road)
+    nearest = min(
+        float(
+            (road @ camera.world_to_camera[2, :3] + camera.world_to_camera[2, 3])[
+                camera.pixels_of(road)[2]
+            ].min()
+        )
+        for camera in cameras[:20]
+    )
+    assert lengths.near_plane < nearest

@@ -13,7 +13,7 @@ import pytest
 
 from gaborsplat.cli import BAD_INPUT, DONE, main
 from gaborsplat.run_folder import RunFolder
-from gaborsplat.scenes import InputError, demo_path, load_capture
+from gaborsplat.scenes import InputError, demo_path, load_capture, sources
 from gaborsplat.scenes.sfm import running
 from gaborsplat.scenes.sfm.running import FEATURES, MATCHES, POSES, photo_folder
 
@@ -90,6 +90,23 @@ def test_what_colmap_logs_is_its_progress():
     ):
         running._tell(line, 16, lambda *told: heard.append(told))
     assert heard == [(FEATURES, 3, 5), (MATCHES, 8, 16), (MATCHES, 7, 900), (POSES, 2, 16)]
+
+
+def test_photos_that_cannot_be_read_are_not_given_to_colmap(
+    photos: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (photos / "a broken.jpg").write_bytes(b"")
+    given: list[str] = []
+
+    def refuse(photos: Path, names: list[str], folder: Path, report: object) -> None:
+        given.extend(names)
+        raise InputError("stop here")
+
+    monkeypatch.setattr(sources, "reconstruct", refuse)
+    with pytest.raises(InputError, match="stop here"):
+        load_capture(photos, sfm=True)
+    assert len(given) == 5
+    assert "a broken.jpg" not in given
 
 
 @pytest.mark.slow

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import math
 import weakref
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import emulated
 import pytest
 import torch
-from fitting import Photo, SmallCapture, looking_at_origin, small_capture
+from fitting import SIZE, Photo, SmallCapture, looking_at_origin, small_capture
 
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters
@@ -85,6 +85,27 @@ def test_recorded_steps_train_as_those_that_are_not_and_as_the_cpu(told_at_once:
     assert losses == pytest.approx(on_cpu, rel=1e-3)
     for name, value in expected.items():
         assert torch.equal(parameters[name], value), name
+
+
+@dataclass
+class Transparent(Photo):
+    """A view with an alpha channel."""
+
+    transparent: bool = True
+
+    def alpha(self) -> torch.Tensor:
+        return (255 * torch.linspace(0, 1, SIZE[0]).expand(SIZE[::-1])).to(torch.uint8)
+
+
+def test_steps_before_changing_backgrounds_are_recorded_for_each():
+    capture, launcher = small_capture(3), Programs()
+    views = [Transparent(view.name, view.camera, view.pixels) for view in capture.train]
+    capture = replace(capture, train=views)
+    on_cpu, _ = trained(capture)
+    with emulated.emulated_cuda(launcher):
+        losses, _ = trained(capture)
+    assert losses == pytest.approx(on_cpu, rel=5e-3)
+    assert launcher.recorded >= 2
 
 
 class Fitted:

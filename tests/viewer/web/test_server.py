@@ -160,6 +160,20 @@ def test_another_scene_stands_in_the_right_half(source: SceneSource, painter: Pa
         assert len(painter.calls[-1][0]) == 9
 
 
+def test_another_scene_is_shown_in_the_unit_of_the_first(painter: Painter) -> None:
+    source, other = SceneSource(cloud(40).scaled(1e-4)), SceneSource(cloud(30).scaled(1e-4))
+    options = ViewerOptions(beside=other)
+    with Viewer(source, port=0, render=painter, options=options) as viewer, opened(viewer) as page:
+        page.picture(0)
+        assert source.unit == other.unit < 1e-3
+        sizes = [float(splats.means.norm(dim=1).median()) for splats, _, _ in painter.calls]
+        assert all(0.2 < size < 20 for size in sizes)
+    empty = SceneSource()
+    with Viewer(empty, port=0, render=painter, cameras=training_cameras()):
+        empty.publish(cloud(3))
+        assert empty.current is not None
+
+
 def test_waves_are_offered_only_when_there_are_some(page: Page, source: SceneSource) -> None:
     def offered() -> bool:
         return page.widget("Gabor waves")["props"]["visible"]
