@@ -345,6 +345,8 @@ class RunFolder:
         """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""
         path = self.path / "test" / f"{view.name}.png"
         error = (image - photo).abs().mean(dim=-1) / ERROR_SHOWN
+        mask = view.mask()
+        error = error if mask is None else error * mask  # what does not count is no error
         heat = cv2.applyColorMap(_bytes(error), cv2.COLORMAP_INFERNO)
         pictures = [cv2.cvtColor(_bytes(each), cv2.COLOR_RGB2BGR) for each in (image, photo)]
         good, png = cv2.imencode(".png", np.hstack([*pictures, heat]))

@@ -156,6 +156,10 @@ def test_masks_go_with_a_run(
     assert main(["train", "scene", "--out", "run", *QUICK, *words]) == DONE
     assert "masks of 9 of 9 photos" in capsys.readouterr().err
     before = json.loads(Path("run", "metrics.json").read_text())["test"]
+    error = cv2.imread("run/test/0001.png.png")[:, 128:]
+    black = error[0, -1]  # the right half is masked out
+    assert (error[:, 32:] == black).all()
+    assert (error[:, :32] != black).any()
     Path("scene").rename("elsewhere")
     assert main(["eval", "run", "--scene", "elsewhere"]) == DONE
     after = json.loads(Path("run", "metrics.json").read_text())["test"]
