@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,15 +91,8 @@ class SfmProgress:
         )
         self._task = self._bar.add_task("", total=None)
 
-    def __enter__(self) -> SfmProgress:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the terminal to others."""
         self._bar.stop()
 
     def __call__(self, doing: str, done: int, total: int) -> None:
@@ -115,7 +109,7 @@ class SfmProgress:
 
 def load_shown(scene: Path, **options: Any) -> Capture:
     """`load_capture` with its `options`, shown while COLMAP works."""
-    with SfmProgress() as progress:
+    with closing(SfmProgress()) as progress:
         return load_capture(scene, sfm_progress=progress, **options)
 
 

@@ -33,6 +33,7 @@ from .renderer.training import (
 from .scenes import (
     Capture,
     InputError,
+    capture_folder,
     load_capture,
     load_splats,
     replacing,
@@ -239,7 +240,7 @@ class RunFolder:
     def keep_model(self, capture: Capture, scene: Path) -> None:
         """Copy the model that COLMAP made, which is not in the folder of the scene."""
         model = capture.model.folder.resolve()
-        home = (scene if scene.is_dir() else scene.parent).resolve()
+        home = capture_folder(scene).resolve()
         if not self._model.is_dir() and not model.is_relative_to(home):
             draft = self.path / f".sfm.{os.getpid()}.part"
             try:
@@ -359,8 +360,8 @@ class RunFolder:
 def images_in(scene: Path, images: str | None) -> str | None:
     """The folder of the photos that a run was given, if it is there now; they are known by their
     content wherever they are found."""
-    home = scene.parent if scene.is_file() else scene
-    return images if images is not None and (home / images).is_dir() else None
+    there = images is not None and (capture_folder(scene) / images).is_dir()
+    return images if there else None
 
 
 @dataclass(frozen=True)

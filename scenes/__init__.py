@@ -20,6 +20,7 @@ from .errors import printable as printable
 from .photos.images import fit_within as fit_within
 from .photos.masks import MaskMode as MaskMode
 from .plausibility import doubts as doubts
+from .sources import capture_folder as capture_folder
 from .splats.formats import READABLE as READABLE
 from .splats.formats import VERIFIABLE as VERIFIABLE
 from .splats.formats import WRITABLE as WRITABLE

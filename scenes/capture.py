@@ -28,7 +28,7 @@ from .photos.names import is_hidden, safe_names
 from .photos.panorama import cut_panoramas
 from .placing import origin_for, usable_points
 from .sfm.running import Report
-from .sources import Sfm, is_capture_path, read_source
+from .sources import Sfm, capture_folder, is_capture_path, read_source
 
 TEST_EVERY = 8
 """Of a model's images sorted by name, those with index % TEST_EVERY == 0 are for testing, where the
@@ -208,7 +208,7 @@ def load_capture(  # noqa: PLR0913 - options by name
     photos = choose_photos(found, lenses, max_size, repairs)
     if masks != "none":
         beside = [found.folder.parent] if found.folder.name in FOLDERS else []
-        homes = [home_of(model.folder), *beside, found.folder, _home(root)]
+        homes = [home_of(model.folder), *beside, found.folder, capture_folder(root)]
         places = mask_places(model, homes, _folder(root, masks, "masks"), repairs)
         photos = with_masks(photos, places, mask_mode, repairs)
     check_enough(found.folder, found.reasons, len(photos), len(model.images), found.masks)
@@ -232,22 +232,17 @@ def load_capture(  # noqa: PLR0913 - options by name
 
 def capture_name(root: Path) -> str:
     """What a capture at `root`, its folder, that of its model or a file in it, is called."""
-    folder = root.resolve()
-    folder = folder.parent if folder.is_file() else folder
+    folder = capture_folder(root.resolve())
     if model_suffix(folder):  # perhaps CAPTURE/sparse/0
         folder = folder.parent if folder.name.isdigit() else folder
         folder = folder.parent if folder.name == "sparse" else folder
     return folder.name or "scene"
 
 
-def _home(root: Path) -> Path:
-    return root.parent if root.is_file() else root
-
-
 def _folder(root: Path, named: str | Path | None, what: str) -> Path | None:
     if named is None:
         return None
-    folder = _home(root) / named
+    folder = capture_folder(root) / named
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder of {what}")
     return folder

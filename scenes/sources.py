@@ -28,6 +28,11 @@ def is_capture_path(root: Path) -> bool:
     return root.is_dir() or bool(find_transforms(root))
 
 
+def capture_folder(root: Path) -> Path:
+    """The folder of the capture at `root`, which may be a file in it."""
+    return root.parent if root.is_file() else root
+
+
 def read_source(root: Path, repairs: list[str], images: Path | None, sfm: Sfm) -> ColmapModel:
     """The model of the capture at `root`: its folder, that of its model, or its transforms.json.
 
