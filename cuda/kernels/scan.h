@@ -52,13 +52,16 @@ HD int scan_numbers(std::int32_t* numbers, std::int64_t count, Shared& warps) {
     return int(before < kMost ? before : kMost);
 }
 
-/// The last of 32 lanes, counted from 0, whose `before` is not above `wanted`: a binary search. All
-/// lanes call it; the numbers do not fall from lane to lane, and the first is not above.
-HD int owner_of(int wanted, int before) {
-    int owner = 0;
+/// For each of `Count` numbers, the last of 32 lanes, counted from 0, whose `before` is not above
+/// it: binary searches, whose steps wait for each other together. All lanes call it; `before` does
+/// not fall from lane to lane, and the first is not above.
+template <int Count>
+HD void find_owners(const int (&wanted)[Count], int before, int (&owners)[Count]) {
+    for (int& owner : owners) owner = 0;
     for (int step = kWarp / 2; step > 0; step /= 2)
-        if (__shfl_sync(kAllLanes, before, owner + step) <= wanted) owner += step;
-    return owner;
+#pragma unroll
+        for (int k = 0; k < Count; ++k)
+            if (__shfl_sync(kAllLanes, before, owners[k] + step) <= wanted[k]) owners[k] += step;
 }
 
 GABORSPLAT_END

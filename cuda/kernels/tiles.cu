@@ -22,6 +22,9 @@ struct TileKey<2> {
 };
 using Key = TileKey<GABORSPLAT_KEY_SIZE>::Type;
 
+/// Pairs that a lane lists at a time. A warp with splats that fill the picture has thousands.
+constexpr int kLanePairs = 8;
+
 /// A splat and what decides about its tiles.
 struct Candidate {
     std::int32_t splat;
@@ -34,8 +37,9 @@ HD TileExtent<S> tile_extent(const TileInputs<S>& p, const Candidate& c) {
             p.exact != 0,         tiles_along(p.width),     tiles_along(p.height)};
 }
 
-/// The splat of a rank in the order of depth; without rows when there is none.
-HD Candidate load_candidate(const ListTilesArguments<S>& p, std::int64_t depth_rank) {
+/// The splat of this thread, by its rank in the order of depth; without rows when there is none.
+HD Candidate load_candidate(const ListTilesArguments<S>& p) {
+    std::int64_t depth_rank = thread_number();
     Candidate c = {};
     if (depth_rank >= *p.splat_count) return c;
     std::int64_t i = p.order[depth_rank];
@@ -72,11 +76,12 @@ template <class Visit>
 HD void for_rows(const TileInputs<S>& p, const Candidate& mine, const Visit& visit) {
     auto rows = scan_warp(mine.rows.count());
     for (int first = 0; first < rows.total; first += kWarp) {
-        int wanted = first + int(lane_number()), owner = owner_of(wanted, rows.before);
-        Candidate c = of_lane(mine, owner);
-        int row = c.rows.begin + wanted - of_lane(rows.before, owner);
+        int wanted[1] = {first + int(lane_number())}, owner[1];
+        find_owners(wanted, rows.before, owner);
+        Candidate c = of_lane(mine, *owner);
+        int row = c.rows.begin + *wanted - of_lane(rows.before, *owner);
         SplatRow out = {c.splat, row, row == c.rows.begin, row == c.rows.end - 1, {0, 0}};
-        if (wanted < rows.total)
+        if (*wanted < rows.total)
             out.range = tile_extent(p, c).of_row(row);
         else
             out.first = out.last = false;
@@ -84,24 +89,10 @@ HD void for_rows(const TileInputs<S>& p, const Candidate& mine, const Visit& vis
     }
 }
 
-/// Calls visit(splat) for those of this warp, 32 at a time.
-template <class Visit>
-HD void for_splats(const ListTilesArguments<S>& p, const Visit& visit) {
-    constexpr int kGroups = kListSplats / kListThreads;
-    std::int64_t first = std::int64_t(blockIdx.x) * kListSplats;
-    first += std::int64_t(threadIdx.x / kWarp) * kWarp * kGroups;
-    for (int group = 0; group < kGroups; ++group, first += kWarp) {
-        if (first >= *p.splat_count) return;
-        visit(load_candidate(p, first + lane_number()));
-    }
-}
-
 KERNEL(count_tiles, ListTilesArguments<S>, kListThreads) {
     SHARED(int, warps, kListWarps);
     int count = 0;
-    for_splats(p, [&](const Candidate& mine) {
-        for_rows(p.in, mine, [&](const SplatRow& row) { count += row.range.count(); });
-    });
+    for_rows(p.in, load_candidate(p), [&](const SplatRow& row) { count += row.range.count(); });
     int of_warp = scan_warp(count).total;
     auto all = scan_block<kListThreads>(lane_number() == 0 ? of_warp : 0, warps);
     if (lane_number() == 0) p.warp_counts[blockIdx.x * kListWarps + threadIdx.x / kWarp] = of_warp;
@@ -123,15 +114,20 @@ HD int list_rows(const ListTilesArguments<S>& p, const SplatRow& row, std::int64
     // Of its camera. All splats are fewer than 2^31, and 64 bits take several times as long.
     int first_row = row.splat / int(p.in.splats) * down;
     int first_tile = (first_row + row.row) * across + row.range.begin - pairs.before;
-    for (int first = 0; first < pairs.total; first += kWarp) {
-        int wanted = first + int(lane_number()), owner = owner_of(wanted, pairs.before);
-        int tile = of_lane(first_tile, owner) + wanted;
-        std::int32_t splat = of_lane(row.splat, owner);
-        std::int64_t to = at + wanted;
-        if (wanted >= pairs.total || to >= p.room) continue;
-        reinterpret_cast<Key*>(p.keys)[to] = Key(tile);
-        p.values[to] = p.pair_ids ? std::int32_t(to) : splat;
-        if (p.pair_ids) p.pair_ids[to] = splat;
+    for (int first = 0; first < pairs.total; first += kWarp * kLanePairs) {
+        int wanted[kLanePairs], owners[kLanePairs];
+        for (int k = 0; k < kLanePairs; ++k) wanted[k] = first + k * kWarp + int(lane_number());
+        find_owners(wanted, pairs.before, owners);
+#pragma unroll
+        for (int k = 0; k < kLanePairs; ++k) {
+            int tile = of_lane(first_tile, owners[k]) + wanted[k];
+            std::int32_t splat = of_lane(row.splat, owners[k]);
+            std::int64_t to = at + wanted[k];
+            if (wanted[k] >= pairs.total || to >= p.room) continue;
+            reinterpret_cast<Key*>(p.keys)[to] = Key(tile);
+            p.values[to] = p.pair_ids ? std::int32_t(to) : splat;
+            if (p.pair_ids) p.pair_ids[to] = splat;
+        }
     }
     if (p.slot_begins) {
         std::int64_t begin = at + pairs.before, end = begin + row.range.count();
@@ -145,9 +141,7 @@ KERNEL(list_tiles, ListTilesArguments<S>, kListThreads) {
     std::int64_t at = p.block_counts[blockIdx.x];
     for (int warp = 0; warp < int(threadIdx.x) / kWarp; ++warp)
         at += p.warp_counts[blockIdx.x * kListWarps + warp];
-    for_splats(p, [&](const Candidate& mine) {
-        for_rows(p.in, mine, [&](const SplatRow& row) { at += list_rows(p, row, at); });
-    });
+    for_rows(p.in, load_candidate(p), [&](const SplatRow& row) { at += list_rows(p, row, at); });
 }
 
 /// An entry of the sorted list a thread: a tile's list begins where its number, or a higher one,

@@ -14,7 +14,7 @@ constexpr int kLanePixels = 2;                                     // of a tile,
 constexpr int kTileThreads = kTileSize * kTileSize / kLanePixels;  // a tile a block
 constexpr int kStripThreads = 256;  // a strip of the pictures a block
 constexpr int kSortThreads = 256;
-constexpr int kListThreads = 256;
+constexpr int kListThreads = 256;  // a splat a thread
 
 /// Most numbers of a pixel of which one can be the depth of splats, beside colours in an array of
 /// their own.
@@ -25,7 +25,6 @@ constexpr int kSortItems = 8 * kSortThreads;  // of a block
 constexpr int kFewSortBlocks = 32;            // whose counts a thread adds up
 constexpr int kMostBins = 1024;               // values of a digit that items are sorted by
 constexpr int kListWarps = kListThreads / kWarp;
-constexpr int kListSplats = 2 * kListThreads;  // of a block
 
 /// Blocks of `threads` that `count` threads take.
 HD constexpr std::int64_t blocks_for(std::int64_t count, int threads) {
@@ -35,7 +34,7 @@ HD constexpr std::int64_t blocks_for(std::int64_t count, int threads) {
 /// Blocks that sort items, or list the tiles of splats.
 HD constexpr std::int64_t sort_blocks(std::int64_t items) { return blocks_for(items, kSortItems); }
 HD constexpr std::int64_t list_blocks(std::int64_t splats) {
-    return blocks_for(splats, kListSplats);
+    return blocks_for(splats, kListThreads);
 }
 
 /// Rows of a gradient that is summed over splats for every camera: one a warp.

@@ -53,6 +53,14 @@ def straight(dtype: torch.dtype, device: torch.device) -> Camera:
     return synthetic.straight_camera(dtype=dtype).to(device)
 
 
+def sums_limit(request: pytest.FixtureRequest, dtype: torch.dtype) -> float:
+    """How far gradients of one loss may lie apart, relatively. On a GPU, tiles add to the gradient of
+    a splat in any order."""
+    if request.node.callspec.params["device"] != "cuda":
+        return 0.0
+    return GRADIENT if dtype == torch.float64 else GRADIENT_FLOAT
+
+
 def gradients(splats: Splats, camera: Camera, settings: RenderSettings) -> dict[str, Tensor]:
     """Gradients of a loss that is the same at every call."""
     torch.manual_seed(1)
@@ -61,7 +69,7 @@ def gradients(splats: Splats, camera: Camera, settings: RenderSettings) -> dict[
 
 @DTYPES
 def test_the_order_of_the_cloud_does_not_matter(
-    waves: int, dtype: torch.dtype, device: torch.device
+    waves: int, dtype: torch.dtype, device: torch.device, request: pytest.FixtureRequest
 ):
     splats, camera = scene(60, waves, dtype, device)
     order = torch.randperm(60, device=device)
@@ -69,7 +77,8 @@ def test_the_order_of_the_cloud_does_not_matter(
     shuffled = gradients(splats.select(order), camera, RenderSettings())
     straightened = gradients(splats, camera, RenderSettings())
     for name in splats.tensors():
-        assert torch.equal(shuffled[name], straightened[name][order]), name
+        error = relative_error(shuffled[name], straightened[name][order])
+        assert error <= sums_limit(request, dtype), name
 
 
 @DTYPES
@@ -181,9 +190,8 @@ def test_waves_of_zero_amplitude_leave_a_gaussian_to_the_bit(
     waves: int, dtype: torch.dtype, device: torch.device, request: pytest.FixtureRequest
 ):
     """On a GPU to rounding: there, NVRTC fuses other products and sums for each number of waves."""
-    on_gpu = request.node.callspec.params["device"] == "cuda"
-    real = dtype == torch.float64
-    limit = (GRADIENT if real else GRADIENT_FLOAT) if on_gpu else 0.0
+    limit = sums_limit(request, dtype)
+    on_gpu, real = limit > 0, dtype == torch.float64
     plain, camera = scene(50, 0, dtype, device)
     idle = synthetic.with_idle_waves(plain, waves)
     for settings in (RenderSettings(antialiased=True), RenderSettings.inria()):
@@ -228,7 +236,9 @@ def test_the_compatible_face_draws_the_same_picture(
 
 @DTYPES
 @pytest.mark.usefixtures("threads")
-def test_the_number_of_threads_changes_no_bit(waves: int, dtype: torch.dtype, device: torch.device):
+def test_the_number_of_threads_changes_no_bit(
+    waves: int, dtype: torch.dtype, device: torch.device, request: pytest.FixtureRequest
+):
     view = synthetic.camera((130, 70))
     splats = synthetic.cloud(300, waves, degree=1, view=view, dtype=dtype).to(device)
     camera = view.to(dtype).to(device)
@@ -241,7 +251,7 @@ def test_the_number_of_threads_changes_no_bit(waves: int, dtype: torch.dtype, de
     for frame, gradient in results[1:]:
         assert_frames_equal(frame, results[0][0])
         for name, tensor in results[0][1].items():
-            assert torch.equal(gradient[name], tensor), name
+            assert relative_error(gradient[name], tensor) <= sums_limit(request, dtype), name
 
 
 def test_renders_from_several_python_threads_do_not_disturb_each_other(

@@ -115,7 +115,7 @@ def test_no_visible_splat_makes_an_empty_order(launcher: Launcher):
 
 def test_more_pairs_than_are_counted_are_said_to_be_that_many(launcher: Launcher):
     blocks = 300
-    splats, size = blocks * 512 - 5, (64, 64)
+    splats, size = blocks * 256 - 5, (64, 64)
     assert list_blocks(splats) == blocks
     projected = Projected.empty(1, splats, 0, torch.float32, torch.device("cpu"))
     numbers = {"tiles": 16, "room": 8, "key_size": 2, "blocks": blocks, "exact": 1}
