@@ -49,3 +49,13 @@ def pick_device(wanted: torch.device | str = "auto") -> torch.device:
 def _numbered(device: torch.device) -> torch.device:
     """One GPU, whichever thread asks: without a number it is the thread's current one."""
     return torch.device("cuda", gpu_index(device))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory, on the host or on a GPU, by whoever says so."""
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    # torch's allocator on the CPU raises a plain RuntimeError, and so does a launch on a GPU.
+    said = str(error).lower()
+    signs = ("out of memory", "out_of_memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(sign in said for sign in signs)

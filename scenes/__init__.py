@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..renderer.bake import bake as bake
-from .atomic import replacing as replacing
+from ..renderer.files import replacing as replacing
 from .capture import Capture as Capture
 from .capture import CaptureView as CaptureView
 from .capture import capture_name as capture_name

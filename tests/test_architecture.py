@@ -27,7 +27,7 @@ LAYERS = ("renderer", "scenes", "viewer", "gaborsplat")
 
 FLOORS = {
     "renderer": (
-        {"splats", "cameras", "settings", "frame", "rotations", "_native"},
+        {"splats", "cameras", "settings", "frame", "rotations", "files", "_native"},
         {"reference", "bake", "backends"},
         {"losses", "devices", "raster"},
         {"gsplat_api", "training"},
@@ -36,14 +36,15 @@ FLOORS = {
     "renderer.training": (
         {"config", "data", "schedule", "interrupt", "fairlock"},
         {"step"},
-        {"gabor"},
+        {"gabor", "state"},
         {"density", "evaluate"},
         {"trainer"},
         {"checkpoint", "cost"},
+        {"saving"},
         {"run"},
     ),
     "scenes": (
-        {"errors", "atomic"},
+        {"errors"},
         {"colmap", "splats"},
         {"photos", "demo"},
         {"transforms", "sfm"},

@@ -13,9 +13,10 @@ from gaborsplat.renderer.losses import compare
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Parameters, RawSplats
 from gaborsplat.renderer.training.data import Photo
-from gaborsplat.renderer.training.step.fit import SplatFit, StepOutcome, Terms
+from gaborsplat.renderer.training.step.fit import SplatFit, Terms
 from gaborsplat.renderer.training.step.objective import PhotoObjective, StartedStep
 from gaborsplat.renderer.training.step.optimizer import BETAS, Optimizers, SplatOptimizer
+from gaborsplat.renderer.training.step.report import StepOutcome
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, Any]]
 AddNoise = Callable[[Parameters, Optimizers, dict[str, Any], float], None]

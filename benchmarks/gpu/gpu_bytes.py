@@ -51,9 +51,9 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.step.fit import StepOutcome
 from gaborsplat.renderer.training.step.objective import PhotoObjective
 from gaborsplat.renderer.training.step.optimizer import LAST_STEP
+from gaborsplat.renderer.training.step.report import StepOutcome
 
 OVERWRITES = ("aten::zero_", "aten::fill_", "aten::copy_")
 """Operations of torch in place that do not look at what was there."""

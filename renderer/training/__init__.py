@@ -21,12 +21,14 @@ from .evaluate import Evaluation, Score, evaluate
 from .gabor.distill import to_gaussians
 from .interrupt import deferred_interrupt
 from .run import TrainResult, finish, train
+from .saving import CheckpointWriter
 from .trainer import StepReport, Trainer
 
 __all__ = [
     "BY_PRESET",
     "DRAFT_SIZE",
     "PRESETS",
+    "CheckpointWriter",
     "Default",
     "Evaluation",
     "FitInput",

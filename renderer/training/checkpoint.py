@@ -1,45 +1,120 @@
-"""Checkpoints on disk: everything needed to go on exactly where a run stopped."""
+"""Checkpoints on disk: everything needed to go on exactly where a run stopped.
+
+A file is what torch.save writes, a zip archive, whose comment is the SHA-256 of all before it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import zipfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
+from ..files import replacing
 from ..splats import Splats
+from .state import up_to_date
 from .step.fit import SplatFit
-from .step.optimizer import HARMONICS, LAST_STEP, packed_moments
-from .trainer import STATE_VERSION, Trainer
+from .trainer import Trainer
 
 STARTED_WITH = ("steps", "max_splats")
 """Settings that may change when a run goes on, but by default stay as they were."""
 KEPT = 2
 """How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
+_MARK = b"gaborsplat sha256 "
+_COMMENT = len(_MARK) + hashlib.sha256().digest_size * 2
+_BLOCK = 1 << 20
 
 
 def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
     """Write `trainer`'s state into `folder` as a file named after its step; returns the file.
 
     The file appears complete or not at all. Older checkpoints beyond the last `KEPT` are removed.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{trainer.steps_done:08d}.pt"
-    # Beside its destination, so that the replacement cannot cross file systems.
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        started = {name: int(getattr(trainer.config, name)) for name in STARTED_WITH}
-        torch.save({**trainer.state_dict(), "started_with": started}, unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    for old in checkpoints(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
+    return write_state(checkpoint_file(folder, trainer), checkpoint_state(trainer, copy=False))
+
+
+def checkpoint_file(folder: Path, trainer: Trainer) -> Path:
+    """The checkpoint of the step that `trainer` is at."""
+    return folder / f"step-{trainer.steps_done:08d}.pt"
+
+
+def checkpoint_state(trainer: Trainer, *, copy: bool) -> dict[str, Any]:
+    """What a checkpoint holds. Without `copy`, what lies on the CPU is the trainer's own."""
+    started = {name: int(getattr(trainer.config, name)) for name in STARTED_WITH}
+    return {**trainer.state_dict(copy=copy), "started_with": started}
+
+
+def write_state(path: Path, state: dict[str, Any]) -> Path:
+    """See `save_checkpoint`."""
+    with replacing(path) as draft, draft.open("wb") as file:
+        hashed = _Hashed(file)
+        torch.save(state, cast(IO[bytes], hashed))
+        hashed.finish()
+    for old in checkpoints(path.parent)[:-KEPT]:
+        with suppress(OSError):
+            old.unlink()
     return path
+
+
+class _Hashed:
+    """A file that torch.save writes an archive to, with the sum of what is in it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._sum = file, hashlib.sha256()
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Never fails: torch would make an assertion of its own of that, or end the process."""
+        if self._error is None:
+            try:
+                self._file.write(data)
+                self._sum.update(data)
+            except OSError as error:
+                self._error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Does nothing; torch asks for it."""
+
+    def finish(self) -> None:
+        """Append the sum.
+
+        Raises:
+            OSError: the archive could not be written.
+        """
+        if self._error is not None:
+            raise self._error
+        self._file.seek(-2, os.SEEK_END)  # an archive ends with the length of its comment
+        self._file.write(_COMMENT.to_bytes(2, "little") + _MARK + self._sum.hexdigest().encode())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a checkpoint is as it was written; of earlier versions, whose archives have no
+    comment, whether their members are."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _COMMENT - 2))
+        length, comment = file.read(2), file.read()
+        if comment.startswith(_MARK):
+            file.seek(0)
+            found, left = hashlib.sha256(), size - _COMMENT - 2
+            while left > 0 and (block := file.read(min(left, _BLOCK))):
+                found.update(block)
+                left -= len(block)
+            found.update(b"\0\0")  # the length, when there was no comment yet
+            stated = comment[len(_MARK) :] == found.hexdigest().encode()
+            return stated and length == _COMMENT.to_bytes(2, "little")
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            return not archive.comment and archive.testzip() is None
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -111,6 +186,8 @@ def _read(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
     try:
+        if not _is_whole(path):
+            raise ValueError("its checksum is of other content")
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises whatever zipfile, pickle or the file system raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
@@ -118,31 +195,3 @@ def _read(path: Path, *, mapped: bool = False) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise ValueError(f"{path}: not a checkpoint, it holds a {type(state).__name__}")
     return state
-
-
-def up_to_date(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of a trainer, as one of this version would have given it where that of an older one
-    did: then every parameter had torch's Adam."""
-    if state.get("version") != 1 or "optimizers" not in state:
-        return state
-    older = dict(state)
-    moments: dict[str, dict[str, Tensor]] = {}
-    steps = {name: 0 for name in state["raw"]}
-    for name, raw in state["raw"].items():
-        # As torch's Adam has it: nothing before its first step.
-        known = next(iter(older["optimizers"][name]["state"].values()), {})
-        steps[name] = int(known.get("step", 0))
-        averages = [known.get(key, torch.zeros_like(raw)) for key in ("exp_avg", "exp_avg_sq")]
-        if name in HARMONICS:
-            moments[name] = packed_moments(*averages)
-        else:
-            moments[name] = dict(zip(("exp_avg", "exp_avg_sq"), averages, strict=True))
-    done = steps["means"]
-    moments[HARMONICS[0]][LAST_STEP] = torch.full((len(state["raw"]["means"]),), done)
-    del older["optimizers"]
-    return older | {
-        "version": STATE_VERSION,
-        "moments": moments,
-        "adam_steps": [done, steps["frequencies"]],
-        "missed": torch.zeros(2, done + 1),
-    }

@@ -134,7 +134,10 @@ class TrainConfig:
         antialiased: Mip-Splatting's opacity compensation; show the result with the same setting.
         visible_adam: Let Adam change only what the step's photo shows: the moments of all other
             splats stand still instead of fading. Faster when a photo shows little of the scene.
-        checkpoint_every: Steps between two checkpoints.
+        checkpoint_every: Steps between two checkpoints. The default waits longer if they would
+            otherwise take more than 1 % of the time.
+        checkpoint_minutes: Minutes after which there is one at the latest, as long as they take
+            no more than that.
         learning_rates: Step sizes of the optimiser.
     """
 
@@ -161,12 +164,14 @@ class TrainConfig:
     antialiased: bool = False
     visible_adam: bool = False
     checkpoint_every: int = 500
+    checkpoint_minutes: float = 5.0
     learning_rates: LearningRates = field(default_factory=LearningRates)
 
     def __post_init__(self) -> None:
         for name in ("steps", "max_splats", "sh_every", "refine_every", "checkpoint_every"):
             _require(name, getattr(self, name), 1)
-        for name in ("opacity_weight", "scale_weight", "noise", "grow_gradient"):
+        names = ("opacity_weight", "scale_weight", "noise", "grow_gradient", "checkpoint_minutes")
+        for name in names:
             _require(name, getattr(self, name), 0.0)
         for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
             _require(name, getattr(self, name), 0.0, 1.0)

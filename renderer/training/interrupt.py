@@ -1,30 +1,44 @@
-"""Ctrl-C and SIGTERM between steps instead of within one."""
+"""Ctrl-C, SIGTERM and SIGHUP between steps instead of within one."""
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+SIGNALS = tuple(
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+)
+"""What asks a training to end. Who started it deaf to one of them, as nohup does, is obeyed."""
 
 
 @contextmanager
-def deferred_interrupt() -> Generator[Callable[[], None], None, None]:
-    """Hold Ctrl-C and SIGTERM back until the function that this gives is called, which then raises
+def deferred_interrupt(*, saves: bool) -> Generator[Callable[[], None], None, None]:
+    """Hold `SIGNALS` back until the function that this gives is called, which then raises
     KeyboardInterrupt.
 
-    A step that is cut short leaves parameters and optimiser out of step with each other, and
-    nothing worth saving. A second signal is not held back. Outside the main thread, where Python
-    delivers no signals, this does nothing.
+    A step that is cut short may leave parameters and optimiser out of step with each other, and a
+    file that is cut short is lost. Whoever `saves` within has the second signal held back too, and
+    a line says so; the third raises KeyboardInterrupt wherever the program is. Where nothing is to
+    be saved, the second does. Outside the main thread, where Python delivers no signals, this does
+    nothing.
     """
-    asked = False
+    asked, most = 0, 3 if saves else 2
 
     def remember(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if asked:
+        asked += 1
+        if asked >= most:
             raise KeyboardInterrupt
-        asked = True
+        if asked > 1:
+            # Not by `print`, which may be what was interrupted.
+            with suppress(OSError):
+                os.write(2, b"Ending the step and saving; once more ends without.\n")
 
     def check() -> None:
         if asked:
@@ -33,7 +47,8 @@ def deferred_interrupt() -> Generator[Callable[[], None], None, None]:
     if threading.current_thread() is not threading.main_thread():
         yield check
         return
-    before = {each: signal.signal(each, remember) for each in (signal.SIGINT, signal.SIGTERM)}
+    heard = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {each: signal.signal(each, remember) for each in heard}
     try:
         yield check
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,19 @@ from typing import Any
 import torch
 
 from ..devices import pick_device
+from ..files import claimed, remove_orphans
 from ..settings import RenderSettings
 from ..splats import Splats
-from .checkpoint import load_checkpoint, save_checkpoint, started_with
+from .checkpoint import load_checkpoint, started_with
 from .config import Preset, TrainConfig, preset_taken
 from .cost.memory import within_memory
 from .data import FitInput
 from .evaluate import Evaluation, OnImage, evaluate
 from .interrupt import deferred_interrupt
+from .saving import CheckpointWriter
 from .trainer import StepReport, Trainer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,13 +85,17 @@ def train(  # noqa: PLR0913 - options by name
         on_step: called after every step.
         resume: a checkpoint, or a folder of them, to go on from. What is not given is as it was
             then, whatever the preset.
-        checkpoints: a folder that gets a checkpoint every `config.checkpoint_every` steps, and one
-            when the run ends, be it by an error or by Ctrl-C, which waits for the step in progress.
+        checkpoints: a folder that gets a checkpoint every `config.checkpoint_every` steps and every
+            `config.checkpoint_minutes`, and one when the run ends, be it by an error or by Ctrl-C,
+            SIGTERM or SIGHUP, which wait for the step in progress. A second signal does not
+            disturb that one, a third does.
 
     Raises:
         ValueError: data, a preset, a device or a checkpoint that cannot be trained with; a
-            `max_splats` for which there is no memory. A preset's is lowered instead.
+            `max_splats` for which there is no memory. A preset's is lowered instead. Or another
+            process writes to `checkpoints`.
         ArithmeticError: the fit diverges.
+        OSError: the last checkpoint cannot be written. Of others a warning is logged.
     """
     device = pick_device(device)
     preset = preset or ("auto" if config is None else "draft")
@@ -96,19 +106,29 @@ def train(  # noqa: PLR0913 - options by name
     trainer = Trainer(data, config, device)
     if resume is not None:
         load_checkpoint(resume, trainer)
-    try:
-        with deferred_interrupt() as raise_interrupt:
+    with ExitStack() as until_saved:
+        writer = None
+        if checkpoints is not None:
+            until_saved.enter_context(claimed(checkpoints))
+            remove_orphans(checkpoints)
+            writer = CheckpointWriter(checkpoints, trainer, _warn)
+        interrupt = until_saved.enter_context(deferred_interrupt(saves=writer is not None))
+        try:
             while not trainer.done:
                 report = trainer.step()
                 if on_step is not None:
                     on_step(report)
-                if checkpoints is not None and report.step % config.checkpoint_every == 0:
-                    save_checkpoint(checkpoints, trainer)
-                raise_interrupt()
-    finally:
-        if checkpoints is not None and trainer.intact:
-            save_checkpoint(checkpoints, trainer)
+                if writer is not None and not trainer.done:
+                    writer.after_step()
+                interrupt()
+        finally:
+            if writer is not None and trainer.intact:
+                writer.save()
     return finish(trainer, data)
+
+
+def _warn(error: OSError) -> None:
+    log.warning("note: no checkpoint, training goes on: %s", error)
 
 
 def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) -> TrainResult:

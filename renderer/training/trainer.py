@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import copy
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
-from ..devices import pick_device
+from ..devices import is_out_of_memory, pick_device
 from ..settings import RenderSettings
 from ..splats import Parameters, Splats
 from .config import TrainConfig
@@ -23,15 +25,13 @@ from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
 from .schedule import Schedule
-from .step.fit import SplatFit, StepOutcome
+from .state import MUST_AGREE, STATE_VERSION, check_state, moved, put_back
+from .step.fit import SplatFit
 from .step.objective import PhotoObjective, StartedStep
 from .step.optimizer import keep_within, prune_broken
+from .step.report import StepOutcome
 from .step.report import StepReport as StepReport
 
-STATE_VERSION = 2
-"""Version of what `Trainer.state_dict` returns."""
-MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
-"""Settings that a state and the trainer that takes it must share; others may change."""
 PROGRESS = (
     "steps_done",
     "seconds",
@@ -44,6 +44,7 @@ PROGRESS = (
     "_waves_started",
 )
 """Plain values that change from step to step."""
+WAVES = ("frequencies", "coefficients")
 GIVE_UP_AFTER = 100
 """Skipped steps in a row after which the run has failed."""
 
@@ -70,7 +71,8 @@ class Trainer:
         skipped_steps: those of them whose loss or gradient was not finite.
         pruned_splats: splats that were removed because they were not finite.
         left_out: views whose photos cannot be read: their turns go to others.
-        intact: False during a step, and after one that was cut short: nothing to save or show then.
+        intact: False while a step changes the splats, and after one that was cut short just then:
+            nothing to save or show.
 
     Raises:
         ValueError: there are no training views, or the device cannot be used.
@@ -116,7 +118,6 @@ class Trainer:
         self._sh_degree = 0
         self._waves_started = False
         self._skipped_in_a_row = 0
-        self.intact = True
         self._turn = FairLock()
 
     @property
@@ -124,6 +125,10 @@ class Trainer:
         """What is fitted, raw, by name; only between steps. Harmonics that photos did not show
         lately may miss steps of Adam: `splats` has these."""
         return self._fit.parameters
+
+    @property
+    def intact(self) -> bool:
+        return self._fit.whole
 
     @property
     def done(self) -> bool:
@@ -137,34 +142,66 @@ class Trainer:
             return self._fit.current().activated()
 
     def step(self) -> StepReport:
-        """Fit one photo.
+        """Fit one photo. Where memory runs out, what can be done without is let go of, and the step
+        is tried once more.
+
+        Whatever is raised, as long as it is `intact` the trainer is as it was after its last whole
+        step, which is this one where only what follows the change of the splats has failed.
 
         Raises:
             ArithmeticError: the run has diverged beyond repair.
-            TooFewPhotos: most cannot be read. The trainer is as it was after its last step.
+            TooFewPhotos: most cannot be read.
         """
         with self._turn:
-            started = time.perf_counter()
-            view, photo = self._next_photo()
-            self.intact = False
-            step = self._take(photo)
-            self.steps_done += 1
-            self.intact = True
+            started, done = time.perf_counter(), self.steps_done
+            taken = None
+            try:
+                taken = self._try_step()
+            except Exception as error:
+                if self.steps_done > done or not (self.intact and is_out_of_memory(error)):
+                    raise
+            if taken is None:
+                self._release()
+                taken = self._try_step()
+            view, step = taken
             self.seconds += time.perf_counter() - started
             splats = len(self.parameters["means"])
-            return StepReport(self.steps_done, splats, self.seconds, view.name, self._outcome(step))
+            outcome = partial(self._outcome, step)
+            return StepReport(self.steps_done, splats, self.seconds, view.name, outcome)
 
-    def _outcome(self, step: StartedStep) -> Callable[[], StepOutcome]:
-        def outcome() -> StepOutcome:
-            if step.known:
-                return step.outcome()
-            with self._turn:
-                return step.outcome()
+    def _try_step(self) -> tuple[TrainingView, StartedStep]:
+        """One step, or none."""
+        order, degree = list(self._order), self._sh_degree
+        drawn = self._generator.get_state()
+        try:
+            view, photo = self._next_photo()
+            started = self._take(photo)
+        except BaseException:
+            self._order, self._sh_degree = order, degree
+            self._generator.set_state(drawn)
+            raise
+        self.steps_done += 1
+        self._follow(started)
+        return view, started
 
-        return outcome
+    def _release(self) -> None:
+        """Let go of what can be made again, for want of memory."""
+        self._settle()
+        self._forget()
+        del self._photos
+        if self._has_own_objective:
+            self._objective = self._make_objective()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._photos = PhotosOnDevice(self.device)
+
+    def _outcome(self, step: StartedStep) -> StepOutcome:
+        with nullcontext() if step.known else self._turn:
+            return step.outcome()
 
     def _take(self, photo: Photo) -> StartedStep:
-        """One step, which on a GPU may go on."""
+        """The change of the splats, which on a GPU may go on."""
         step = self.steps_done
         rates = self._enter(step)
         seed = int(torch.randint(2**53, (), generator=self._generator))
@@ -177,7 +214,12 @@ class Trainer:
             terms=self._strategy.terms(self._strategy_state),
         )
         self._pending.append(started)
-        last = step + 1 >= self.config.steps
+        return started
+
+    def _follow(self, started: StartedStep) -> None:
+        """What comes after that."""
+        step = self.steps_done - 1
+        last = self.done
         controls = self._strategy.watches or self._schedule.refines(step)
         if controls or last or not self._objective.ahead:
             self._settle()
@@ -189,22 +231,31 @@ class Trainer:
             self._control(step, started.info)
         if self._waves_started and self._schedule.limits_waves(step):
             self._limit_waves()
-        return started
 
     def _control(self, step: int, info: dict[str, Any]) -> None:
         """Let the strategy look at a step that is done, and add, move and remove splats."""
-        refines = self._schedule.refines(step)
-        if refines:
-            self._fit.catch_up()
-            info = dict(info)  # which goes with what is forgotten
-            self._forget()
-        self._strategy.step_post_backward(
-            self.parameters, self._fit.optimizers, self._strategy_state, step, info
-        )
-        if refines:
+        if not self._schedule.refines(step):
+            self._look(step, info)
+            return
+        self._fit.catch_up()
+        info = dict(info)  # which goes with what is forgotten
+        self._forget()
+        # The splats before a refinement are kept until those after it are whole.
+        fit, state = self._fit.pointers(), moved(self._strategy_state, self.device)
+        try:
+            self._look(step, info)
             self._fit.keep_types()
             self._prune()
             self._keep_within()
+        except BaseException:
+            self._fit.point_back(fit)
+            self._strategy_state = state
+            raise
+
+    def _look(self, step: int, info: dict[str, Any]) -> None:
+        self._strategy.step_post_backward(
+            self.parameters, self._fit.optimizers, self._strategy_state, step, info
+        )
 
     def _keep_within(self) -> None:
         keep_within(self.parameters, self._lengths.middle, self._lengths.reach)
@@ -252,7 +303,8 @@ class Trainer:
         self._sh_degree = max(degree, self._sh_degree)
         if starts_waves:
             self._fit.catch_up()
-            self._start_waves()
+            with put_back([self.parameters[name] for name in WAVES]):
+                self._start_waves()
             self._waves_started = True
         rates = self._schedule.rates(step, self.config.learning_rates)
         rates["means"] *= self._scene_scale
@@ -261,7 +313,7 @@ class Trainer:
     def _start_waves(self) -> None:
         config = self.config
         start_waves(self._fit.raw, self._generator)
-        if config.gabor > 0 and config.wave_birth == "residual":
+        if config.wave_birth == "residual":
             order = torch.randperm(len(self._views), generator=self._generator)
             views = [self._views[index] for index in order[:PHOTOS].tolist()]
             init_from_residual(
@@ -279,17 +331,13 @@ class Trainer:
         cameras = [view.camera.to(self.device) for view in self._views]
         limit_waves(self._fit.raw, cameras, self.settings)
 
-    def _next_view(self) -> TrainingView:
-        """Every view once, in random order, then again."""
-        if not self._order:
-            order = torch.randperm(len(self._views), generator=self._generator)
-            self._order = order.tolist()
-        return self._views[self._order.pop()]
-
     def _next_photo(self) -> tuple[TrainingView, Photo]:
-        """The next view whose photo can be read."""
+        """The next view whose photo can be read: each once, in random order, then again."""
         while True:
-            view = self._next_view()
+            if not self._order:
+                order = torch.randperm(len(self._views), generator=self._generator)
+                self._order = order.tolist()
+            view = self._views[self._order.pop()]
             photo = self.left_out.photo(view, self._photos.get)
             if photo is not None:
                 return view, photo.over_any(self._generator)
@@ -314,21 +362,19 @@ class Trainer:
                 f"{GIVE_UP_AFTER} steps in a row, up to step {self.steps_done}"
             )
 
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of everything needed to go on exactly where this trainer is."""
+    def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
+        """A copy of everything needed to go on exactly where this trainer is. Without `copy`, what
+        lies on the CPU is its own, which the next step changes."""
         with self._turn:
             self._settle()
             return {
                 "version": STATE_VERSION,
                 "views": [view.name for view in self._views],
                 "config": {name: getattr(self.config, name) for name in MUST_AGREE},
-                "progress": {name: getattr(self, name) for name in PROGRESS},
+                "progress": {name: deepcopy(getattr(self, name)) for name in PROGRESS},
                 "near_plane": self.settings.near_plane,
-                **self._fit.state_dict(),
-                "strategy": {
-                    name: value.to("cpu", copy=True) if isinstance(value, Tensor) else value
-                    for name, value in self._strategy_state.items()
-                },
+                **self._fit.state_dict(copy=copy),
+                "strategy": moved(self._strategy_state, "cpu", copy=copy),
                 "generator": self._generator.get_state(),
             }
 
@@ -339,42 +385,16 @@ class Trainer:
         views may have come or gone. Raises ValueError if the state is of another version, kind of
         splats, strategy or capture.
         """
-        self._check(state)
+        check_state(state, self.config, [view.name for view in self._views])
         with self._turn:
             self._settle()
             self._forget()
             for name in PROGRESS:
-                setattr(self, name, copy.deepcopy(state["progress"][name]))
+                setattr(self, name, deepcopy(state["progress"][name]))
             self._show_from(state.get("near_plane", RenderSettings().near_plane))
             places = {view.name: index for index, view in enumerate(self._views)}
             due = (state["views"][index] for index in self._order)
             self._order = [places[name] for name in due if name in places]
             self._fit.load_state_dict(state)
-            self._strategy_state = {
-                name: value.to(self.device, copy=True) if isinstance(value, Tensor) else value
-                for name, value in state["strategy"].items()
-            }
+            self._strategy_state = moved(state["strategy"], self.device)
             self._generator.set_state(state["generator"])
-
-    def _check(self, state: dict[str, Any]) -> None:
-        if state.get("version") != STATE_VERSION:
-            raise ValueError(f"version must be {STATE_VERSION}, not {state.get('version')}")
-        missing = {"views", "config", "progress", "raw", "moments", "adam_steps", "missed"}
-        missing |= {"strategy", "generator"}
-        missing -= state.keys()
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-        for name in MUST_AGREE:
-            theirs, ours = state["config"][name], getattr(self.config, name)
-            if theirs != ours:
-                raise ValueError(f"it was trained with {name} = {theirs}, not {ours}")
-        ours, theirs = {view.name for view in self._views}, set(state["views"])
-        if 2 * len(ours & theirs) < max(len(ours), len(theirs)):
-            raise ValueError("it was trained on other views than this capture's")
-        if len({len(tensor) for tensor in state["raw"].values()}) != 1:
-            raise ValueError("its parameters differ in length")
-        count = len(state["raw"]["means"])
-        if count > self.config.max_splats:
-            raise ValueError(
-                f"it has {count} splats, more than max_splats = {self.config.max_splats}"
-            )

@@ -13,12 +13,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...renderer.backends.cuda.compiler import CACHE_VARIABLE, cache_folder
+from ...renderer.files import draft_of
 from ..errors import InputError
 from ..photos.decoding import focal_length, read_header
 from ..photos.finding import may_hold_photos
@@ -94,7 +94,7 @@ def reconstruct(
             f"{photos}: making a model of its {len(names)} photos needs COLMAP; "
             "pip install pycolmap"
         )
-    draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    draft = draft_of(folder)
     draft.mkdir(parents=True)
     try:
         _run(photos, names, draft, report or _Lines())

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...renderer.files import replacing
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import SH_C0, Splats
-from ..atomic import replacing
 from ..errors import InputError
 from . import splat_ply
 from .ply import read_header

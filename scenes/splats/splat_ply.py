@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ...renderer.files import replacing
 from ...renderer.splats import WAVE_COUNTS, Splats
-from ..atomic import replacing
 from ..errors import InputError
 from .ply import PlyHeader, read_columns, read_header
 from .raw_splats import RawSplats, activate, deactivate
@@ -247,7 +247,7 @@ def save_splats(
     ]
     with replacing(target) as draft, draft.open("wb") as file:
         file.write("".join(f"{line}\n" for line in lines).encode("ascii", "backslashreplace"))
-        table.tofile(file)
+        file.write(table.data)  # whose errors, other than those of tofile, say why
 
 
 def _version() -> str:

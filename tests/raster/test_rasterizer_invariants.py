@@ -54,8 +54,8 @@ def straight(dtype: torch.dtype, device: torch.device) -> Camera:
 
 
 def sums_limit(request: pytest.FixtureRequest, dtype: torch.dtype) -> float:
-    """How far gradients of one loss may lie apart, relatively. On a GPU, tiles add to the gradient of
-    a splat in any order."""
+    """How far gradients of one loss may lie apart, relatively. On a GPU, tiles add to the gradient
+    of a splat in any order."""
     if request.node.callspec.params["device"] != "cuda":
         return 0.0
     return GRADIENT if dtype == torch.float64 else GRADIENT_FLOAT

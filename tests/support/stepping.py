@@ -14,8 +14,9 @@ from torch.nn import Parameter
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters
 from gaborsplat.renderer.training import data
-from gaborsplat.renderer.training.step.fit import SplatFit, StepOutcome, Terms
+from gaborsplat.renderer.training.step.fit import SplatFit, Terms
 from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.report import StepOutcome
 
 RATES = dict.fromkeys(PARAMETER_NAMES, 0.01) | {"means": 1e-3, "quats": 2e-3, "shN": 4e-3}
 NO_RATES = dict.fromkeys(PARAMETER_NAMES, 0.0)

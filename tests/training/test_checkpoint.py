@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from fitting import SmallCapture, small_capture
+from full_disk import file_limit
 
 from gaborsplat.renderer import _native
 from gaborsplat.renderer.settings import RenderSettings
@@ -194,8 +195,8 @@ def test_ctrl_c_waits_for_the_step_in_progress(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_second_ctrl_c_does_not_wait() -> None:
-    with deferred_interrupt():
+def test_where_nothing_is_to_be_saved_a_second_ctrl_c_does_not_wait() -> None:
+    with deferred_interrupt(saves=False):
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -214,18 +215,16 @@ def test_an_interrupted_run_leaves_a_checkpoint(capture: SmallCapture, tmp_path:
 
 
 def test_a_failed_write_leaves_the_last_checkpoint_and_no_rubbish(
-    capture: SmallCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capture: SmallCapture, tmp_path: Path
 ) -> None:
     trainer = trained(capture, CONFIG, 3)
     save_checkpoint(tmp_path, trainer)
 
-    def full_disk(_: object, path: Path) -> None:
-        path.write_bytes(b"half a file")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", full_disk)
     trainer.step()
-    with pytest.raises(OSError, match="No space"):
+    with (
+        file_limit(20_000),
+        pytest.raises(OSError, match=r"File too large: '.*step-00000004\.pt'"),
+    ):
         save_checkpoint(tmp_path, trainer)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003.pt"]
 

@@ -51,33 +51,6 @@ class Terms(NamedTuple):
     noise_min_logit: float = 0.0
 
 
-class StepOutcome(NamedTuple):
-    """What a step did.
-
-    Attributes:
-        loss: the photometric loss.
-        mse: the picture's mean squared error, before the step.
-        changed: whether the step was taken: not if loss or gradient were not finite, nor if
-            `fitted` is False.
-        fitted: whether the lists of tiles had room for all pairs.
-        broken: whether numbers of single splats were not finite, which then had no gradient.
-        pairs: of splat and tile; 0 where the lists are as long as they have to be.
-    """
-
-    loss: float
-    mse: float
-    changed: bool
-    fitted: bool
-    broken: bool
-    pairs: int
-
-    @classmethod
-    def of(cls, report: Tensor) -> StepOutcome:
-        """What `_StepTensors.report` says."""
-        loss, mse, changed, fitted, broken, pairs = report.tolist()
-        return cls(loss, mse, bool(changed), bool(fitted), bool(broken), int(pairs))
-
-
 class _StepTensors(NamedTuple):
     """What the passes of a step share, where they run.
 
@@ -130,6 +103,7 @@ class SplatFit:
     Attributes:
         parameters: as above.
         optimizers: what Adam knows of them, by the same names.
+        whole: False while a step changes the parameters, and after one that was cut short then.
     """
 
     def __init__(self, parameters: Parameters, steps: int, *, visible_only: bool = False) -> None:
@@ -139,6 +113,7 @@ class SplatFit:
         self._workspace = Workspace()
         self._tensors = _StepTensors.zeros(steps, parameters["means"].detach())
         self._most_taken = 0  # steps, of which some may have changed nothing
+        self.whole = True
 
     @property
     def raw(self) -> RawSplats:
@@ -209,6 +184,9 @@ class SplatFit:
             terms: likewise.
         """
         backend, t, tiles = backend_for(wanted.device), self._tensors, drawn.blended.tiles
+        means = view.shape.means
+        v_means = self._workspace.keep("means", _empty, means.shape, means.dtype, means.device)
+        self.whole = False
         backend.begin_step(
             _native.BeginStepArguments(
                 **self._shared(),
@@ -220,7 +198,7 @@ class SplatFit:
                 pair_count=tiles.pair_count,
             )
         )
-        v_means = self._step_harmonics(backend, view, drawn.shaded, v)
+        self._step_harmonics(backend, view, drawn.shaded, v, v_means)
         self._step_geometry(backend, view, drawn.shaded, v, v_means, terms)
         backend.finish_step(
             _native.FinishStepArguments(
@@ -232,15 +210,20 @@ class SplatFit:
                 report=t.report,
             )
         )
+        self.whole = True
 
     def _step_harmonics(
-        self, backend: Backend, view: SplatsInView, shaded: ShadedSplats, v: BlendGradients
-    ) -> Tensor:
-        """The gradient of the means [N, 3] by the colours, of visible splats."""
-        means, harmonics = view.shape.means, view.harmonics
+        self,
+        backend: Backend,
+        view: SplatsInView,
+        shaded: ShadedSplats,
+        v: BlendGradients,
+        v_means: Tensor,
+    ) -> None:
+        """Also gives the gradient of the means [N, 3] by the colours, of visible splats."""
+        harmonics = view.harmonics
         assert harmonics is not None and shaded.colors is not None and harmonics.rest is not None
         first, rest = (self._moments(name) for name in HARMONICS)
-        v_means = self._workspace.keep("means", _empty, means.shape, means.dtype, means.device)
         backend.shade_step(
             _native.ShadeStepArguments(
                 **shading_of(view, harmonics),
@@ -255,7 +238,6 @@ class SplatFit:
                 sh_rest_roots=rest["roots"],
             )
         )
-        return v_means
 
     def _step_geometry(
         self,
@@ -312,17 +294,17 @@ class SplatFit:
             self._catch_up(number, copies[name], None)
         return RawSplats.of(copies)
 
-    def state_dict(self) -> dict[str, Any]:
-        """A copy of all that later steps depend on, on the CPU."""
+    def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
+        """All that later steps depend on, on the CPU; without `copy` what lies there is ours."""
         t = self._tensors
         return {
-            "raw": {name: _on_cpu(tensor) for name, tensor in self.parameters.items()},
+            "raw": {name: _on_cpu(tensor, copy) for name, tensor in self.parameters.items()},
             "moments": {
-                name: {key: _on_cpu(value) for key, value in self._moments(name).items()}
+                name: {key: _on_cpu(value, copy) for key, value in self._moments(name).items()}
                 for name in self.parameters
             },
             "adam_steps": t.counters[:2].tolist(),
-            "missed": _on_cpu(t.missed),
+            "missed": _on_cpu(t.missed, copy),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -334,11 +316,22 @@ class SplatFit:
         self.optimizers = make_optimizers(self.parameters)
         for name in self.parameters:
             self._optimizer(name).fill(state["moments"][name])
+        self.whole = True
         known = state["missed"].to(like)
         steps = max(self._tensors.missed.shape[1], known.shape[1]) - 1
         self._tensors = _StepTensors.zeros(0, like)._replace(missed=known).with_room(steps)
         self._tensors.counters[:2] = torch.tensor(state["adam_steps"])
         self._most_taken = state["adam_steps"][0]
+
+    def pointers(self) -> dict[str, tuple[Parameter, dict[str, Tensor]]]:
+        """The parameters and their moments, by name: the tensors themselves."""
+        return {name: (each, dict(self._moments(name))) for name, each in self.parameters.items()}
+
+    def point_back(self, pointers: Mapping[str, tuple[Parameter, dict[str, Tensor]]]) -> None:
+        """Fit what `pointers` gave again, whatever has been put in its place."""
+        for name, (parameter, moments) in pointers.items():
+            self.parameters[name] = parameter
+            self._optimizer(name).belong_to(parameter, moments)
 
     def keep_types(self) -> None:
         """What others have done to the moments may have changed their types: change them back."""
@@ -382,8 +375,8 @@ class SplatFit:
         )
 
 
-def _on_cpu(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu", copy=True)
+def _on_cpu(tensor: Tensor, copy: bool) -> Tensor:
+    return tensor.detach().to("cpu", copy=copy)
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:

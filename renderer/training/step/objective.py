@@ -26,7 +26,8 @@ from ...raster.passes import Passes
 from ...settings import RenderSettings
 from ...splats import Harmonics, RawSplats
 from ..data import BACKGROUNDS, Photo
-from .fit import SplatFit, StepOutcome, Terms
+from .fit import SplatFit, Terms
+from .report import StepOutcome
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,12 @@ class SplatOptimizer(Optimizer):
             key: moments[key].to(like.device, like.dtype) for key, like in fresh.items()
         }
 
+    def belong_to(self, parameter: Parameter, moments: dict[str, Tensor]) -> None:
+        """Be of this parameter, with this state; no memory is needed."""
+        self.state.clear()
+        self.state[parameter] = moments
+        self.param_groups[0]["params"] = [parameter]
+
     def fresh(self) -> dict[str, Tensor]:
         """The state before the first step."""
         like = self.parameter.detach()

@@ -4,9 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
 
 from ...losses import decibel
-from .fit import StepOutcome
+
+
+class StepOutcome(NamedTuple):
+    """What a step did.
+
+    Attributes:
+        loss: the photometric loss.
+        mse: the picture's mean squared error, before the step.
+        changed: whether the step was taken: not if loss or gradient were not finite, nor if
+            `fitted` is False.
+        fitted: whether the lists of tiles had room for all pairs.
+        broken: whether numbers of single splats were not finite, which then had no gradient.
+        pairs: of splat and tile; 0 where the lists are as long as they have to be.
+    """
+
+    loss: float
+    mse: float
+    changed: bool
+    fitted: bool
+    broken: bool
+    pairs: int
+
+    @classmethod
+    def of(cls, report: Tensor) -> StepOutcome:
+        """What `SplatFit.report` says."""
+        loss, mse, changed, fitted, broken, pairs = report.tolist()
+        return cls(loss, mse, bool(changed), bool(fitted), bool(broken), int(pairs))
 
 
 @dataclass(frozen=True)
