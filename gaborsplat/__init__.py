@@ -10,6 +10,8 @@ gs.save_splats(result.splats, "scene.ply", origin=capture.origin.tolist())
 import os as _os
 from importlib.metadata import version as _version
 
+from . import _starting as _starting
+
 # Before torch starts its threads: left to spin while they wait, they take the cores from ours and
 # from other programs. A step alone on two cores hardly differs; beside a busy program it is faster.
 _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

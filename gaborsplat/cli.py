@@ -6,6 +6,7 @@ import contextlib
 import io
 import itertools
 import logging
+import os
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ from .commands.demo import DemoCommand
 from .commands.doctor import DoctorCommand
 from .commands.evaluate import EvalCommand
 from .commands.export import ExportCommand
+from .commands.fitting import TrainingEnded
 from .commands.render import RenderCommand
 from .commands.train import TrainCommand, resumed
 from .commands.view import ViewCommand
@@ -43,6 +45,21 @@ DESCRIPTION = (
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
+def run() -> int:
+    """The program: `main`, and nothing said by Python about signals and streams at the end."""
+    status = main()
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # gone; Python would try once more
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if status == INTERRUPTED:
+        os._exit(status)  # waits for nobody, were it a checkpoint that is being written
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit status: 0 done; 2 bad usage or input and 1 anything else,
     each with one line on stderr; 130 after Ctrl-C, with everything saved."""
@@ -60,8 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:
-        line = one_line(error)
-        if not (isinstance(error, InputError | OSError) or show_traceback):
+        line = str(error) if isinstance(error, TrainingEnded) else one_line(error)
+        if not (isinstance(error, InputError | OSError | TrainingEnded) or show_traceback):
             line += " (--traceback shows where)"
         error_console.print(f"gaborsplat: {line}")
         if show_traceback:

@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO, Any, cast
 
 from rich.console import Console
 
 from .scenes import printable
 
-# Paths are printed as they are: [x] in one is no markup and :x: no emoji.
-console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-error_console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+class _Standard(io.TextIOBase):
+    """Standard output or error, whatever it is at the moment. One that is gone, a closed terminal
+    or a pipe that nobody reads any more, takes what is written and shows it to nobody."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def _stream(self) -> Any:
+        stream = getattr(sys, self._name)
+        # While rich shows a bar, its own stand-in for the stream, which prints to our console.
+        return getattr(stream, "rich_proxied_file", stream)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError, AttributeError):  # gone, closed, None
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError, AttributeError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        with suppress(OSError, ValueError, AttributeError):
+            return bool(self._stream.isatty())
+        return False
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return getattr(self._stream, "encoding", None) or "utf-8"
+
+
+def _console(name: str) -> Console:
+    # Paths are printed as they are: [x] in one is no markup and :x: no emoji.
+    file = cast(IO[str], _Standard(name))
+    stderr = name == "stderr"
+    return Console(
+        file=file, stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False
+    )
+
+
+console = _console("stdout")
+error_console = _console("stderr")
 
 REPAIRS_SHOWN = 8
 

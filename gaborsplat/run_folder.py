@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import glob
+import itertools
 import json
+import logging
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from .devices import machine, versions
 from .identity import identity, recognised
+from .renderer.files import FolderInUse, claimed, draft_of
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
 from .renderer.training import (
@@ -40,7 +43,12 @@ from .scenes import (
     save_splats,
     splat_origin,
 )
+from .training_log import TrainingLog
 
+log = logging.getLogger(__name__)
+
+_STARTED = re.compile(r"-(\d{8}-\d{6})(?:-(\d+))?")
+"""What `RunFolder.new` puts behind the scene's name."""
 ERROR_SHOWN = 0.25
 """Mean absolute error over the channels that is drawn in the brightest colour."""
 
@@ -72,8 +80,8 @@ class RunFolder:
         return self.path / "sfm"
 
     @property
-    def _log_file(self) -> Path:
-        return self.path / "log.jsonl"
+    def log(self) -> TrainingLog:
+        return TrainingLog(self.path / "log.jsonl")
 
     def sfm(self, wanted: bool) -> bool | Path:
         """What `load_capture` is to be told: where the model is that COLMAP made for this run, if
@@ -81,9 +89,19 @@ class RunFolder:
         return self._model if wanted and self._model.is_dir() else wanted
 
     @staticmethod
-    def named_after(scene: str) -> RunFolder:
-        """A new folder for a run of this scene, under runs/."""
-        return RunFolder(Path("runs") / f"{scene}-{time.strftime('%Y%m%d-%H%M%S')}")
+    @contextmanager
+    def new(scene: str) -> Generator[RunFolder, None, None]:
+        """A folder for a run of this scene, made under runs/ and claimed. Of runs that begin in the
+        same second, the second has -2 in its name."""
+        first = Path("runs") / f"{scene}-{time.strftime('%Y%m%d-%H%M%S')}"
+        others = (first.with_name(f"{first.name}-{number}") for number in itertools.count(2))
+        folder = RunFolder(next(path for path in itertools.chain([first], others) if _made(path)))
+        try:
+            with folder.claimed():
+                yield folder
+        finally:
+            with suppress(OSError):
+                folder.path.rmdir()  # if there is nothing in it
 
     @staticmethod
     def newest(scene: str) -> RunFolder:
@@ -92,14 +110,23 @@ class RunFolder:
         Raises:
             InputError: there is none.
         """
-        found = sorted(Path("runs").glob(f"{glob.escape(scene)}-????????-??????"))
+        found: list[tuple[str, int, Path]] = []
+        for path in Path("runs").glob(f"{glob.escape(scene)}-*"):
+            match = _STARTED.fullmatch(path.name[len(scene) :])
+            if match is not None:
+                found.append((match[1], int(match[2] or 1), path))
         if not found:
             raise InputError(f"--resume: runs/ holds no run of {scene}; name one with --out DIR")
-        return RunFolder(found[-1])
+        return RunFolder(max(found)[-1])
 
     def started(self) -> bool:
         """Whether a run has written here what would be lost; settings alone would not."""
         return self.splats_file.exists() or bool(checkpoints(self.checkpoints))
+
+    def saved_step(self) -> int | None:
+        """The step of the newest checkpoint; None if there is none."""
+        found = checkpoints(self.checkpoints)
+        return int(found[-1].stem.removeprefix("step-")) if found else None
 
     def configured(self) -> bool:
         """Whether a run has left its settings here, whole."""
@@ -110,27 +137,20 @@ class RunFolder:
         return True
 
     @contextmanager
-    def held(self) -> Generator[None, None, None]:
+    def claimed(self) -> Generator[None, None, None]:
         """While it lasts no other training may write here; the folder is made if need be.
 
         Raises:
-            InputError: another one does.
+            InputError: another one does, which is named, or this is no folder.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(handle)
-            raise InputError(
-                f"{self.path}: another training writes there; end it, or choose another --out"
-            ) from error
-        except OSError:
-            pass  # a file system without locks
-        try:
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path}: is a file; --out needs a folder")
+        with ExitStack() as claim:
+            try:
+                claim.enter_context(claimed(self.path))
+            except FolderInUse as error:
+                raise InputError(str(error)) from error
             yield
-        finally:
-            os.close(handle)
 
     def write_config(
         self, config: TrainConfig, capture: Capture, scene: Path, options: dict[str, Any]
@@ -242,7 +262,7 @@ class RunFolder:
         model = capture.model.folder.resolve()
         home = capture_folder(scene).resolve()
         if not self._model.is_dir() and not model.is_relative_to(home):
-            draft = self.path / f".sfm.{os.getpid()}.part"
+            draft = draft_of(self._model)
             try:
                 shutil.copytree(model, draft / "sparse" / "0")
                 os.replace(draft, self._model)
@@ -274,9 +294,15 @@ class RunFolder:
         source = self.newest_splats_file()
         if source == self.splats_file:
             return load_splats(source)
+        *older, newest = checkpoints(self.checkpoints)
         try:
-            return checkpoint_splats(source)
+            return checkpoint_splats(newest)
         except ValueError as error:
+            for each in reversed(older):
+                with suppress(ValueError):
+                    splats = checkpoint_splats(each)
+                    log.warning("note: %s; showing %s", error, each)
+                    return splats
             raise InputError(str(error)) from error
 
     def origin(self) -> tuple[float, float, float]:
@@ -314,33 +340,13 @@ class RunFolder:
 
     def last_log_line(self) -> dict[str, Any]:
         """How far training got; empty if it never logged."""
-        lines = self._log_lines()
+        lines = self.log.lines()
         return lines[-1] if lines else {}
 
     def write_metrics(self, metrics: dict[str, Any]) -> Path:
         """metrics.json; returns its path."""
         _write_json(self._metrics_file, metrics)
         return self._metrics_file
-
-    def open_log(self, step: int) -> Log:
-        """log.jsonl, going on after `step`: what an interrupted run did beyond it is cut off."""
-        kept = [json.dumps(line) for line in self._log_lines() if line["step"] <= step]
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._log_file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        return Log(self._log_file)
-
-    def _log_lines(self) -> list[dict[str, Any]]:
-        if not self._log_file.is_file():
-            return []
-        found: list[dict[str, Any]] = []
-        for text in self._log_file.read_text(encoding="utf-8").splitlines():
-            try:
-                line = dict(json.loads(text))
-            except (ValueError, TypeError):
-                continue  # cut off while it was written
-            if isinstance(line.get("step"), int):
-                found.append(line)
-        return found
 
     def write_comparison(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
         """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""
@@ -357,23 +363,20 @@ class RunFolder:
             draft.write_bytes(png.tobytes())
 
 
+def _made(path: Path) -> bool:
+    """Makes a folder; False if there is something of that name."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        return False
+    return True
+
+
 def images_in(scene: Path, images: str | None) -> str | None:
     """The folder of the photos that a run was given, if it is there now; they are known by their
     content wherever they are found."""
     there = images is not None and (capture_folder(scene) / images).is_dir()
     return images if there else None
-
-
-@dataclass(frozen=True)
-class Log:
-    """log.jsonl, a line every few steps."""
-
-    path: Path
-
-    def write(self, **values: Any) -> None:
-        """Append one line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
 
 
 def _bytes(values: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:

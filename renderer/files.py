@@ -107,8 +107,7 @@ def claimed(folder: Path) -> Generator[None, None, None]:
     Raises:
         FolderInUse: another process, which is named, has claimed it.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    made = not folder.exists()
     try:
         lock = _lock(folder)
         try:
@@ -119,16 +118,20 @@ def claimed(folder: Path) -> Generator[None, None, None]:
                 (folder / LOCK).unlink()
             os.close(lock)
     finally:
-        with suppress(OSError):
-            for each in made:
-                each.rmdir()
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _lock(folder: Path) -> int:
     """The open lock of a folder, with our name in it."""
     path = folder / LOCK
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for _ in range(100):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            continue  # its last owner has just removed the folder
         try:
             _take(handle, folder)
             # It may be one that its last owner has just removed.
@@ -142,6 +145,7 @@ def _lock(folder: Path) -> int:
             os.close(handle)
             raise
         os.close(handle)
+    raise OSError(f"{path}: cannot be locked")
 
 
 def _is_at(handle: int, path: Path) -> bool:

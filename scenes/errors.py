@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 class InputError(ValueError):
     """Input that cannot be used. One line: the file, the rule, the value and what to do."""
@@ -10,6 +12,8 @@ class InputError(ValueError):
 def one_line(error: Exception) -> str:
     """What a person is told of `error`: the text of one that speaks to people, an InputError or an
     OSError, and of others the type as well."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return printable(f"{os.fsdecode(error.filename)}: {error.strerror}")
     known = isinstance(error, InputError | OSError)
     text = str(error) if known else f"{type(error).__name__}: {error}"
     return printable(text)

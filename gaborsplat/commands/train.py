@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from ..console import console, decimal_bytes, decimals, error_console, show_doubts, show_repairs
-from ..devices import peak_memory, pick_device
-from ..progress import TrainingProgress, load_shown
+from ..console import console, error_console, show_doubts, show_repairs
+from ..devices import pick_device
+from ..progress import load_shown
 from ..renderer.devices import Device
 from ..renderer.training import (
     BY_PRESET,
@@ -23,34 +22,25 @@ from ..renderer.training import (
     Default,
     Preset,
     PresetName,
-    StepReport,
-    TooFewPhotos,
     TrainConfig,
     Trainer,
-    deferred_interrupt,
-    evaluate,
-    finish,
     longest_side,
     preset_taken,
-    save_checkpoint,
     within_memory,
 )
-from ..run_folder import Log, RunFolder, images_in
-from ..scenes import Capture, InputError, MaskMode, doubts
+from ..run_folder import RunFolder, images_in
+from ..scenes import InputError, MaskMode, capture_name, doubts
 from ..viewer import (
-    Action,
     LiveView,
     NamedCamera,
     SceneSource,
     Viewer,
     ViewerOptions,
 )
+from .fitting import Fit, Run, TrainingEnded
 from .resuming import load_newest, run_to_resume
 from .view import wait_for_ctrl_c
 from .watched import PAUSE_POLL, LiveTraining
-
-LOG_EVERY = 10
-"""Steps between two lines of log.jsonl."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +102,17 @@ class TrainCommand:
 
     def run(self) -> None:
         """Train, and write the run folder."""
+        with self._folder() as folder:
+            self._run_in(folder)
+
+    def _run_in(self, folder: RunFolder) -> None:
         device = pick_device(self.device)
         preset = preset_taken(self.preset, device)
         max_size = longest_side(self.max_size, preset)
         place = self._place()
-        sfm = RunFolder(self.out).sfm(self.sfm) if self.resume and self.out else self.sfm
+        sfm = folder.sfm(self.sfm) if self.resume else self.sfm
         masks = {"masks": self.masks, "mask_mode": self.mask_mode}
         capture = load_shown(place, max_size=max_size, images=self.images, sfm=sfm, **masks)
-        folder = self._folder(capture)
         if self.resume and folder.started():
             capture = folder.recognised(capture, place)
         show_repairs(capture.repairs)
@@ -133,8 +126,8 @@ class TrainCommand:
         trainer = Trainer(capture, config, device)
         if self.resume:
             load_newest(folder, trainer)
-        run = _Run(trainer, capture, folder)
-        with folder.held(), self._live_view(run) as live:
+        run = Run(trainer, capture, folder)
+        with self._live_view(run) as live:
             options: dict[str, Any] = {"max_size": max_size, "images": self.images}
             options |= {"sfm": self.sfm, **masks, "device": str(device), "preset": chosen}
             options["near_plane"] = trainer.settings.near_plane
@@ -142,9 +135,9 @@ class TrainCommand:
             if self.sfm:
                 folder.keep_model(capture, place)
             try:
-                _Fit(run, live, self.eval_every).run()
-            except KeyboardInterrupt:
-                self._say_how_to_resume(folder, trainer.steps_done)
+                Fit(run, live, self.eval_every).run()
+            except (KeyboardInterrupt, TrainingEnded):
+                self._say_how_to_resume(run)
                 raise
             if live is not None:
                 console.print("The viewer stays open; Ctrl-C ends it.")
@@ -168,25 +161,41 @@ class TrainCommand:
         lowered = "max_splats" in decided and config.max_splats < PRESETS[preset].max_splats
         return {"asked": self.preset, "taken": preset, "decided": decided, "lowered": lowered}
 
-    def _folder(self, capture: Capture) -> RunFolder:
+    @contextlib.contextmanager
+    def _folder(self) -> Generator[RunFolder, None, None]:
+        """That of the run, claimed for as long as this lasts."""
+        if self.out is None and not self.resume:
+            with RunFolder.new(capture_name(self._place())) as folder:
+                yield folder
+            return
         if self.resume:
-            return run_to_resume(self.out, self.scene, self.moved_to)
-        folder = RunFolder(self.out) if self.out else RunFolder.named_after(capture.name)
-        if folder.started():
-            raise InputError(
-                f"{folder.path}: holds a run already; --resume it, or choose another --out"
-            )
-        if folder.path.exists() and not folder.path.is_dir():
-            raise InputError(f"{folder.path}: is a file; --out needs a folder")
-        return folder
+            folder = run_to_resume(self.out, self.scene, self.moved_to)
+        else:
+            assert self.out is not None
+            folder = RunFolder(self.out)
+        with folder.claimed():
+            if folder.started() and not self.resume:
+                raise InputError(
+                    f"{folder.path}: holds a run already; --resume it, or choose another --out"
+                )
+            yield folder
 
-    def _say_how_to_resume(self, folder: RunFolder, step: int) -> None:
-        words = ["gaborsplat", "train", str(self._place()), "--resume", "--out", str(folder.path)]
-        console.print(f"Stopped at step {step}; saved in {folder.path}. To go on:")
-        console.print(shlex.join(words))
+    def _say_how_to_resume(self, run: Run) -> None:
+        done, saved, folder = run.trainer.steps_done, run.folder.saved_step(), run.folder.path
+        if saved == done:
+            console.print(f"Stopped at step {done}; saved in {folder}. To go on:")
+        elif run.splats_of == done:
+            console.print(f"Stopped at step {done}; of it {run.folder.splats_file} is saved.")
+        else:
+            console.print(f"Stopped at step {done}, which is not saved.")
+        if saved is not None:
+            words = ["gaborsplat", "train", str(self._place()), "--resume", "--out", str(folder)]
+            if saved != done:
+                console.print(f"To go on from step {saved}, the last with a checkpoint:")
+            console.print(shlex.join(words))
 
     @contextlib.contextmanager
-    def _live_view(self, run: _Run) -> Generator[LiveTraining | None, None, None]:
+    def _live_view(self, run: Run) -> Generator[LiveTraining | None, None, None]:
         if not self.viewer:
             yield None
             return
@@ -207,131 +216,6 @@ class TrainCommand:
                 yield LiveTraining(live, run.trainer.config.steps)
             finally:
                 live.close()
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What fits, what it fits to, and where it is saved."""
-
-    trainer: Trainer
-    capture: Capture
-    folder: RunFolder
-
-    def save(self) -> str:
-        """Everything needed to go on from here; returns what was saved where."""
-        checkpoint = save_checkpoint(self.folder.checkpoints, self.trainer)
-        self.folder.forget_photos(self.trainer.left_out.reasons)
-        return f"{checkpoint}; {self.save_splats()}"
-
-    def save_splats(self) -> str:
-        """The splats as they are now; returns what was saved where."""
-        splats = self.trainer.splats()
-        origin = self.capture.origin.tolist()
-        self.folder.write_splats(splats, origin, self.trainer.config)
-        where = self.folder.splats_file
-        return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
-
-    def actions(self, live: LiveView) -> Sequence[Action]:
-        """What browsers may ask for. Between two steps, when all that is saved fits together."""
-        return [
-            Action(
-                "Save PLY",
-                f"Write the splats of this moment to {self.folder.splats_file}",
-                lambda: live.ask(self.save_splats),
-            ),
-            Action(
-                "Save checkpoint",
-                "Save all that is needed to go on from here, should training be stopped",
-                lambda: live.ask(self.save),
-            ),
-        ]
-
-
-class _Fit:
-    """One run, from the trainer's step to the written result."""
-
-    def __init__(self, run: _Run, live: LiveTraining | None, eval_every: int) -> None:
-        self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
-        self._save = run.save
-        self._live, self._eval_every = live, eval_every
-        self._loss, self._rate = math.nan, 0.0
-
-    def run(self) -> None:
-        """Steps until done or interrupted; either way, and after an error, everything is saved.
-
-        Raises KeyboardInterrupt after saving if it was interrupted.
-        """
-        trainer = self._trainer
-        self._folder.forget_metrics()
-        log = self._folder.open_log(trainer.steps_done)
-        try:
-            with deferred_interrupt() as raise_interrupt:
-                self._steps(log, raise_interrupt)
-        finally:
-            # A step that was cut short left nothing worth saving: the last checkpoint stands.
-            if trainer.intact:
-                self._save()
-        self._finish()
-
-    def _steps(self, log: Log, raise_interrupt: Callable[[], None]) -> None:
-        trainer = self._trainer
-        with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
-            while not trainer.done:
-                raise_interrupt()
-                if self._live is not None:
-                    self._live.between_steps(raise_interrupt)
-                report = self._step()
-                progress.update(report)
-                self._loss, self._rate = report.loss, progress.rate(report.step)
-                self._after_step(log, report)
-                if self._live is not None:
-                    self._live.update(trainer, report, self._rate)
-
-    def _step(self) -> StepReport:
-        try:
-            return self._trainer.step()
-        except TooFewPhotos as error:
-            raise InputError(str(error)) from error
-
-    def _after_step(self, log: Log, report: StepReport) -> None:
-        trainer, extra = self._trainer, dict[str, Any]()
-        if self._eval_every and report.step % self._eval_every == 0 and not trainer.done:
-            extra = {"test_psnr": self._test_psnr()}
-        if extra or report.step % LOG_EVERY == 0 or trainer.done:
-            log.write(
-                step=report.step,
-                loss=report.loss,
-                psnr=report.psnr,
-                splats=report.splats,
-                steps_per_second=self._rate,
-                seconds=report.seconds,
-                **extra,
-            )
-        if report.step % trainer.config.checkpoint_every == 0 and not trainer.done:
-            self._save()
-
-    def _test_psnr(self) -> float | None:
-        trainer, test = self._trainer, self._capture.test
-        found = evaluate(trainer.splats(), test, trainer.settings, left_out=trainer.left_out)
-        psnr = found.psnr
-        if self._live is not None:
-            self._live.test_psnr = psnr
-        return psnr
-
-    def _finish(self) -> None:
-        result = finish(self._trainer, self._capture, self._folder.write_comparison)
-        self._folder.forget_photos(self._trainer.left_out.reasons)
-        self._folder.write_metrics({**result.metrics(), "peak_memory_bytes": peak_memory()})
-        quality = result.evaluation
-        if self._live is not None:
-            self._live.test_psnr = quality.psnr
-            self._live.finish(self._trainer, self._loss, self._rate)
-        console.print(
-            f"Test PSNR {decimals(quality.psnr, 2)} dB, SSIM {decimals(quality.ssim, 4)} on "
-            f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
-            f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
-        )
-        console.print(f"Splats: {self._folder.splats_file}")
 
 
 def resumed(command: TrainCommand) -> TrainCommand:

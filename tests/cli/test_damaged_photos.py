@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -145,10 +146,10 @@ def test_two_trainings_never_write_into_one_folder(
     capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "out"
-    with RunFolder(out).held():
+    with RunFolder(out).claimed():
         assert train(capture, out) == BAD_INPUT
-    assert "another training writes there" in capsys.readouterr().err
-    assert not list(out.iterdir())
+        assert f"process {os.getpid()} on" in capsys.readouterr().err
+        assert not [path for path in out.iterdir() if not path.name.startswith(".")]
     assert train(capture, out) == DONE
 
 

@@ -1,0 +1,1 @@
+"""Long tries at losing a run, at breaking readers, and at breaking the viewer."""

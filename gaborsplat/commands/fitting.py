@@ -1,0 +1,245 @@
+"""The fit of a run, and what is saved of it whatever happens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ..console import console, decimal_bytes, decimals, error_console
+from ..devices import peak_memory
+from ..progress import TrainingProgress
+from ..renderer.devices import is_out_of_memory
+from ..renderer.files import remove_orphans
+from ..renderer.training import (
+    CheckpointWriter,
+    StepReport,
+    TooFewPhotos,
+    Trainer,
+    TrainingView,
+    deferred_interrupt,
+    evaluate,
+    finish,
+)
+from ..run_folder import RunFolder
+from ..scenes import Capture, InputError, one_line
+from ..viewer import Action, LiveView
+from .watched import LiveTraining
+
+LOG_EVERY = 10
+"""Steps between two lines of log.jsonl."""
+
+
+class TrainingEnded(RuntimeError):
+    """Training ended before it was done, or something of it could not be saved. One line, as people
+    are told."""
+
+
+@dataclass
+class Run:
+    """What fits, what it fits to, and where it is saved.
+
+    Attributes:
+        writer: of its checkpoints.
+        splats_of: the step whose splats this has written to splats.ply; -1 before it has.
+    """
+
+    trainer: Trainer
+    capture: Capture
+    folder: RunFolder
+    writer: CheckpointWriter = field(init=False)
+    splats_of: int = field(init=False, default=-1)
+
+    def __post_init__(self) -> None:
+        self.writer = CheckpointWriter(self.folder.checkpoints, self.trainer, self._failed)
+
+    def save(self) -> str:
+        """Everything needed to go on from here; returns what was saved where."""
+        checkpoint = self.writer.save()
+        self.folder.forget_photos(self.trainer.left_out.reasons)
+        return f"{checkpoint}; {self.save_splats()}"
+
+    def save_splats(self) -> str:
+        """The splats as they are now; returns what was saved where."""
+        splats = self.trainer.splats()
+        origin = self.capture.origin.tolist()
+        self.folder.write_splats(splats, origin, self.trainer.config)
+        where, self.splats_of = self.folder.splats_file, self.trainer.steps_done
+        return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
+
+    def save_what_can_be(self) -> list[str]:
+        """As `save`, each part as far as it works; returns what did not."""
+        problems: list[str] = []
+        for part in (self.save_splats, self.writer.save):
+            try:
+                part()
+            except Exception as error:
+                problems.append(one_line(error))
+        with suppress(OSError, InputError):
+            self.folder.forget_photos(self.trainer.left_out.reasons)
+        return problems
+
+    def _failed(self, error: OSError) -> None:
+        """A checkpoint could not be written beside training."""
+        error_console.print(f"warning: no checkpoint: {one_line(error)}", style="bold yellow")
+        try:
+            done = f"saved instead: {self.save_splats()}"
+        except (OSError, InputError) as also:
+            done = f"nor splats: {one_line(also)}"
+        error_console.print(f"warning: {done}; training goes on", style="bold yellow")
+
+    def actions(self, live: LiveView) -> Sequence[Action]:
+        """What browsers may ask for. Between two steps, when all that is saved fits together."""
+        return [
+            Action(
+                "Save PLY",
+                f"Write the splats of this moment to {self.folder.splats_file}",
+                lambda: live.ask(self.save_splats),
+            ),
+            Action(
+                "Save checkpoint",
+                "Save all that is needed to go on from here, should training be stopped",
+                lambda: live.ask(self.save),
+            ),
+        ]
+
+
+class Fit:
+    """One run, from the trainer's step to the written result."""
+
+    def __init__(self, run: Run, live: LiveTraining | None, eval_every: int) -> None:
+        self._run = run
+        self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
+        self._live, self._eval_every = live, eval_every
+        self._loss, self._rate = math.nan, 0.0
+        self._lost: list[str] = []
+        self._no_pictures = False
+
+    def run(self) -> None:
+        """Steps until done or interrupted; either way, and after an error, everything is saved.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted.
+            TrainingEnded: a step failed, or not all could be saved.
+            InputError: most photos are gone.
+        """
+        self._folder.forget_metrics()
+        remove_orphans(self._folder.path)
+        self._folder.log.go_on_after(self._trainer.steps_done)
+        # Until all is saved: nothing that asks the program to end shall cut that short.
+        with deferred_interrupt(saves=True) as interrupt:
+            try:
+                self._steps(interrupt)
+            finally:
+                # A step that was cut short left nothing worth saving: the last checkpoint stands.
+                problems = self._run.save_what_can_be() if self._trainer.intact else []
+                for problem in problems:
+                    error_console.print(f"warning: not saved: {problem}", style="bold yellow")
+        self._finish()
+        lost = problems + self._lost
+        if lost:
+            raise TrainingEnded(f"training is done, but not all is saved: {lost[0]}")
+
+    def _steps(self, interrupt: Callable[[], None]) -> None:
+        trainer = self._trainer
+        with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
+            while not trainer.done:
+                interrupt()
+                if self._live is not None:
+                    self._live.between_steps(interrupt)
+                report = self._step()
+                progress.update(report)
+                self._loss, self._rate = report.loss, progress.rate(report.step)
+                self._after_step(report)
+                if self._live is not None:
+                    self._live.update(trainer, report, self._rate)
+
+    def _step(self) -> StepReport:
+        done = self._trainer.steps_done
+        try:
+            return self._trainer.step()
+        except TooFewPhotos as error:
+            raise InputError(str(error)) from error
+        except Exception as error:
+            what = f"step {done + 1} failed: {reason(error)}"
+            raise TrainingEnded(what) from error
+
+    def _after_step(self, report: StepReport) -> None:
+        trainer, extra = self._trainer, dict[str, Any]()
+        if self._eval_every and report.step % self._eval_every == 0 and not trainer.done:
+            extra = {"test_psnr": self._test_psnr()}
+        if extra or report.step % LOG_EVERY == 0 or trainer.done:
+            self._log(report, extra)
+        if not trainer.done:
+            self._run.writer.after_step()
+
+    def _log(self, report: StepReport, extra: dict[str, Any]) -> None:
+        try:
+            self._folder.log.write(
+                step=report.step,
+                loss=report.loss,
+                psnr=report.psnr,
+                splats=report.splats,
+                steps_per_second=self._rate,
+                seconds=report.seconds,
+                **extra,
+            )
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        """Tell once of each file that cannot be written, and go on."""
+        problem = one_line(error)
+        if problem not in self._lost:
+            self._lost.append(problem)
+            error_console.print(f"warning: not written: {problem}", style="bold yellow")
+
+    def _test_psnr(self) -> float | None:
+        trainer, test = self._trainer, self._capture.test
+        found = evaluate(trainer.splats(), test, trainer.settings, left_out=trainer.left_out)
+        psnr = found.psnr
+        if self._live is not None:
+            self._live.test_psnr = psnr
+        return psnr
+
+    def _finish(self) -> None:
+        result = finish(self._trainer, self._capture, self._compare)
+        metrics = {**result.metrics(), "peak_memory_bytes": peak_memory()}
+        try:
+            self._folder.forget_photos(self._trainer.left_out.reasons)
+            self._folder.write_metrics(metrics)
+        except OSError as error:
+            self._lose(error)
+        quality = result.evaluation
+        if self._live is not None:
+            self._live.test_psnr = quality.psnr
+            self._live.finish(self._trainer, self._loss, self._rate)
+        console.print(
+            f"Test PSNR {decimals(quality.psnr, 2)} dB, SSIM {decimals(quality.ssim, 4)} on "
+            f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
+            f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
+        )
+        if self._folder.splats_file.is_file():
+            console.print(f"Splats: {self._folder.splats_file}")
+
+    def _compare(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
+        if self._no_pictures:
+            return  # as the first one, and said
+        try:
+            self._folder.write_comparison(view, image, photo)
+        except OSError as error:
+            self._no_pictures = True
+            self._lose(error)
+
+
+def reason(error: Exception) -> str:
+    """What a person is told of an error within a step, and what may help."""
+    if not is_out_of_memory(error):
+        return one_line(error)
+    said = " ".join(str(error).split()) or type(error).__name__
+    helps = "fewer splats (--max-splats) or smaller photos (--max-size) take less"
+    return f"out of memory ({said}); {helps}"
