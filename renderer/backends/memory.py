@@ -70,7 +70,7 @@ class Arrival:
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
-        self._numbers = torch.empty(shape, dtype=dtype, pin_memory=on_gpu)
+        self._numbers = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=on_gpu)
         self._device = device
         self._event = torch.cuda.Event() if on_gpu else None
 

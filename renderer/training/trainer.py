@@ -167,7 +167,9 @@ class Trainer:
         """One step, which on a GPU may go on."""
         step = self.steps_done
         rates = self._enter(step)
-        seed = int(torch.randint(2**53, (), generator=self._generator))
+        seed = int(
+            torch.randint(2**53, (), generator=self._generator, device=self._generator.device)
+        )
         started = self._objective.start(
             self._fit,
             photo,
@@ -262,8 +264,7 @@ class Trainer:
         config = self.config
         start_waves(self._fit.raw, self._generator)
         if config.gabor > 0 and config.wave_birth == "residual":
-            order = torch.randperm(len(self._views), generator=self._generator)
-            views = [self._views[index] for index in order[:PHOTOS].tolist()]
+            views = [self._views[index] for index in self._shuffled()[:PHOTOS]]
             init_from_residual(
                 self._fit.raw,
                 views,
@@ -282,9 +283,13 @@ class Trainer:
     def _next_view(self) -> TrainingView:
         """Every view once, in random order, then again."""
         if not self._order:
-            order = torch.randperm(len(self._views), generator=self._generator)
-            self._order = order.tolist()
+            self._order = self._shuffled()
         return self._views[self._order.pop()]
+
+    def _shuffled(self) -> list[int]:
+        """Places of all views in random order."""
+        count, generator = len(self._views), self._generator
+        return torch.randperm(count, generator=generator, device=generator.device).tolist()
 
     def _next_photo(self) -> tuple[TrainingView, Photo]:
         """The next view whose photo can be read."""
