@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +54,7 @@ class Trainer:
 
     Two trainers with equal data, config and device go through equal steps; on the CPU, with one
     number of threads, bit for bit. `step`, `splats` and `state_dict` may be called from
-    different threads.
+    different threads, in inference mode or not.
 
     Args:
         data: views to fit, and points to begin with.
@@ -76,6 +77,7 @@ class Trainer:
         ValueError: there are no training views, or the device cannot be used.
     """
 
+    @torch.inference_mode(False)  # what is made here changes later, which may be outside of it
     def __init__(
         self,
         data: FitInput,
@@ -132,7 +134,7 @@ class Trainer:
 
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
-        with self._turn, torch.no_grad():
+        with self._own_turn(), torch.no_grad():
             self._settle()
             return self._fit.current().activated()
 
@@ -143,7 +145,7 @@ class Trainer:
             ArithmeticError: the run has diverged beyond repair.
             TooFewPhotos: most cannot be read. The trainer is as it was after its last step.
         """
-        with self._turn:
+        with self._own_turn():
             started = time.perf_counter()
             view, photo = self._next_photo()
             self.intact = False
@@ -154,11 +156,17 @@ class Trainer:
             splats = len(self.parameters["means"])
             return StepReport(self.steps_done, splats, self.seconds, view.name, self._outcome(step))
 
+    @contextmanager
+    def _own_turn(self) -> Generator[None]:
+        """While this is entered no other thread has a turn, and tensors may be changed later."""
+        with self._turn, torch.inference_mode(False):
+            yield
+
     def _outcome(self, step: StartedStep) -> Callable[[], StepOutcome]:
         def outcome() -> StepOutcome:
             if step.known:
                 return step.outcome()
-            with self._turn:
+            with self._own_turn():
                 return step.outcome()
 
         return outcome
@@ -321,7 +329,7 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything needed to go on exactly where this trainer is."""
-        with self._turn:
+        with self._own_turn():
             self._settle()
             return {
                 "version": STATE_VERSION,
@@ -345,7 +353,7 @@ class Trainer:
         splats, strategy or capture.
         """
         self._check(state)
-        with self._turn:
+        with self._own_turn():
             self._settle()
             self._forget()
             for name in PROGRESS:

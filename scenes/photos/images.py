@@ -195,7 +195,8 @@ class PhotoCache:
                 self._entries.move_to_end(key)
                 return self._entries[key]
         # Decoding is slow and must not keep other threads waiting; two may do the same work.
-        value = make()
+        with torch.inference_mode(False):  # later calls may be outside of it
+            value = make()
         self.put(key, value)
         return value
 

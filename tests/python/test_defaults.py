@@ -19,11 +19,6 @@ COUNTED = {"arange", "randint", "randperm"}
 OLD_FILES = ROOT / "renderer" / "training" / "checkpoint.py"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return World(tmp_path_factory.mktemp("world"))
-
-
 @contextmanager
 def default(dtype: torch.dtype) -> Iterator[None]:
     before = torch.get_default_dtype()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,8 @@ PUBLIC = {
     for name, value in vars(gs).items()
     if not name.startswith("_") and not isinstance(value, ModuleType)
 }
+GRADIENTS = "gradients"
+"""Part of what comes of a use that is there only where torch records."""
 CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
 
 QUICK = gs.TrainConfig(
@@ -78,20 +80,22 @@ def _rasterized(world: World) -> Any:
         render_mode="RGB+ED",
         gabor=gs.GaborWaves(s.frequencies, s.coefficients),
     )
-    return colors, alphas, dict(info), _gradients(colors.sum() + alphas.sum(), s)
+    return colors, alphas, dict(info), _gradients(colors.sum() + alphas.sum(), s.tensors().values())
 
 
-def _gradients(loss: Tensor, splats: gs.Splats) -> Any:
-    if not loss.requires_grad:  # nothing is recorded here
-        return ()
+def _gradients(loss: Tensor, inputs: Iterable[Tensor]) -> Any:
+    """None where nothing is recorded."""
+    if not loss.requires_grad:
+        return {}
     loss.backward()
-    return [tensor.grad for tensor in splats.tensors().values()]
+    return {GRADIENTS: [tensor.grad for tensor in inputs]}
 
 
 def _rendered(world: World) -> Any:
     live = world.splats.map(lambda t: t.detach().clone().requires_grad_())
     frame = gs.render(live, world.camera)
-    return frame, gs.render(world.splats, world.camera), _gradients(frame.color.sum(), live)
+    gradients = _gradients(frame.color.sum(), live.tensors().values())
+    return frame, gs.render(world.splats, world.camera), gradients
 
 
 def _drawn(world: World) -> Any:
@@ -116,9 +120,7 @@ def _served(world: World) -> Any:
 def _losses(world: World) -> Any:
     image = world.image.requires_grad_()
     loss = gs.photometric_loss(image, world.photo)
-    if loss.requires_grad:
-        loss.backward()
-    return loss, image.grad
+    return loss, _gradients(loss, [image])
 
 
 def _stepped(world: World, strategy: str, data: SmallCapture | None = None) -> Any:
