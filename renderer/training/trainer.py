@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -368,6 +368,12 @@ class Trainer:
                 for name, value in state["strategy"].items()
             }
             self._generator.set_state(state["generator"])
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            "a Trainer cannot be pickled or copied: give its state_dict() to load_state_dict() of "
+            "another that is made of the same capture"
+        )
 
     def _check(self, state: dict[str, Any]) -> None:
         if state.get("version") != STATE_VERSION:

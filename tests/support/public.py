@@ -245,6 +245,8 @@ def _facts(where: str, found: Any) -> Iterator[tuple[str, Any]]:
             yield from _facts(f"{where}.{key}", value)
     elif is_dataclass(found):
         for field in fields(found):
+            if field.name.startswith("_"):
+                continue
             yield from _facts(f"{where}.{field.name}", getattr(found, field.name))
     elif isinstance(found, list | tuple | Iterator):
         for number, value in enumerate(found):

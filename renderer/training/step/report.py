@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from ...losses import decibel
 from .fit import StepOutcome
@@ -27,6 +29,10 @@ class StepReport:
     seconds: float
     view: str
     outcome: Callable[[], StepOutcome]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which do not hold the trainer. Waits for the step."""
+        return {**vars(self), "outcome": partial(StepOutcome, *self.outcome())}
 
     @property
     def loss(self) -> float:
