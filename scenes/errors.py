@@ -10,6 +10,8 @@ class InputError(ValueError):
 def one_line(error: Exception) -> str:
     """What a person is told of `error`: the text of one that speaks to people, an InputError or an
     OSError, and of others the type as well."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return printable(f"{error.filename}: {error.strerror}")
     known = isinstance(error, InputError | OSError)
     text = str(error) if known else f"{type(error).__name__}: {error}"
     return printable(text)
