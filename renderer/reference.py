@@ -178,7 +178,9 @@ def _project(
     covariances = torch.einsum("mij,mj,mkj->mik", frames, splats.scales**2, frames)
     jacobians = _jacobians(points, camera) @ camera.world_to_camera[:3, :3]  # [M, 2, 3]
     projected = jacobians @ covariances @ jacobians.mT
-    dilated = projected + settings.eps2d * torch.eye(2).to(projected)
+    dilated = projected + settings.eps2d * torch.eye(
+        2, dtype=projected.dtype, device=projected.device
+    )
     frequencies, damping = _project_waves(splats, frames, covariances, jacobians, dilated)
     opacities = splats.opacities
     if settings.antialiased:
@@ -223,7 +225,11 @@ def _rotations(quats: Tensor) -> Tensor:
     w, x, y, z = unit.unbind(dim=-1)
     o = torch.zeros_like(w)
     cross = torch.stack([o, -z, y, z, o, -x, -y, x, o], dim=-1).reshape(-1, 3, 3)
-    return torch.eye(3).to(quats) + 2 * w[:, None, None] * cross + 2 * cross @ cross
+    return (
+        torch.eye(3, dtype=quats.dtype, device=quats.device)
+        + 2 * w[:, None, None] * cross
+        + 2 * cross @ cross
+    )
 
 
 def _lengths(vectors: Tensor) -> Tensor:
@@ -233,7 +239,7 @@ def _lengths(vectors: Tensor) -> Tensor:
 
 def _inverse(matrices: Tensor) -> Tensor:
     """[M, 2, 2] inverses, (tr A - A) / |A|; infinite where there is none, as torch's are not."""
-    identity = torch.eye(2).to(matrices)
+    identity = torch.eye(2, dtype=matrices.dtype, device=matrices.device)
     trace = matrices.diagonal(dim1=1, dim2=2).sum(dim=-1)[:, None, None]
     return (trace * identity - matrices) / torch.det(matrices)[:, None, None]
 

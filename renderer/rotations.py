@@ -23,7 +23,8 @@ def to_quaternions(rotations: Tensor) -> Tensor:
     is sure for every rotation."""
     m = rotations
     trace = m.diagonal(dim1=1, dim2=2).sum(dim=-1)
-    symmetric = m + m.mT - trace[:, None, None] * torch.eye(3).to(m)
+    identity = torch.eye(3, dtype=m.dtype, device=m.device)
+    symmetric = m + m.mT - trace[:, None, None] * identity
     twist = torch.stack(
         [m[:, 2, 1] - m[:, 1, 2], m[:, 0, 2] - m[:, 2, 0], m[:, 1, 0] - m[:, 0, 1]], dim=-1
     )

@@ -146,7 +146,7 @@ def _disagreement(
         inside &= _counting(view, image)[row, column]
         shown = torch.nonzero(inside).squeeze(-1)
         pixels = turn(image)[row[shown], column[shown]].float()
-        order = torch.randperm(len(shown), generator=generator)
+        order = torch.randperm(len(shown), generator=generator, device=generator.device)
         found.append((pixels - colors[shown]).abs().sum(1))
         chance.append((pixels - colors[shown][order]).abs().sum(1))
     pairs = sum(map(len, found))

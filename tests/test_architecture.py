@@ -27,7 +27,7 @@ LAYERS = ("renderer", "scenes", "viewer", "gaborsplat")
 
 FLOORS = {
     "renderer": (
-        {"splats", "cameras", "settings", "frame", "rotations", "files", "_native"},
+        {"splats", "cameras", "settings", "frame", "rotations", "files", "process", "_native"},
         {"reference", "bake", "backends"},
         {"losses", "devices", "raster"},
         {"gsplat_api", "training"},

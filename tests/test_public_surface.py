@@ -9,19 +9,13 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from public import CLASSES, PUBLIC
 
 import gaborsplat as gs
 
-PUBLIC = {
-    name: value
-    for name, value in vars(gs).items()
-    if not name.startswith("_") and not isinstance(value, ModuleType)
-}
-CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
 METHODS = {
     f"{owner}.{name}": method
     for owner, cls in CLASSES.items()

@@ -100,14 +100,17 @@ def pose_of(camera: viser.CameraHandle) -> Pose | None:
 def camera_at(pose: Pose, size: tuple[int, int]) -> Camera:
     """The renderer's camera (float32, CPU) at `pose` for a picture of `size` (width, height)."""
     to_world = transforms.SO3(np.array(pose.wxyz)).normalize().as_matrix()
-    rotation = torch.tensor(to_world.tolist(), dtype=torch.float64).T
-    world_to_camera = torch.eye(4)
-    world_to_camera[:3, :3] = rotation
-    world_to_camera[:3, 3] = -rotation @ torch.tensor(pose.position, dtype=torch.float64)
+    world_to_camera = np.eye(4)
+    world_to_camera[:3, :3] = to_world.T
+    world_to_camera[:3, 3] = -to_world.T @ np.array(pose.position)
     width, height = size
     focal = 0.5 * height / math.tan(0.5 * pose.fov)
-    intrinsics = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
-    return Camera(world_to_camera, intrinsics, size)
+    intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
+    return Camera(_single(world_to_camera), _single(intrinsics), size)
+
+
+def _single(matrix: Matrix) -> torch.Tensor:
+    return torch.from_numpy(matrix.astype(np.float32))
 
 
 def camera_to_world(camera: Camera) -> tuple[Matrix, Vector]:

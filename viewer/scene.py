@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..renderer.settings import RenderSettings
 from ..renderer.splats import Splats
@@ -110,6 +111,14 @@ class SceneSource:
         self._watchers_lock = threading.Lock()
         if splats is not None:
             self.publish(splats)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which nobody watches."""
+        return {name: value for name, value in vars(self).items() if "_watchers" not in name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()
+        vars(self).update(state)
 
     @property
     def watched(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -144,11 +145,23 @@ def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: exists and is not an empty folder; choose another --output")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as unfinished:
+    with _named(folder):
+        home = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
+    with home as unfinished:
         for k, frame in enumerate(frames):
-            path = Path(unfinished) / f"{k:05d}.png"
-            if not cv2.imwrite(str(path), frame):
-                raise OSError(f"{path}: cannot be written")
+            name = f"{k:05d}.png"
+            with _named(folder / name):
+                (Path(unfinished) / name).write_bytes(cv2.imencode(".png", frame)[1].tobytes())
         Path(unfinished).chmod(0o755)
         finished = Path(unfinished).rename(folder)
         finished.with_name(Path(unfinished).name).mkdir()  # for the clean-up to remove
+
+
+@contextmanager
+def _named(path: Path) -> Generator[None, None, None]:
+    """What the system says of a draft is said of what becomes of it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise

@@ -192,7 +192,8 @@ def _load_relative(path: Path, origin: Origin, device: torch.device) -> Scene:
     splats = scene.splats
     shift = [theirs - ours for theirs, ours in zip(origin_of(path), origin, strict=True)]
     if any(shift):
-        means = splats.means.double() + torch.tensor(shift, dtype=torch.float64)
+        means = splats.means.double()
+        means += means.new_tensor(shift)
         splats = replace(splats, means=means.to(splats.means))
     return Scene(splats.to(device), scene.settings)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, cast
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._native import current_stream
+from ..process import ForkLock
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class Arrival:
 
     def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
         on_gpu = device.type == "cuda"
-        self._numbers = torch.empty(shape, dtype=dtype, pin_memory=on_gpu)
+        self._numbers = torch.empty(shape, dtype=dtype, device="cpu", pin_memory=on_gpu)
         self._device = device
         self._event = torch.cuda.Event() if on_gpu else None
 
@@ -99,7 +99,7 @@ class WorkspacePool:
 
     def __init__(self) -> None:
         self._idle: list[tuple[tuple[int, int], Workspace]] = []  # by GPU and stream
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     @contextmanager
     def lend(self, device: torch.device) -> Generator[Workspace]:

@@ -27,10 +27,10 @@ def why_unusable(device: torch.device) -> str | None:
             steps=1,
             beta1=0.9,
             beta2=0.999,
-            missed=torch.zeros(1, device=device),
+            missed=torch.zeros(1, dtype=torch.float32, device=device),
             counters=torch.ones(constants.STEP_COUNTERS, dtype=torch.int64, device=device),
             last_steps=torch.zeros(1, dtype=torch.int32, device=device),
-            values=torch.zeros(1, device=device),
+            values=torch.zeros(1, dtype=torch.float32, device=device),
             quotients=torch.zeros(1, dtype=torch.uint8, device=device),
         )
         backend_for(device).catch_up(arguments)

@@ -36,9 +36,8 @@ class RecordedPasses(Passes):
             splats.options,
         )
         cameras = (splats.cameras.viewmats, splats.cameras.intrinsics)
-        colors, visible, *projected = _Shaded.apply(
-            how, *splats.shape.tensors().values(), *cameras, harmonics.sh0, harmonics.rest
-        )
+        tensors = (*splats.shape.tensors().values(), *cameras, harmonics.sh0, harmonics.rest)
+        colors, visible, *projected = _Shaded.apply(how, *map(_savable, tensors))
         if splats.harmonics is None:
             return ShadedSplats(Projected(*projected), projected[0], None)
         return ShadedSplats(Projected(*projected), visible, colors)
@@ -49,8 +48,14 @@ class RecordedPasses(Passes):
         """See `Passes.blend`. With `absolute`, backward gives `splats.projected.means2d` an
         `absgrad`: the sum over pixels of the absolute gradient."""
         how = _Blending(self._plain, options, absolute, *splats[2:])
-        found: Any = _Blend.apply(how, splats.colors, *splats.projected.tensors())
+        tensors = (splats.colors, *splats.projected.tensors())
+        found: Any = _Blend.apply(how, *map(_savable, tensors))
         return found
+
+
+def _savable(tensor: Tensor | None) -> Tensor | None:
+    """The same for autograd, which keeps no tensors that were made in inference mode."""
+    return tensor.clone() if tensor is not None and tensor.is_inference() else tensor
 
 
 class _View(NamedTuple):

@@ -118,7 +118,8 @@ class Photo:
         """The photo before one of BACKGROUNDS, if it is transparent anywhere."""
         if self.alpha is None:
             return self
-        return self.over(BACKGROUNDS[int(torch.randint(len(BACKGROUNDS), (), generator=generator))])
+        chosen = torch.randint(len(BACKGROUNDS), (), generator=generator, device=generator.device)
+        return self.over(BACKGROUNDS[int(chosen)])
 
     def counting(self) -> Tensor | None:
         """[H, W] bool, True where it is valid and more opaque than not; None where all of it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -16,6 +16,16 @@ STATE_VERSION = 2
 """Version of what `Trainer.state_dict` returns."""
 MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
 """Settings that a state and the trainer that takes it must share; others may change."""
+
+
+class NotCopied:
+    """A trainer, which neither copy nor pickle take."""
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled or copied: give its state_dict() to "
+            "load_state_dict() of another that is made of the same capture"
+        )
 
 
 def check_state(state: Mapping[str, Any], config: TrainConfig, views: Sequence[str]) -> None:
@@ -63,13 +73,13 @@ def up_to_date(state: dict[str, Any]) -> dict[str, Any]:
         else:
             moments[name] = dict(zip(("exp_avg", "exp_avg_sq"), averages, strict=True))
     done = steps["means"]
-    moments[HARMONICS[0]][LAST_STEP] = torch.full((len(state["raw"]["means"]),), done)
+    moments[HARMONICS[0]][LAST_STEP] = torch.full_like(state["raw"]["opacities"], done)
     del older["optimizers"]
     return older | {
         "version": STATE_VERSION,
         "moments": moments,
         "adam_steps": [done, steps["frequencies"]],
-        "missed": torch.zeros(2, done + 1),
+        "missed": state["raw"]["means"].new_zeros(2, done + 1),
     }
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -25,7 +25,7 @@ from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
 from .schedule import Schedule
-from .state import MUST_AGREE, STATE_VERSION, check_state, moved, put_back
+from .state import MUST_AGREE, STATE_VERSION, NotCopied, check_state, moved, put_back
 from .step.fit import SplatFit
 from .step.objective import PhotoObjective, StartedStep
 from .step.optimizer import keep_within, prune_broken
@@ -49,12 +49,12 @@ GIVE_UP_AFTER = 100
 """Skipped steps in a row after which the run has failed."""
 
 
-class Trainer:
+class Trainer(NotCopied):
     """Fits splats to the training views of a capture, step by step.
 
     Two trainers with equal data, config and device go through equal steps; on the CPU, with one
     number of threads, bit for bit. `step`, `splats` and `state_dict` may be called from
-    different threads.
+    different threads, in inference mode or not.
 
     Args:
         data: views to fit, and points to begin with.
@@ -78,6 +78,7 @@ class Trainer:
         ValueError: there are no training views, or the device cannot be used.
     """
 
+    @torch.inference_mode(False)  # what is made here changes later, which may be outside of it
     def __init__(
         self,
         data: FitInput,
@@ -99,8 +100,8 @@ class Trainer:
         self._lengths = Lengths.of([view.camera for view in data.train], data.points)
         self._scene_scale = self._lengths.scale
         self.settings = replace(config.render_settings(), near_plane=self._lengths.near_plane)
-        self._has_own_objective = objective is None
-        self._objective = objective or self._make_objective()
+        self._given = objective
+        self._renew_objective()
         self._schedule = Schedule.of(config)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
@@ -122,8 +123,7 @@ class Trainer:
 
     @property
     def parameters(self) -> Parameters:
-        """What is fitted, raw, by name; only between steps. Harmonics that photos did not show
-        lately may miss steps of Adam: `splats` has these."""
+        """What is fitted, raw, by name; only between steps. Harmonics may miss steps of Adam."""
         return self._fit.parameters
 
     @property
@@ -137,7 +137,7 @@ class Trainer:
 
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
-        with self._turn, torch.no_grad():
+        with self._own_turn(), torch.no_grad():
             self._settle()
             return self._fit.current().activated()
 
@@ -152,7 +152,7 @@ class Trainer:
             ArithmeticError: the run has diverged beyond repair.
             TooFewPhotos: most cannot be read.
         """
-        with self._turn:
+        with self._own_turn():
             started, done = time.perf_counter(), self.steps_done
             taken = None
             try:
@@ -169,10 +169,15 @@ class Trainer:
             outcome = partial(self._outcome, step)
             return StepReport(self.steps_done, splats, self.seconds, view.name, outcome)
 
+    @contextmanager
+    def _own_turn(self) -> Generator[None]:
+        """While this is entered no other thread has a turn, and tensors may be changed later."""
+        with self._turn, torch.inference_mode(False):
+            yield
+
     def _try_step(self) -> tuple[TrainingView, StartedStep]:
         """One step, or none."""
-        order, degree = list(self._order), self._sh_degree
-        drawn = self._generator.get_state()
+        order, degree, drawn = list(self._order), self._sh_degree, self._generator.get_state()
         try:
             view, photo = self._next_photo()
             started = self._take(photo)
@@ -189,22 +194,22 @@ class Trainer:
         self._settle()
         self._forget()
         del self._photos
-        if self._has_own_objective:
-            self._objective = self._make_objective()
+        self._renew_objective()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self._photos = PhotosOnDevice(self.device)
 
     def _outcome(self, step: StartedStep) -> StepOutcome:
-        with nullcontext() if step.known else self._turn:
+        with nullcontext() if step.known else self._own_turn():
             return step.outcome()
 
     def _take(self, photo: Photo) -> StartedStep:
         """The change of the splats, which on a GPU may go on."""
         step = self.steps_done
         rates = self._enter(step)
-        seed = int(torch.randint(2**53, (), generator=self._generator))
+        drawn = self._generator
+        seed = int(torch.randint(2**53, (), generator=drawn, device=drawn.device))
         started = self._objective.start(
             self._fit,
             photo,
@@ -314,44 +319,39 @@ class Trainer:
         config = self.config
         start_waves(self._fit.raw, self._generator)
         if config.wave_birth == "residual":
-            order = torch.randperm(len(self._views), generator=self._generator)
-            views = [self._views[index] for index in order[:PHOTOS].tolist()]
-            init_from_residual(
-                self._fit.raw,
-                views,
-                self.settings,
-                config.ssim_weight,
-                degree=self._sh_degree,
-                left_out=self.left_out,
-            )
+            views = [self._views[index] for index in self._shuffled()[:PHOTOS]]
+            given: dict[str, Any] = {"degree": self._sh_degree, "left_out": self.left_out}
+            init_from_residual(self._fit.raw, views, self.settings, config.ssim_weight, **given)
 
     def _limit_waves(self) -> None:
-        if self.config.gabor == 0 or not self.config.wave_limit:
-            return
-        cameras = [view.camera.to(self.device) for view in self._views]
-        limit_waves(self._fit.raw, cameras, self.settings)
+        if self.config.gabor > 0 and self.config.wave_limit:
+            cameras = [view.camera.to(self.device) for view in self._views]
+            limit_waves(self._fit.raw, cameras, self.settings)
+
+    def _shuffled(self) -> list[int]:
+        """Places of all views in random order."""
+        drawn = self._generator
+        return torch.randperm(len(self._views), generator=drawn, device=drawn.device).tolist()
 
     def _next_photo(self) -> tuple[TrainingView, Photo]:
         """The next view whose photo can be read: each once, in random order, then again."""
         while True:
-            if not self._order:
-                order = torch.randperm(len(self._views), generator=self._generator)
-                self._order = order.tolist()
+            self._order = self._order or self._shuffled()
             view = self._views[self._order.pop()]
             photo = self.left_out.photo(view, self._photos.get)
             if photo is not None:
                 return view, photo.over_any(self._generator)
             self.left_out.check_enough(self._views)
 
-    def _make_objective(self) -> PhotoObjective:
-        return PhotoObjective(self.device, self.settings, self.config.ssim_weight)
+    def _renew_objective(self) -> None:
+        weight = self.config.ssim_weight
+        self._objective = self._given or PhotoObjective(self.device, self.settings, weight)
 
     def _show_from(self, near_plane: float) -> None:
         """Take another near plane."""
         if near_plane != self.settings.near_plane:
             self.settings = replace(self.settings, near_plane=near_plane)
-            if self._has_own_objective:
-                self._objective = self._make_objective()
+            self._renew_objective()
 
     def _skip(self) -> None:
         self.skipped_steps += 1
@@ -365,7 +365,7 @@ class Trainer:
     def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
         """A copy of everything needed to go on exactly where this trainer is. Without `copy`, what
         lies on the CPU is its own, which the next step changes."""
-        with self._turn:
+        with self._own_turn():
             self._settle()
             return {
                 "version": STATE_VERSION,
@@ -386,7 +386,7 @@ class Trainer:
         splats, strategy or capture.
         """
         check_state(state, self.config, [view.name for view in self._views])
-        with self._turn:
+        with self._own_turn():
             self._settle()
             self._forget()
             for name in PROGRESS:

@@ -7,18 +7,19 @@ which Pillow keeps 8.
 from __future__ import annotations
 
 import importlib
-import threading
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
+from ...renderer.process import ForAll, ForkLock
 from ..errors import InputError
 
 ENDINGS = (
@@ -39,7 +40,7 @@ _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _WHITES = {16: (255, 1023, 4095, 16383, 65535), 32: (1, 255, 1023, 4095, 16383, 65535)}
 _LABELS = 16  # a mask with no greater values has numbers of objects
-_opening = threading.Lock()
+_opening = ForkLock()
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,7 @@ def white_level(paths: Iterable[Path], bits: int) -> tuple[float, float]:
 @contextmanager
 def _opened(path: Path) -> Generator[Image.Image, None, None]:
     """The file in Pillow, of any size: the model's camera says how large it has to be."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _no_warnings:
         with _opening:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
@@ -179,6 +179,22 @@ def _opened(path: Path) -> Generator[Image.Image, None, None]:
                 Image.MAX_IMAGE_PIXELS = limit
         with image:
             yield image
+
+
+@contextmanager
+def _one_more_filter() -> Generator[None, None, None]:
+    """Warnings are ignored. Other filters stay as they are, or as they become: `catch_warnings`
+    would put back those that there were."""
+    warnings.filterwarnings("ignore", r"(?# while a photo is decoded )")
+    ours = warnings.filters[0]
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # somebody has put back those that there were
+            cast("list[Any]", warnings.filters).remove(ours)
+
+
+_no_warnings = ForAll(_one_more_filter)
 
 
 def _open(path: Path) -> Image.Image:

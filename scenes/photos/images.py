@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...renderer.process import ForkLock
 from ..errors import InputError
 from .decoding import Header, read_mask, read_pixels, turned
 from .lenses import Lens
@@ -179,9 +179,13 @@ class PhotoCache:
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._entries: OrderedDict[object, Tensor | None] = OrderedDict()
         self._bytes = 0
+
+    def __reduce__(self) -> tuple[type[PhotoCache], tuple[int]]:
+        """Copies are empty: files are read faster than pixels are sent to another process."""
+        return PhotoCache, (self.budget,)
 
     @property
     def nbytes(self) -> int:
@@ -195,7 +199,8 @@ class PhotoCache:
                 self._entries.move_to_end(key)
                 return self._entries[key]
         # Decoding is slow and must not keep other threads waiting; two may do the same work.
-        value = make()
+        with torch.inference_mode(False):  # later calls may be outside of it
+            value = make()
         self.put(key, value)
         return value
 

@@ -193,7 +193,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("gaborsplat.scenes.atomic.os.replace", full)
+    monkeypatch.setattr("gaborsplat.renderer.files.os.replace", full)
     with pytest.raises(OSError, match="No space left"):
         save_splats(random_splats(seed=1), path)
     assert path.read_bytes() == before

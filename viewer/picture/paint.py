@@ -72,8 +72,8 @@ def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
     """
     height, width = depth.shape
     fx, fy, cx, cy = (intrinsics[i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
-    x = torch.arange(width).to(depth) + 0.5 - cx
-    y = torch.arange(height).to(depth)[:, None] + 0.5 - cy
+    x = torch.arange(width, device=depth.device).to(depth) + 0.5 - cx
+    y = torch.arange(height, device=depth.device).to(depth)[:, None] + 0.5 - cy
     # The inverse depth of a plane n . p = d is that of n . (x / fx, y / fy, 1) / d: linear on the
     # image, with the normal in its slopes.
     inverse = torch.where((alpha > 0) & (depth > 0), 1 / depth, torch.nan)

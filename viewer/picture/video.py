@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import struct
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import cv2
 import numpy as np
 
+from ...renderer.process import ForAll
 from ...scenes import replacing
 from .paint import Picture
 
 ENCODER = "libx264"
+
+_TRIAL = 1 << 20
+"""Bytes that a disk with room has room for."""
+_SILENT = 0
+"""OpenCV's level of log at which it says nothing."""
 
 QUALITY = 18
 """Constant rate factor of H.264; at this one losses are hardly visible."""
@@ -29,16 +37,37 @@ def write_video(path: Path, frames: Iterable[Picture], size: tuple[int, int], fp
     MPEG-4 part 2, which video players play.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, with the system's reason where there is one.
         ValueError: a frame is not of `size`.
     """
     with replacing(path) as draft:
         ffmpeg = _ffmpeg()
-        if ffmpeg is None:
-            _write_by_opencv(path, draft, _checked(frames, size), size, fps)
-        else:
-            command = [ffmpeg, *_options(size, fps), str(draft)]
-            _write_by_ffmpeg(path, command, _checked(frames, size))
+        try:
+            if ffmpeg is None:
+                _write_by_opencv(path, draft, _checked(frames, size), size, fps)
+            else:
+                command = [ffmpeg, *_options(size, fps), str(draft)]
+                _write_by_ffmpeg(path, command, _checked(frames, size))
+        except _Failed as failure:
+            _check_room(draft)
+            raise OSError(str(failure)) from None
+
+
+class _Failed(Exception):
+    """An encoder cannot write, for what it takes to be the reason. One line."""
+
+
+def _check_room(draft: Path) -> None:
+    """Write a bit beside what an encoder could not go on with, which is still there: encoders say
+    little of why, and the system says it again. Raises OSError."""
+    trial = draft.with_suffix(".trial")
+    try:
+        trial.write_bytes(bytes(_TRIAL))
+    except OSError as error:
+        error.filename = str(draft)  # whatever it is called
+        raise
+    finally:
+        trial.unlink(missing_ok=True)
 
 
 def _checked(frames: Iterable[Picture], size: tuple[int, int]) -> Generator[Picture, None, None]:
@@ -51,12 +80,15 @@ def _checked(frames: Iterable[Picture], size: tuple[int, int]) -> Generator[Pict
 
 
 def _ffmpeg() -> str | None:
-    """Path of an ffmpeg that can encode H.264: some are built without."""
+    """Path of an ffmpeg that can encode H.264: some are built without, some for other machines."""
     program = shutil.which("ffmpeg")
     if program is None:
         return None
     command = [program, "-hide_banner", "-encoders"]
-    asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    try:
+        asked = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    except OSError:
+        return None
     return program if ENCODER.encode() in asked.stdout else None
 
 
@@ -82,7 +114,7 @@ def _write_by_ffmpeg(path: Path, command: list[str], frames: Iterable[Picture]) 
                 complaints.seek(0)
                 said = complaints.read().decode(errors="replace").split("\n")
                 reason = next(filter(None, map(str.strip, said)), f"it ended {process.returncode}")
-                raise OSError(f"{path}: ffmpeg cannot write it: {reason}")
+                raise _Failed(f"{path}: ffmpeg cannot write it: {reason}")
         finally:
             process.kill()  # nothing happens if it has ended
             with suppress(OSError):
@@ -110,24 +142,62 @@ def _write_by_opencv(
     film = draft.with_suffix(".mp4")  # OpenCV picks the container by the ending
     writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
     if not writer.isOpened():
-        raise OSError(f"{path}: neither ffmpeg nor OpenCV can write mp4 here")
+        raise _Failed(f"{path}: neither ffmpeg nor OpenCV can write mp4 here")
     try:
         given = 0
         for frame in frames:
-            writer.write(frame)
+            with _quiet:
+                writer.write(frame)
             given += 1
-        writer.release()
+        with _quiet:
+            writer.release()
         kept = _frames_in(film)
         if kept != given:  # OpenCV says nothing of a full disk
-            raise OSError(f"{path}: OpenCV kept {kept} of {given} frames; the disk may be full")
+            _check_room(draft)
+            raise _Failed(f"{path}: OpenCV kept {kept} of {given} frames")
         film.replace(draft)
     finally:
-        writer.release()
+        with _quiet:
+            writer.release()
         film.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet_opencv() -> Generator[None, None, None]:
+    """OpenCV writes a line of its own to the terminal for every frame that it loses."""
+    before = cv2.utils.logging.setLogLevel(_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(before)
+
+
+_quiet = ForAll(_quiet_opencv)
+
+
+def _has_index(film: Path) -> bool:
+    """Whether a file is an MP4 that was finished: what is not, OpenCV tells the terminal."""
+    try:
+        with film.open("rb") as file:
+            while len(head := file.read(8)) == 8:
+                size, kind = struct.unpack(">I4s", head)
+                if kind == b"moov":
+                    return True
+                if size == 1:  # the next 8 bytes have it
+                    (size,) = struct.unpack(">Q", file.read(8))
+                    file.seek(-8, os.SEEK_CUR)
+                if size < 8:  # to the end, or nonsense
+                    return False
+                file.seek(size - 8, os.SEEK_CUR)
+    except (OSError, struct.error):
+        pass
+    return False
 
 
 def _frames_in(film: Path) -> int:
     """Number of frames that a video file states; 0 if it is no video."""
+    if not _has_index(film):
+        return 0
     reader = cv2.VideoCapture(str(film))
     count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
     reader.release()

@@ -10,10 +10,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import NoReturn
 
 import rich
 import viser
 
+from ...renderer.process import ForAll
 from ...renderer.splats import Splats
 from ..camera import (
     Bounds,
@@ -133,7 +135,7 @@ class Viewer:
     def close(self) -> None:
         """Stop serving and end all threads; may be called repeatedly."""
         self._closed = True
-        with _quiet_console():
+        with _quiet:
             self._server.stop()
         sessions = list(self._sessions.values())
         for session in sessions:
@@ -152,6 +154,12 @@ class Viewer:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            "a Viewer cannot be pickled or copied: it serves from this process; "
+            "make another of the same source"
+        )
 
     def _arrange(self) -> None:
         """Set what every browser shares: theme, up direction and initial viewpoint."""
@@ -222,7 +230,7 @@ def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServe
     # A browser may send anything; invalid values are left out where they are used.
     warnings.filterwarnings("ignore", ".*does not match annotation", UserWarning)
     page = None if stock_page else page_with_script()
-    with _quiet_console(), gated(page, only_this_machine=is_loopback(host)):
+    with _quiet, gated(page, only_this_machine=is_loopback(host)):
         server = viser.ViserServer(host=host, port=port, label="GaborSplat", verbose=False)
         if port not in (0, server.get_port()):
             server.stop()
@@ -239,3 +247,6 @@ def _quiet_console() -> Generator[None, None, None]:
         yield
     finally:
         console.quiet = before
+
+
+_quiet = ForAll(_quiet_console)

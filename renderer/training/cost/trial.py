@@ -120,7 +120,8 @@ class _Resized:
         scale = side / max(width, height)
         size = max(1, round(scale * width)), max(1, round(scale * height))
         columns, rows = (
-            torch.arange(new) * old // new for new, old in zip(size, (width, height), strict=True)
+            torch.arange(new, device="cpu") * old // new
+            for new, old in zip(size, (width, height), strict=True)
         )
         valid = None if mask is None else mask[rows][:, columns]
         return cls(view.name, view.camera.resized(size), photo[rows][:, columns], valid)
@@ -145,7 +146,9 @@ class _Trial:
 
 
 def _some_points(data: FitInput) -> tuple[Tensor, Tensor]:
-    chosen = torch.randperm(len(data.points), generator=torch.Generator().manual_seed(0))[:POINTS]
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(data.points), generator=generator, device=generator.device)
+    chosen = order[:POINTS]
     return data.points[chosen], data.point_colors[chosen]
 
 
@@ -169,10 +172,13 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
 def multiply_splats(state: dict[str, Any], count: int) -> None:
     """Make `count` splats of a trainer's, so small that they cover what those did."""
     old = len(state["raw"]["means"])
-    rows = torch.arange(count) % old
+    rows = torch.arange(count, device="cpu") % old
     raw = {name: tensor[rows] for name, tensor in state["raw"].items()}
     generator = torch.Generator().manual_seed(0)
-    raw["means"] += torch.randn(count, 3, generator=generator) * raw["scales"].exp()
+    raw["means"] += (
+        torch.randn(count, 3, generator=generator, dtype=torch.float32, device=generator.device)
+        * raw["scales"].exp()
+    )
     # Scenes are surfaces: areas share them.
     raw["scales"] += 0.5 * math.log(old / count)
     state["raw"] = raw

@@ -17,6 +17,7 @@ from ..gabor.waves import carry_waves
 from ..schedule import Schedule
 from ..step.fit import Terms
 from ..step.optimizer import Optimizers
+from .borrowed import Borrowed
 
 RESETS_NEED = 15_000
 """Shorter runs have no time to recover from an opacity reset, so they have none."""
@@ -75,14 +76,15 @@ class WaveDefaultStrategy(DefaultStrategy):
             info = {**info, "radii": info["radii"] * info["visible"][..., None]}
         inherited = (params, optimizers, state, step, info, packed)
         if not self._schedule.refines(step):
-            super().step_post_backward(*inherited)
+            with Borrowed():
+                super().step_post_backward(*inherited)
             return
         self._leave_room(state, len(params["means"]))
         state["anchor_means"] = params["means"].detach().clone()
         state["anchor_scales"] = params["scales"].detach().clone()
-        with torch.random.fork_rng(devices=_cuda_index(params)):
-            # gsplat draws from torch's global generator; this makes its draws follow from ours.
-            torch.manual_seed(_draw_seed(self._generator))
+        # On the device, which gsplat draws on; its draws follow from ours.
+        generator = torch.Generator(params["means"].device)
+        with Borrowed(generator.manual_seed(_draw_seed(self._generator))):
             super().step_post_backward(*inherited)
         carry_waves(RawSplats.of(params), state.pop("anchor_means"), state.pop("anchor_scales"))
 
@@ -96,11 +98,6 @@ class WaveDefaultStrategy(DefaultStrategy):
             return
         order = (total / seen.clamp_min(1)).argsort(descending=True, stable=True)
         seen[order[max(0, room) :]] = NEVER_GROWS
-
-
-def _cuda_index(params: Parameters) -> list[int]:
-    device = params["means"].device
-    return [device.index or 0] if device.type == "cuda" else []
 
 
 def _draw_seed(generator: torch.Generator) -> int:

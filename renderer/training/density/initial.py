@@ -76,16 +76,17 @@ def _round_splats(
 ) -> dict[str, Tensor]:
     count = len(points)
     sh_coeffs = (config.sh_degree + 1) ** 2
+    quats = torch.randn(count, 4, generator=generator, dtype=torch.float32, device=generator.device)
     opacity = START_OPACITY[config.strategy]
     return {
         "means": points.clone(),
-        "quats": F.normalize(torch.randn(count, 4, generator=generator), dim=-1),
+        "quats": F.normalize(quats, dim=-1),
         "scales": torch.log(radii)[:, None].repeat(1, 3),
-        "opacities": torch.full((count,), math.log(opacity / (1 - opacity))),
+        "opacities": points.new_full((count,), math.log(opacity / (1 - opacity))),
         "sh0": ((colors - 0.5) / SH_C0)[:, None],
-        "shN": torch.zeros(count, sh_coeffs - 1, 3),
-        "frequencies": torch.zeros(count, config.gabor, 3),
-        "coefficients": torch.zeros(count, config.gabor, 2),
+        "shN": points.new_zeros(count, sh_coeffs - 1, 3),
+        "frequencies": points.new_zeros(count, config.gabor, 3),
+        "coefficients": points.new_zeros(count, config.gabor, 2),
     }
 
 
@@ -107,22 +108,29 @@ def _random_points(
     focus, distance = found
     tangents = [max(c.size) / (2 * float(c.intrinsics[0, 0])) for c in cameras]
     half = distance * sum(tangents) / len(tangents)
-    return focus + half * (2 * torch.rand(count, 3, generator=generator) - 1)
+    return focus + half * (2 * _uniform(count, 3, generator) - 1)
 
 
 def _points_ahead(
     cameras: Sequence[Camera], size: float, count: int, generator: torch.Generator
 ) -> Tensor:
     """[count, 3] in the pictures of cameras, chosen at random, one to four scene scales deep."""
-    chosen = torch.randint(len(cameras), (count,), generator=generator)
-    x, y, depth = torch.rand(3, count, generator=generator)
+    chosen = torch.randint(len(cameras), (count,), generator=generator, device=generator.device)
+    x, y, depth = _uniform(3, count, generator)
     depth = size * 4**depth
     poses = torch.stack([camera.world_to_camera for camera in cameras])[chosen]
     k = torch.stack([camera.intrinsics for camera in cameras])[chosen]
-    sizes = torch.tensor([camera.size for camera in cameras], dtype=torch.float32)[chosen]
-    pixels = torch.stack([x * sizes[:, 0], y * sizes[:, 1], torch.ones(count)], dim=1)
+    width, height = x.new_tensor([camera.size for camera in cameras])[chosen].unbind(1)
+    pixels = torch.stack([x * width, y * height, torch.ones_like(x)], dim=1)
     local = torch.linalg.solve(k, pixels) * depth[:, None] - poses[:, :3, 3]
     return (poses[:, :3, :3].transpose(1, 2) @ local[:, :, None])[:, :, 0]
+
+
+def _uniform(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """[rows, columns] float32 in [0, 1)."""
+    return torch.rand(
+        rows, columns, generator=generator, dtype=torch.float32, device=generator.device
+    )
 
 
 def _focus(cameras: Sequence[Camera]) -> tuple[Tensor, float] | None:
@@ -131,7 +139,8 @@ def _focus(cameras: Sequence[Camera]) -> tuple[Tensor, float] | None:
     """
     centres = camera_centres(cameras)
     axes = torch.stack([camera.world_to_camera[2, :3] for camera in cameras])
-    across = torch.eye(3) - axes[:, :, None] * axes[:, None, :]  # [C, 3, 3] off-axis projection
+    identity = torch.eye(3, dtype=axes.dtype, device=axes.device)
+    across = identity - axes[:, :, None] * axes[:, None, :]  # [C, 3, 3] off-axis projection
     normal = across.mean(0)
     focus = torch.linalg.lstsq(normal, (across @ centres[:, :, None]).mean(0)).solution[:, 0]
     depths = ((focus - centres) * axes).sum(-1)

@@ -20,7 +20,7 @@ def counting(views: Sequence[TrainingView], points: Tensor) -> Tensor:
 
     Photos that cannot be read do not vote. `points` [P, 3] are on the CPU.
     """
-    seen, inside = torch.zeros(2, len(points), dtype=torch.int32)
+    seen, inside = torch.zeros(2, len(points), dtype=torch.int32, device="cpu")
     needed = 0.5 if any(getattr(view, "transparent", False) for view in views) else 0.0
     for view in views[:: -(-len(views) // _VOTERS)]:
         with suppress(OSError, ValueError):

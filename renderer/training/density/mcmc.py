@@ -141,6 +141,8 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     of them."""
     # As whole numbers: running sums of floats have no fixed order on a GPU.
     cumulative = (weights.double() * 2**32).long().cumsum(0)
-    ticks = torch.rand(count, generator=generator, dtype=torch.float64).to(weights.device)
-    indices = torch.searchsorted(cumulative, (ticks * cumulative[-1]).long(), right=True)
+    ticks = torch.rand(count, generator=generator, dtype=torch.float64, device=generator.device)
+    indices = torch.searchsorted(
+        cumulative, (ticks.to(weights.device) * cumulative[-1]).long(), right=True
+    )
     return indices.clamp(max=len(weights) - 1)

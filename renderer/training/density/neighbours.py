@@ -15,7 +15,7 @@ def neighbour_distance(points: Tensor, count: int = 3) -> Tensor:
     With P <= count the mean is over the others there are, and 0 for a single point.
     """
     if min(count, len(points) - 1) < 1:
-        return torch.zeros(len(points))
+        return torch.zeros(len(points), dtype=torch.float32, device="cpu")
     return neighbour_distances(points, count).mean(dim=-1).float()
 
 
@@ -31,7 +31,7 @@ def neighbour_distances(points: Tensor, count: int = 3) -> Tensor:
     leaves = _leaves(points)
     low = torch.stack([points[leaf].amin(0) for leaf in leaves])
     high = torch.stack([points[leaf].amax(0) for leaf in leaves])
-    result = torch.empty(len(points), others, dtype=torch.float64)
+    result = points.new_empty(len(points), others)
     if others == 0:
         return result
     for leaf, box_low, box_high in zip(leaves, low, high, strict=True):
@@ -54,7 +54,7 @@ def _nearest(points: Tensor, candidates: Tensor, count: int) -> Tensor:
 def _leaves(points: Tensor) -> list[Tensor]:
     """Indices of the points in each leaf: halved at the median of the widest axis."""
     done: list[Tensor] = []
-    todo = [torch.arange(len(points))]
+    todo = [torch.arange(len(points), device=points.device)]
     while todo:
         part = todo.pop()
         if len(part) <= LEAF:

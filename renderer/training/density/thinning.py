@@ -21,8 +21,8 @@ def thinned(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
     Points may be anywhere that float32 reaches. `generator` is on the CPU, as the points are.
     """
     if len(points) <= count:
-        return torch.arange(len(points))
-    shuffled = torch.randperm(len(points), generator=generator)
+        return torch.arange(len(points), device="cpu")
+    shuffled = torch.randperm(len(points), generator=generator, device=generator.device)
     places = points[shuffled].double().numpy()
     # Medians, so that a few points near infinity do not make the cells large.
     places -= np.median(places, axis=0)

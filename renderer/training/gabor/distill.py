@@ -151,7 +151,10 @@ def _fitted(
     objective = PhotoObjective(plain.means.device, settings, SSIM_WEIGHT)
     order, started = list[int](), None
     for step in range(steps):
-        order = order or torch.randperm(len(cameras), generator=generator).tolist()
+        order = (
+            order
+            or torch.randperm(len(cameras), generator=generator, device=generator.device).tolist()
+        )
         view = order.pop()
         fading = LR_SCALE * 0.1 ** (step / steps)
         wanted = fit.wanted(

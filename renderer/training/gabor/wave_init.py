@@ -53,7 +53,7 @@ def init_from_residual(
     """
     like = raw.means
     candidates = _candidates().to(like)
-    demand = torch.zeros(len(raw), len(candidates), 2).to(like)
+    demand = like.new_zeros(len(raw), len(candidates), 2)
     objective = PhotoObjective(like.device, settings, ssim_weight)
     left_out = left_out or LeftOut()
     for view in views:
@@ -77,7 +77,7 @@ def _with_waves(raw: RawSplats, planar: Tensor) -> RawSplats:
     return replace(
         raw,
         frequencies=in_longest_plane(raw.log_scales.detach(), planar.expand(count, -1, -1)),
-        coefficients=torch.zeros(count, waves, 2).to(planar),
+        coefficients=planar.new_zeros(count, waves, 2),
     )
 
 
@@ -107,6 +107,7 @@ def _candidates() -> Tensor:
     half a step, so that they cover the plane evenly."""
     rings: list[Tensor] = []
     for number, magnitude in enumerate(MAGNITUDES):
-        turn = math.pi * (torch.arange(DIRECTIONS) + 0.5 * (number % 2)) / DIRECTIONS
+        step = torch.arange(DIRECTIONS, dtype=torch.float32, device="cpu")
+        turn = math.pi * (step + 0.5 * (number % 2)) / DIRECTIONS
         rings.append(magnitude * torch.stack([turn.cos(), turn.sin()], dim=-1))
     return torch.cat(rings)

@@ -32,9 +32,9 @@ def start_waves(raw: RawSplats, generator: torch.Generator) -> None:
     count, waves, _ = frequencies.shape
     if waves == 0:
         return
-    device = frequencies.device
-    first = torch.rand(count, 1, generator=generator).to(device)
-    turn = math.pi * (first + torch.arange(waves, device=device) / waves)  # [N, K]
+    first = torch.rand(count, 1, generator=generator, dtype=torch.float32, device=generator.device)
+    share = torch.arange(waves, dtype=torch.float32, device=frequencies.device) / waves
+    turn = math.pi * (first.to(frequencies.device) + share)  # [N, K]
     planar = START_FREQUENCY * torch.stack([turn.cos(), turn.sin()], dim=-1)
     frequencies.copy_(in_longest_plane(raw.log_scales, planar))
     coefficients[..., 0] = START_COSINE

@@ -157,7 +157,7 @@ class SplatFit:
             seed: from 0 to 2^53; everything random follows from it.
         """
         numbers = [rates[name] for name in PARAMETER_NAMES]
-        return torch.tensor([*numbers, noise, seed], dtype=torch.float64)
+        return torch.tensor([*numbers, noise, seed], dtype=torch.float64, device="cpu")
 
     def note_step(self) -> None:
         """Count a step that is started, be it by `step` or by what was recorded of that."""
@@ -320,7 +320,8 @@ class SplatFit:
         known = state["missed"].to(like)
         steps = max(self._tensors.missed.shape[1], known.shape[1]) - 1
         self._tensors = _StepTensors.zeros(0, like)._replace(missed=known).with_room(steps)
-        self._tensors.counters[:2] = torch.tensor(state["adam_steps"])
+        counters = self._tensors.counters
+        counters[:2] = counters.new_tensor(state["adam_steps"])
         self._most_taken = state["adam_steps"][0]
 
     def pointers(self) -> dict[str, tuple[Parameter, dict[str, Tensor]]]:

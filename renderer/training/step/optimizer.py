@@ -108,12 +108,12 @@ def packed_moments(exp_avg: Tensor, exp_avg_sq: Tensor) -> dict[str, Tensor]:
 
 @cache
 def _roots() -> Tensor:
-    return torch.tensor(_native.moment_roots())
+    return torch.tensor(_native.moment_roots(), dtype=torch.float32, device="cpu")
 
 
 @cache
 def _quotients() -> Tensor:
-    return torch.tensor(_native.moment_quotients())
+    return torch.tensor(_native.moment_quotients(), dtype=torch.float32, device="cpu")
 
 
 def _nearest(values: Tensor, table: Tensor) -> Tensor:

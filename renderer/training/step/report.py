@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -56,6 +57,10 @@ class StepReport:
     seconds: float
     view: str
     outcome: Callable[[], StepOutcome]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies, which do not hold the trainer. Waits for the step."""
+        return {**vars(self), "outcome": partial(StepOutcome, *self.outcome())}
 
     @property
     def loss(self) -> float:

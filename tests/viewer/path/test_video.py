@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from fake_ffmpeg import WRITE, install
 
 from gaborsplat.viewer.picture.video import write_video
 
 SIZE = (64, 48)
 Picture = npt.NDArray[np.uint8]
 
-FFMPEG = """#!{python}
-import sys
-sys.path.insert(0, "")
-if "-encoders" in sys.argv:
-    print({encoders!r})
-    sys.exit()
-{act}
-"""
-WRITE = """
-with open(sys.argv[-1], "wb") as film:
-    film.write(repr(sys.argv[1:]).encode() + b"\\n" + sys.stdin.buffer.read())
-"""
 FAIL_AT_ONCE = """
 sys.stdin.close()
 sys.stderr.write("\\n  [libx264] no such luck\\nmore\\n")
@@ -44,15 +32,6 @@ def frames(count: int = 6, size: tuple[int, int] = SIZE) -> Iterator[Picture]:
     """A blue picture that turns green."""
     for k in range(count):
         yield np.full((size[1], size[0], 3), (200, 40 * k, 0), np.uint8)
-
-
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch, act: str, encoders: str) -> None:
-    """Put an ffmpeg of our own on the path, and no other."""
-    program = folder / "bin" / "ffmpeg"
-    program.parent.mkdir()
-    program.write_text(FFMPEG.format(python=sys.executable, encoders=encoders, act=act))
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent))
 
 
 def check_opencv_wrote(film: Path) -> None:
@@ -110,6 +89,16 @@ def test_an_ffmpeg_without_h264_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, monkeypatch, WRITE, encoders=" V....D mpeg4")
+    film = tmp_path / "film.mp4"
+    write_video(film, frames(), SIZE, 25)
+    check_opencv_wrote(film)
+
+
+def test_an_ffmpeg_that_does_not_start_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, monkeypatch, WRITE, encoders=" V....D libx264")
+    (tmp_path / "bin" / "ffmpeg").write_bytes(b"\x7fELF for another machine")
     film = tmp_path / "film.mp4"
     write_video(film, frames(), SIZE, 25)
     check_opencv_wrote(film)

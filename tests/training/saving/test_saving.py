@@ -159,8 +159,10 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_the_next_one_is_tried(
 
 @pytest.mark.parametrize(
     ("at", "earlier"),
-    [("tensors", False), ("archive", False), ("sum", False), ("end", False)]
-    + [("tensors", True), ("archive", True)],
+    [
+        *((at, False) for at in ("tensors", "archive", "sum", "end")),
+        *((at, True) for at in ("tensors", "archive")),
+    ],
 )
 def test_a_flipped_bit_anywhere_costs_one_interval_at_most(
     capture: SmallCapture, tmp_path: Path, at: str, earlier: bool
