@@ -53,8 +53,8 @@ def memory_of_training(
     others = 3 + 4 + 3 + 1 + (3 + 2) * gabor
     # The parameters, Adam's moments, and its last step (`SplatFit`). To show or to evaluate them
     # takes a copy without moments, whose harmonics are there twice while they are put together; a
-    # checkpoint takes all again, on the host. Adding splats takes less than these, as it goes
-    # parameter by parameter.
+    # checkpoint takes all again, on the host. Adding splats keeps the old ones until the new ones
+    # are whole, which takes no more, for nothing is drawn meanwhile.
     fit = 4 * (harmonics + others) + 2 * 4 * others + 2 * harmonics + 4
     shown = 4 * (harmonics + others)
     copies = shown + (4 * harmonics if gpu else fit)
