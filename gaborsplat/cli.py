@@ -77,8 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # --help
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:
-        line = str(error) if isinstance(error, TrainingEnded) else one_line(error)
-        if not (isinstance(error, InputError | OSError | TrainingEnded) or show_traceback):
+        ended = isinstance(error, TrainingEnded)
+        line = str(error) if ended else one_line(error)
+        told = isinstance(error, InputError | OSError) or (ended and error.__cause__ is None)
+        if not (told or show_traceback):
             line += " (--traceback shows where)"
         error_console.print(f"gaborsplat: {line}")
         if show_traceback:

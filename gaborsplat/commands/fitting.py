@@ -134,12 +134,21 @@ class Fit:
         with deferred_interrupt(saves=True) as interrupt:
             try:
                 self._steps(interrupt)
+            except (InputError, TrainingEnded):
+                raise
+            except Exception as error:
+                what = f"after step {self._trainer.steps_done}: {reason(error)}"
+                raise TrainingEnded(what) from error
             finally:
                 # A step that was cut short left nothing worth saving: the last checkpoint stands.
                 problems = self._run.save_what_can_be() if self._trainer.intact else []
                 for problem in problems:
                     error_console.print(f"warning: not saved: {problem}", style="bold yellow")
-        self._finish()
+        try:
+            self._finish()
+        except Exception as error:
+            what = f"training is done, but it cannot be evaluated: {reason(error)}"
+            raise TrainingEnded(what) from error
         lost = problems + self._lost
         if lost:
             raise TrainingEnded(f"training is done, but not all is saved: {lost[0]}")
