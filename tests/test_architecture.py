@@ -44,6 +44,8 @@ FLOORS = {
     ),
     "scenes": (
         {"errors", "atomic"},
+        {"limits"},
+        {"document"},
         {"colmap", "splats"},
         {"photos", "demo"},
         {"transforms", "sfm"},

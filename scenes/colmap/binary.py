@@ -11,7 +11,9 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import InputError
 from .camera_models import MODEL_NAMES, PARAMETER_COUNTS
 from .model import ColmapCamera, ColmapImage, ColmapPoints
@@ -171,7 +173,15 @@ def read_points(path: Path, repairs: list[str]) -> ColmapPoints:
     if not starts:
         return ColmapPoints.none()
 
-    raw = np.frombuffer(cursor.data, np.uint8)
+    blocks = range(0, len(starts), limits.POINT_BLOCK)
+    parts = [_points_at(cursor.data, starts[at : at + limits.POINT_BLOCK]) for at in blocks]
+    xyz, rgb, errors, lengths, images = map(np.concatenate, zip(*parts, strict=True))
+    return ColmapPoints(xyz, rgb, errors, lengths, images)
+
+
+def _points_at(data: bytes, starts: list[int]) -> tuple[NDArray[np.generic], ...]:
+    """What `ColmapPoints` has, of the points whose records begin there."""
+    raw = np.frombuffer(data, np.uint8)
     first = np.array(starts, np.int64)
     records = raw[first[:, None] + np.arange(_POINT.itemsize)].view(_POINT)[:, 0]
     lengths = records["length"].astype(np.int64)
@@ -179,12 +189,12 @@ def read_points(path: Path, repairs: list[str]) -> ColmapPoints:
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     tracks = np.repeat(first + _POINT.itemsize, lengths) + within * _OBSERVATION_3D
     image_ids = raw[tracks[:, None] + np.arange(4)].view("<u4")[:, 0]
-    return ColmapPoints(
-        xyz=records["xyz"].astype(np.float64),
-        rgb=records["rgb"].astype(np.uint8),
-        errors=records["error"].astype(np.float64),
-        track_lengths=lengths,
-        track_images=image_ids.astype(np.int64),
+    return (
+        records["xyz"].astype(np.float64),
+        records["rgb"].astype(np.uint8),
+        records["error"].astype(np.float64),
+        lengths,
+        image_ids.astype(np.int64),
     )
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ..document import Entry, Fault
 from ..errors import InputError
 from ..photos.decoding import read_header
-from .document import Entry, Fault
 from .intrinsics import Intrinsics, intrinsics_of, size_of
 from .poses import Pose, pose_of
 
@@ -126,7 +126,7 @@ class _Split:
     """Which photos are to train on and which to test on."""
 
     default: bool | None  # of all that no list names
-    train: frozenset[str] | None
+    used: frozenset[str] | None  # None if all are
     test: frozenset[str]
 
     @classmethod
@@ -135,11 +135,12 @@ class _Split:
         train, test, validation = (
             _names(document, f"{part}_filenames") for part in ("train", "test", "val")
         )
-        return cls(held_out, train, test or validation or frozenset())
+        tested = test or validation or frozenset()
+        return cls(held_out, None if train is None else train | tested, tested)
 
     def has(self, name: str) -> bool:
         """Whether a photo is to be used at all."""
-        return self.train is None or _stem(name) in self.train | self.test
+        return self.used is None or _stem(name) in self.used
 
     def holds_out(self, name: str) -> bool | None:
         """Whether a photo is to test on, None where nothing says so."""

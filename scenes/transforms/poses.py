@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .document import Entry, Fault
+from ..document import Entry, Fault
 
 STRETCH = 0.05
 """A matrix may be off a rotation by this part of its size: numbers were rounded. Beyond it means

@@ -11,8 +11,8 @@ import numpy as np
 from ..colmap.model import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints
 from ..colmap.point_clouds import read_ply_points
 from ..colmap.visibility import seen_share
+from ..document import Entry, Fault, read_document
 from ..errors import InputError
-from .document import Entry, Fault, read_document
 from .frames import Frame, read_frames
 from .poses import EXACT, Pose, Similarity
 
@@ -91,7 +91,7 @@ def _tested(paths: Sequence[Path], repairs: list[str]) -> list[Frame]:
 
 
 def _read_part(path: Path, held_out: bool | None, repairs: list[str]) -> _Part:
-    document = read_document(path)
+    document = read_document(path, "an object with frames")
     return _Part(path, document, read_frames(path, document, held_out, repairs))
 
 
