@@ -48,6 +48,9 @@ EXPANSION = 64
 gzip goes up to 1000, zstandard and WebP have no limit."""
 EXPANSION_FREE = 1 << 22
 """Unpacked bytes that any file may have: in small ones a header of nothing but zeros counts."""
+PHOTO = 1 << 29
+"""Unpacked bytes that any photo may have whose size only its decoder tells: 90 million pixels of 16
+bits, all black."""
 
 _PIECE = 1 << 18  # bytes that are unpacked at a time
 _END_OF_ARCHIVE = b"PK\5\6"

@@ -43,7 +43,7 @@ FLOORS = {
         {"run"},
     ),
     "scenes": (
-        {"errors", "atomic"},
+        {"errors", "atomic", "opencv"},
         {"limits"},
         {"document"},
         {"colmap", "splats"},

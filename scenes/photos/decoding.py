@@ -7,6 +7,7 @@ which Pillow keeps 8.
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 import warnings
 from collections.abc import Generator, Iterable
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ..errors import InputError
+from ..limits import PHOTO, most_unpacked
+from ..opencv import decoded
+from .tiff import unpacked_bytes
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp"),
@@ -40,6 +44,7 @@ _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _WHITES = {16: (255, 1023, 4095, 16383, 65535), 32: (1, 255, 1023, 4095, 16383, 65535)}
 _LABELS = 16  # a mask with no greater values has numbers of objects
 _opening = threading.Lock()
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it also raises what it logs
 
 
 @dataclass(frozen=True)
@@ -282,11 +287,12 @@ def _is_tiff(path: Path) -> bool:
 def _deep_pixels(path: Path) -> NDArray[np.generic] | None:
     """[H, W, 3] BGR, with all the bits that there are; None if OpenCV cannot decode it."""
     try:
-        raw = np.fromfile(path, np.uint8)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-        return cv2.imdecode(raw, flags) if raw.size else None
-    except (OSError, cv2.error, MemoryError):
+        raw = path.read_bytes()
+    except OSError:
         return None
+    if raw.startswith(_TIFF) and (unpacked_bytes(raw) or 0) > max(PHOTO, most_unpacked(len(raw))):
+        return None
+    return decoded(raw, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def _pixels_of_deep(path: Path, header: Header) -> NDArray[np.generic]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import limits
 from ..document import Entry, Fault, parse
 from ..errors import InputError
+from ..opencv import decoded
 from .raw_splats import RawSplats, gaussians
 from .webp import webp_size
 
@@ -61,11 +62,11 @@ class _Source:
         data = self.read(name, self.size + limits.EXPANSION_FREE)  # WebP is not packed any further
         width, height = webp_size(data) or (0, 0)
         limits.check_unpacked(self.path, 4 * width * height, self.size)
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if width else None
+        image = decoded(data, cv2.IMREAD_UNCHANGED) if width else None
         if image is None or image.dtype != np.uint8 or image.ndim != 3:
             raise Fault(f"{name} cannot be decoded as WebP")
         code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
-        return np.asarray(cv2.cvtColor(image, code), np.uint8)
+        return np.asarray(cv2.cvtColor(image.astype(np.uint8, copy=False), code), np.uint8)
 
 
 @contextmanager

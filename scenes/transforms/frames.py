@@ -90,7 +90,7 @@ def _file_path(entry: Entry) -> str:
 def _frame(name: str, entry: Entry, folder: Path, held_out: bool | None) -> Frame:
     size = size_of(entry)
     if size is None:
-        if not (folder / name).is_file():
+        if not os.path.isfile(folder / name):
             raise Fault(f"{entry.place} states no w and h, and its photo {name} is not there")
         try:
             size = read_header(folder / name).size

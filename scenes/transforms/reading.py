@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -171,7 +172,7 @@ def _points(part: _Part, repairs: list[str]) -> tuple[ColmapPoints, Path | None]
         repairs.append(f"{part.path}: {fault}")
         stated = None
     names = ([stated.strip().replace("\\", "/")] if stated else []) + list(_POINTS)
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
     if stated and (found is None or found != folder / names[0]):
         repairs.append(f"{part.path}: ply_file_path names {names[0]}, which is not there")
     if found is None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from viser import transforms
 
-from ...scenes import InputError
+from ...scenes import InputError, limits
 from ...scenes.document import parse
 from ..settings import Pose
 from .path import DEFAULT_FPS, DEFAULT_SECONDS, MAX_FPS, MAX_FRAMES, CameraPath, Keyframe
@@ -224,7 +224,7 @@ def _camera(numbers: Any, fov: Any, placement: Placement) -> Keyframe:
     matrix = np.array(numbers, float).reshape(4, 4)
     axes = matrix[:3, :3]
     # No entry of a rotation is larger than 1; the square of a huge one would overflow.
-    small = np.isfinite(matrix).all() and np.abs(axes).max() < 2
+    small = (np.abs(matrix) < limits.VALUE).all() and np.abs(axes).max() < 2
     rigid = small and np.allclose(axes.T @ axes, np.eye(3), atol=0.02)
     if not (rigid and np.linalg.det(axes) > 0):
         raise ValueError("its matrix is no rigid pose")

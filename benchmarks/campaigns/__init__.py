@@ -1,0 +1,1 @@
+"""Campaigns: the same thing done very many times, until something breaks."""

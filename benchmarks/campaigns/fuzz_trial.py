@@ -1,0 +1,191 @@
+"""One process of the campaign: reads damaged files and says what it should not have done.
+
+Not run by people; `python -m benchmarks.campaigns.fuzz` starts it. It tells the number of the case
+that it is at before each, in a file that is mapped into memory, so that a crash or a hang is
+known by its case.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import resource
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.campaigns.fuzz_cases import READERS, Case, Files, Mutants
+from gaborsplat.scenes import InputError
+
+STATE = struct.Struct("<qqqd")  # the case at work, cases done, splats or errors; since when
+SLOW = 2.0
+"""[s] A small file that takes longer hangs."""
+SLACK = 32 << 20
+"""[bytes] Memory that libraries take once, whatever the file."""
+TIMES = 4
+"""How many times what a file can hold may be in memory."""
+ROOM = 4 << 30
+"""[bytes] Address space on top of what the process has at the start."""
+
+
+class Trial:
+    """Reads files of one reader and looks at what that takes."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.reader = READERS[name]
+        self.folder = folder
+        self.there: Files = {}
+        self.warned: list[str] = []
+        self.base = 0
+        self.refused = 0
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self.said = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Warnings and what libraries write to stderr are seen meanwhile."""
+        kept = os.dup(2)
+        os.dup2(self.stderr.fileno(), 2)
+        show, warnings.showwarning = warnings.showwarning, self._note
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("always")
+                warnings.showwarning = self._note
+                yield
+        finally:
+            warnings.showwarning = show
+            os.dup2(kept, 2)
+            os.close(kept)
+
+    def _note(self, message: Warning | str, *_: object) -> None:
+        self.warned.append(str(message))
+
+    def fault(self, case: Case) -> str | None:
+        """What reading a case should not have done; None if all is well."""
+        self._lay(case.files)
+        started = time.perf_counter()
+        found = self._read(case)
+        seconds = time.perf_counter() - started
+        if found is None and seconds > SLOW:
+            found = f"takes {seconds:.1f} s"
+        if self.warned:
+            found = found or f"warns: {self.warned[0]}"
+            self.warned.clear()
+        written = os.fstat(self.stderr.fileno()).st_size
+        if written > self.said:
+            text = os.pread(self.stderr.fileno(), 300, self.said)
+            found, self.said = found or f"writes to stderr: {text!r}", written
+        return found or self._memory(case)
+
+    def _lay(self, files: Files) -> None:
+        for name in self.there.keys() - files.keys():
+            (self.folder / name).unlink()
+        for name, data in files.items():
+            if self.there.get(name) is not data:
+                (self.folder / name).write_bytes(data)
+        self.there = dict(files)
+
+    def _read(self, case: Case) -> str | None:
+        try:
+            self.reader.read(self.folder, case.name)
+        except InputError as error:
+            self.refused += 1
+            return self._complaint(error)
+        except BaseException as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return f"raises {type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+        return None
+
+    def _complaint(self, error: InputError) -> str | None:
+        """What is wrong with an error that is of the right kind."""
+        line = str(error)
+        if "\n" in line or not line.isprintable() or not line:
+            return f"does not say one line: {line!r}"
+        if self.name != "camera-path" and str(self.folder) not in line:
+            return f"names no file: {line}"
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, MemoryError | AssertionError):
+                return f"is saved by {type(cause).__name__}: {cause}"
+            cause = cause.__cause__ or cause.__context__
+        return None
+
+    def _memory(self, case: Case) -> str | None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        taken = peak - self.base
+        if taken < 1 << 20:
+            return None
+        self.rest()
+        size = sum(map(len, case.files.values()))
+        allowed = SLACK + TIMES * self.reader.holds(size)
+        return f"takes {taken >> 20} MiB, of {allowed >> 20}" if taken > allowed else None
+
+    def rest(self) -> None:
+        """From here on memory is what is taken on top."""
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak is what there is now
+        self.base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def warmed(name: str, folder: Path) -> Trial:
+    """A trial whose reader has read all of its sound files and the corpus once."""
+    trial, mutants = Trial(name, folder), Mutants(name, 0)
+    with trial.watching():
+        for case in (*mutants.sound, *mutants.corpus):
+            trial.fault(case)
+    trial.refused = 0
+    trial.rest()
+    return trial
+
+
+def run(
+    trial: Trial, mutants: Mutants, numbers: range, until: float, told: Callable[[int], None]
+) -> list[tuple[int, str]]:
+    """Reads cases by their numbers, until a time (of time.monotonic); returns number and fault of
+    the bad ones. `told` gets the number of each before it is read."""
+    faults: list[tuple[int, str]] = []
+    with trial.watching():
+        for number in numbers:
+            if time.monotonic() > until:
+                break
+            told(number)
+            fault = trial.fault(mutants.case(number))
+            if fault is not None:
+                faults.append((number, fault))
+    return faults
+
+
+def main(name: str, seed: int, first: int, last: int, until: float, state: Path) -> None:
+    """What the process does: cases `first` to `last`, state in a file; faults go to stdout."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    with tempfile.TemporaryDirectory(dir=state.parent) as folder, state.open("r+b") as file:
+        shared = mmap.mmap(file.fileno(), STATE.size)
+        trial, mutants = warmed(name, Path(folder)), Mutants(name, seed)
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+        done = 0
+
+        def told(number: int) -> None:
+            nonlocal done
+            STATE.pack_into(shared, 0, number, done, trial.refused, time.monotonic())
+            done += 1
+
+        for at in range(first, last, 1000):
+            for number, fault in run(trial, mutants, range(at, min(at + 1000, last)), until, told):
+                out.write(json.dumps([number, fault]) + "\n")
+            if time.monotonic() > until:
+                break
+        STATE.pack_into(shared, 0, -1, done, trial.refused, time.monotonic())
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    main(words[0], int(words[1]), int(words[2]), int(words[3]), float(words[4]), Path(words[5]))
