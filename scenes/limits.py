@@ -8,6 +8,7 @@ needs is not unpacked at all.
 from __future__ import annotations
 
 import gzip
+import io
 import zipfile
 import zlib
 from pathlib import Path
@@ -55,6 +56,19 @@ bits, all black."""
 _PIECE = 1 << 18  # bytes that are unpacked at a time
 _END_OF_ARCHIVE = b"PK\5\6"
 _END_OF_LARGE_ARCHIVE = b"PK\6\7"  # right before the other one
+
+
+class BoundedFile(io.BufferedReader):
+    """A file to read that makes room for what is left of it, however much it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most `size` bytes; all that are left if it is negative."""
+        left = max(0, self._size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left))
 
 
 def most_unpacked(size: int) -> int:

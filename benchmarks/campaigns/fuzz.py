@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ import tyro
 from rich.table import Table
 
 from benchmarks.campaigns.fuzz_cases import READERS, Mutants
-from benchmarks.campaigns.fuzz_trial import SLACK, SLOW, STATE, TIMES
+from benchmarks.campaigns.fuzz_trial import DONE, SLACK, SLOW, STARTING, STATE, TIMES
 from benchmarks.support.report import show_table, write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
@@ -35,8 +36,6 @@ HANGS = 20.0
 """[s] After which a process is ended: what it is at never comes back."""
 STARTS = 90.0
 """[s] A process may take until its first case."""
-CHUNK = 20_000
-"""Cases of a process: memory that libraries never give back ends with it."""
 
 
 @dataclass(frozen=True)
@@ -70,79 +69,88 @@ class Tally:
 
 
 def campaign(options: Options) -> dict[str, Tally]:
-    """Reads the files of every reader; what is left of the time is shared by those to come."""
-    tallies = {name: Tally() for name in options.reader}
+    """Reads the files of every reader; what one leaves of its time is shared by those to come."""
     until = time.monotonic() + options.seconds
-    each = -(-options.mutations // len(tallies))
-    waiting = len(tallies)
+    each = -(-options.mutations // len(options.reader))
+    lanes = [options.reader[lane :: options.processes] for lane in range(options.processes)]
+    tallies = {name: Tally() for name in options.reader}
     with ThreadPoolExecutor(options.processes) as pool:
-
-        def fuzz(name: str) -> None:
-            nonlocal waiting
-            share = (until - time.monotonic()) * min(1.0, options.processes / waiting)
-            _fuzz(name, each, time.monotonic() + share, options, tallies[name])
-            waiting -= 1
-
-        list(pool.map(fuzz, tallies))
+        for lane in [pool.submit(_lane, names, each, until, options, tallies) for names in lanes]:
+            lane.result()
     return tallies
 
 
-def _fuzz(name: str, cases: int, until: float, options: Options, tally: Tally) -> None:
-    mutants = Mutants(name, options.seed)
-    number, started = 0, time.monotonic()
-    while number < cases and time.monotonic() < until:
-        last = min(number + CHUNK, cases)
-        done, found, number = _process(name, options.seed, number, last, until)
-        tally.read += done.cases
-        tally.refused += done.refused
-        for index, fault in found:
-            case = mutants.case(index)
-            path = options.findings / name / f"{options.seed}-{index}--{case.name}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(case.files[case.name])
-            tally.findings.append(f"{path}: {fault}")
-            console.print(f"{name}: {path}: {fault}", markup=False, soft_wrap=True)
-    tally.seconds = time.monotonic() - started
+def _lane(
+    names: Sequence[str], each: int, until: float, options: Options, tallies: dict[str, Tally]
+) -> None:
+    """Readers one after another; where a process ends at a case, another goes on behind it."""
+    firsts = dict.fromkeys(names, 0)
+    while firsts and time.monotonic() < until:
+        with tempfile.TemporaryDirectory(dir=_memory()) as folder:
+            left = _process(Path(folder), firsts, each, until, options)
+            for name, *row in left.rows:
+                if isinstance(row[1], str):
+                    _save(options, name, row[0], row[1], tallies[name])
+                else:
+                    tallies[name].read += row[0]
+                    tallies[name].refused += row[1]
+                    tallies[name].seconds += row[2]
+        firsts = left.firsts
 
 
 @dataclass(frozen=True)
-class _Done:
-    cases: int
-    refused: int
+class _Left:
+    """What a process has left: rows of its output, and the first cases that others have to do."""
+
+    rows: list[list[Any]]
+    firsts: dict[str, int]
 
 
 def _process(
-    name: str, seed: int, first: int, last: int, until: float
-) -> tuple[_Done, list[tuple[int, str]], int]:
-    """Cases `first` to `last` in a process of their own: what was done, the findings, and the case
-    to go on with."""
-    with tempfile.TemporaryDirectory(dir=_memory()) as folder:
-        state, told = Path(folder) / "state", Path(folder) / "told"
-        state.write_bytes(STATE.pack(-2, 0, 0, time.monotonic()))
-        words = [name, str(seed), str(first), str(last), str(until), str(state)]
-        command = [sys.executable, "-m", "benchmarks.campaigns.fuzz_trial", *words]
-        with told.open("wb") as out, (Path(folder) / "log").open("w+b") as log:
-            process = subprocess.Popen(command, stdout=out, stderr=log)
-            hung = _wait(process, state)
-            log.seek(0)
-            said = log.read().decode(errors="replace").strip()[-300:]
-        at, cases, refused, _ = STATE.unpack(state.read_bytes())
-        found = [tuple(json.loads(line)) for line in told.read_text().splitlines()]
-        if at == -2:
-            raise RuntimeError(f"the process for {name} does not begin: {said}")
-        if at >= 0:
-            fault = "hangs" if hung else f"ends the process ({process.returncode}): {said}"
-            found.append((at, fault))
-            return _Done(cases, refused), found, at + 1
-        return _Done(cases, refused), found, last
+    folder: Path, firsts: dict[str, int], each: int, until: float, options: Options
+) -> _Left:
+    state, told, log = (folder / name for name in ("state", "told", "log"))
+    state.write_bytes(STATE.pack(STARTING, 0, 0))
+    words = [str(options.seed), str(each), str(until), str(state), json.dumps(firsts)]
+    command = [sys.executable, "-m", "benchmarks.campaigns.fuzz_trial", *words]
+    with told.open("wb") as out, log.open("wb") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err)
+        hung = _wait(process, state)
+    said = log.read_text(errors="replace").strip()[-300:]
+    reader, case, refused = STATE.unpack(state.read_bytes())
+    if reader == STARTING:
+        raise RuntimeError(f"the process for {', '.join(firsts)} does not begin: {said}")
+    rows = [json.loads(line) for line in told.read_text().splitlines()]
+    if reader == DONE:
+        return _Left(rows, {})
+    name = list(firsts)[reader]
+    rows.append(
+        [name, case, "hangs" if hung else f"ends the process ({process.returncode}): {said}"]
+    )
+    rows.append([name, case + 1 - firsts[name], refused, 0.0])
+    waiting = list(firsts)[reader + 1 :]
+    return _Left(rows, {name: case + 1} | {each: firsts[each] for each in waiting})
+
+
+def _save(options: Options, name: str, number: int, fault: str, tally: Tally) -> None:
+    case = Mutants(name, options.seed).case(number)
+    path = options.findings / name / f"{options.seed}-{number}--{case.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(case.files[case.name])
+    tally.findings.append(f"{path}: {fault}")
+    console.print(f"{name}: {path}: {fault}", markup=False, soft_wrap=True)
 
 
 def _wait(process: subprocess.Popen[bytes], state: Path) -> bool:
-    """Until the process ends; whether it had to be ended."""
+    """Until the process ends; whether it had to be ended, as it was at one case for too long."""
+    seen, since = state.read_bytes(), time.monotonic()
     while process.poll() is None:
         time.sleep(0.05)
-        at, _, _, since = STATE.unpack(state.read_bytes())
-        if time.monotonic() - since > (STARTS if at == -2 else HANGS):
+        now = state.read_bytes()
+        if now != seen:
+            seen, since = now, time.monotonic()
+        reader = STATE.unpack(now)[0]
+        if time.monotonic() - since > (STARTS if reader == STARTING else HANGS):
             process.kill()
             process.wait()
             return True

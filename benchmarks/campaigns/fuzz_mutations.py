@@ -15,6 +15,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import zstandard
@@ -203,7 +204,7 @@ def _change(rng: random.Random, document: Any) -> None:
             case 2:
                 document[key] = [inner]
             case _:
-                document[key] = rng.choice(VALUES)
+                document[key] = deepcopy(rng.choice(VALUES))  # the next change may be in it
         return
 
 

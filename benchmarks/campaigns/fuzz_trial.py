@@ -24,7 +24,9 @@ from pathlib import Path
 from benchmarks.campaigns.fuzz_cases import READERS, Case, Files, Mutants
 from gaborsplat.scenes import InputError
 
-STATE = struct.Struct("<qqqd")  # the case at work, cases done, splats or errors; since when
+STATE = struct.Struct("<qqq")  # reader and case at work, and how many it has refused
+STARTING, DONE = -2, -1  # in place of a reader
+BLOCK = 1000  # cases after which faults are told
 SLOW = 2.0
 """[s] A small file that takes longer hangs."""
 SLACK = 32 << 20
@@ -137,6 +139,7 @@ class Trial:
 
 def warmed(name: str, folder: Path) -> Trial:
     """A trial whose reader has read all of its sound files and the corpus once."""
+    folder.mkdir(parents=True, exist_ok=True)
     trial, mutants = Trial(name, folder), Mutants(name, 0)
     with trial.watching():
         for case in (*mutants.sound, *mutants.corpus):
@@ -163,29 +166,36 @@ def run(
     return faults
 
 
-def main(name: str, seed: int, first: int, last: int, until: float, state: Path) -> None:
-    """What the process does: cases `first` to `last`, state in a file; faults go to stdout."""
+def main(seed: int, last: int, until: float, state: Path, firsts: dict[str, int]) -> None:
+    """What the process does: of each reader the cases from its first to `last`, as far as its share
+    of the time goes. Faults go to stdout, and what it is at to `state`."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
     with tempfile.TemporaryDirectory(dir=state.parent) as folder, state.open("r+b") as file:
         shared = mmap.mmap(file.fileno(), STATE.size)
-        trial, mutants = warmed(name, Path(folder)), Mutants(name, seed)
+        trials = {name: warmed(name, Path(folder) / name) for name in firsts}
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
-        done = 0
+        for index, (name, trial) in enumerate(trials.items()):
+            mutants = Mutants(name, seed)
+            trial.rest()
+            started = time.monotonic()
+            share = started + (until - started) / (len(trials) - index)
 
-        def told(number: int) -> None:
-            nonlocal done
-            STATE.pack_into(shared, 0, number, done, trial.refused, time.monotonic())
-            done += 1
+            def told(number: int, index: int = index, trial: Trial = trial) -> None:
+                STATE.pack_into(shared, 0, index, number, trial.refused)
 
-        for at in range(first, last, 1000):
-            for number, fault in run(trial, mutants, range(at, min(at + 1000, last)), until, told):
-                out.write(json.dumps([number, fault]) + "\n")
-            if time.monotonic() > until:
-                break
-        STATE.pack_into(shared, 0, -1, done, trial.refused, time.monotonic())
+            for first in range(firsts[name], last, BLOCK):
+                for fault in run(
+                    trial, mutants, range(first, min(first + BLOCK, last)), share, told
+                ):
+                    out.write(json.dumps([name, *fault]) + "\n")
+                if time.monotonic() > share:
+                    break
+            read = STATE.unpack_from(shared)[1] + 1 - firsts[name]
+            out.write(json.dumps([name, read, trial.refused, time.monotonic() - started]) + "\n")
+    STATE.pack_into(shared, 0, DONE, 0, 0)
 
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    main(words[0], int(words[1]), int(words[2]), int(words[3]), float(words[4]), Path(words[5]))
+    main(int(words[0]), int(words[1]), float(words[2]), Path(words[3]), json.loads(words[4]))

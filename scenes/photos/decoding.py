@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ..errors import InputError
-from ..limits import PHOTO, most_unpacked
+from ..limits import PHOTO, BoundedFile, most_unpacked
 from ..opencv import decoded
 from .tiff import unpacked_bytes
 
@@ -174,28 +174,28 @@ def white_level(paths: Iterable[Path], bits: int) -> tuple[float, float]:
 @contextmanager
 def _opened(path: Path) -> Generator[Image.Image, None, None]:
     """The file in Pillow, of any size: the model's camera says how large it has to be."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), BoundedFile(path) as file:
         warnings.simplefilter("ignore")
         with _opening:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = _open(path)
+                image = _open(path, file)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         with image:
             yield image
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, file: BoundedFile) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(file)
     except Image.UnidentifiedImageError:
         module, register, _ = _PLUGINS.get(_brand(path) or "", ("", "", ""))
         if not module:
             raise
     with suppress(ImportError, AttributeError):  # `_reason` says so
         getattr(importlib.import_module(module), register)()
-    return Image.open(path)
+    return Image.open(file)
 
 
 def _brand(path: Path) -> str | None:
