@@ -33,7 +33,8 @@ COLMAP model that 300 000 photos see has a line as long."""
 TEXT_BLOCK = 1 << 20
 """Bytes of numbers in text that are converted at a time, for the same reason."""
 POINT_BLOCK = 1 << 16
-"""Points of a COLMAP model that are taken apart at a time: their indices are larger than they."""
+"""Points, and observations, of a COLMAP model that are taken out at a time: the places of their
+bytes take eight times as much as they do."""
 
 JSON = 1 << 26
 """Bytes of a JSON document, which takes up to 24 times as much in memory. 64 MiB are the poses of

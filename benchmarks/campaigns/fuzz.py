@@ -13,6 +13,7 @@ findings.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,13 +28,15 @@ import tyro
 from rich.table import Table
 
 from benchmarks.campaigns.fuzz_cases import READERS, Mutants
-from benchmarks.campaigns.fuzz_trial import DONE, SLACK, SLOW, STARTING, STATE, TIMES
+from benchmarks.campaigns.fuzz_trial import DONE, SLACK, SLOW, STARTING, STATE, TIMES, Work, save
 from benchmarks.support.report import show_table, write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
 
 HANGS = 20.0
 """[s] After which a process is ended: what it is at never comes back."""
+ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Variables of a process: waking threads takes longer than reading a small file."""
 STARTS = 90.0
 """[s] A process may take until its first case."""
 
@@ -90,7 +93,7 @@ def _lane(
             left = _process(Path(folder), firsts, each, until, options)
             for name, *row in left.rows:
                 if isinstance(row[1], str):
-                    _save(options, name, row[0], row[1], tallies[name])
+                    _note(options, name, row[0], row[1], tallies[name])
                 else:
                     tallies[name].read += row[0]
                     tallies[name].refused += row[1]
@@ -111,10 +114,10 @@ def _process(
 ) -> _Left:
     state, told, log = (folder / name for name in ("state", "told", "log"))
     state.write_bytes(STATE.pack(STARTING, 0, 0))
-    words = [str(options.seed), str(each), str(until), str(state), json.dumps(firsts)]
-    command = [sys.executable, "-m", "benchmarks.campaigns.fuzz_trial", *words]
+    work = Work(options.seed, each, until, str(state), str(options.findings), firsts)
+    command = [sys.executable, "-m", "benchmarks.campaigns.fuzz_trial", json.dumps(vars(work))]
     with told.open("wb") as out, log.open("wb") as err:
-        process = subprocess.Popen(command, stdout=out, stderr=err)
+        process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | ONE_THREAD)
         hung = _wait(process, state)
     said = log.read_text(errors="replace").strip()[-300:]
     reader, case, refused = STATE.unpack(state.read_bytes())
@@ -132,11 +135,8 @@ def _process(
     return _Left(rows, {name: case + 1} | {each: firsts[each] for each in waiting})
 
 
-def _save(options: Options, name: str, number: int, fault: str, tally: Tally) -> None:
-    case = Mutants(name, options.seed).case(number)
-    path = options.findings / name / f"{options.seed}-{number}--{case.name}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(case.files[case.name])
+def _note(options: Options, name: str, number: int, fault: str, tally: Tally) -> None:
+    path = save(options.findings, Mutants(name, options.seed), number)
     tally.findings.append(f"{path}: {fault}")
     console.print(f"{name}: {path}: {fault}", markup=False, soft_wrap=True)
 

@@ -60,6 +60,8 @@ VALUES: tuple[Any, ...] = (
     *([], {}, [[]], [1], [1, 2, 3], {"a": 1}, ["a"], [None] * 300, [0.5] * 16, DEEP, "x" * 3000),
 )
 """What a value in JSON becomes."""
+UNPACKED = 1 << 17
+"""Bytes of what is packed that are damaged; the corpus has bombs."""
 METHODS = (0, 8, 8, 12, 14, 93, 99)
 
 
@@ -213,8 +215,8 @@ def gzip_of(rng: random.Random, data: bytes) -> bytes:
     if rng.random() < 0.3:
         return bytes_of(rng, data)
     try:
-        inner = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error):
+        inner = zlib.decompressobj(wbits=31).decompress(data, UNPACKED)
+    except zlib.error:
         return bytes_of(rng, data)
     packed = gzip.compress(bytes_of(rng, inner), 1, mtime=0)
     return packed + packed if rng.random() < 0.03 else packed
@@ -232,10 +234,7 @@ def zstd_of(rng: random.Random, data: bytes) -> bytes:
         stream = data[place : place + packed]
         place += packed
         if rng.random() < 1 / streams:
-            try:
-                inner = zstandard.ZstdDecompressor().decompress(stream, max_output_size=1 << 20)
-            except zstandard.ZstdError:
-                inner = stream
+            inner = _unpacked(stream)
             inner = bytes_of(rng, inner) if rng.random() < 0.8 else bytes(1 << 19)
             sized = rng.random() < 0.7
             stream = zstandard.ZstdCompressor(level=1, write_content_size=sized).compress(inner)
@@ -246,15 +245,27 @@ def zstd_of(rng: random.Random, data: bytes) -> bytes:
     return head + entries + b"".join(parts)
 
 
+def _unpacked(stream: bytes) -> bytes:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(stream) as reader:
+            return reader.read(UNPACKED)
+    except zstandard.ZstdError:
+        return stream
+
+
 def sog_of(rng: random.Random, data: bytes) -> bytes:
     """A member of an archive is damaged, missing, or says something else of itself."""
     if rng.random() < 0.25:
         return bytes_of(rng, data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+            members = {
+                each.filename: archive.read(each) if each.file_size < UNPACKED else b""
+                for each in archive.infolist()
+            }
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError):
         return bytes_of(rng, data)
+    members = members or {"meta.json": b"{}"}
     name = "meta.json" if rng.random() < 0.6 else rng.choice(list(members))
     match rng.randrange(12):
         case 0:

@@ -19,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.campaigns.fuzz_cases import READERS, Case, Files, Mutants
@@ -31,6 +32,8 @@ SLOW = 2.0
 """[s] A small file that takes longer hangs."""
 SLACK = 32 << 20
 """[bytes] Memory that libraries take once, whatever the file."""
+FORGOTTEN = 1 << 20
+"""[bytes] A file that takes less leaves the peak as it was, as asking for a new one takes time."""
 TIMES = 4
 """How many times what a file can hold may be in memory."""
 ROOM = 4 << 30
@@ -47,6 +50,8 @@ class Trial:
         self.there: Files = {}
         self.warned: list[str] = []
         self.base = 0
+        self.taken = 0  # bytes by the last file, at the most
+        self.line = ""  # by which it was refused
         self.refused = 0
         self.stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self.said = 0
@@ -73,8 +78,12 @@ class Trial:
     def fault(self, case: Case) -> str | None:
         """What reading a case should not have done; None if all is well."""
         self._lay(case.files)
+        return self.fault_of(case.name, sum(map(len, case.files.values())))
+
+    def fault_of(self, name: str, size: int) -> str | None:
+        """The same, of a file in the folder, where all files have `size` bytes."""
         started = time.perf_counter()
-        found = self._read(case)
+        found = self._read(name)
         seconds = time.perf_counter() - started
         if found is None and seconds > SLOW:
             found = f"takes {seconds:.1f} s"
@@ -85,7 +94,13 @@ class Trial:
         if written > self.said:
             text = os.pread(self.stderr.fileno(), 300, self.said)
             found, self.said = found or f"writes to stderr: {text!r}", written
-        return found or self._memory(case)
+        self.taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - self.base
+        if self.taken > FORGOTTEN:
+            self.rest()
+        allowed = SLACK + TIMES * self.reader.holds(size)
+        if self.taken > allowed:
+            found = found or f"takes {self.taken >> 20} MiB, of {allowed >> 20}"
+        return found
 
     def _lay(self, files: Files) -> None:
         for name in self.there.keys() - files.keys():
@@ -95,11 +110,13 @@ class Trial:
                 (self.folder / name).write_bytes(data)
         self.there = dict(files)
 
-    def _read(self, case: Case) -> str | None:
+    def _read(self, name: str) -> str | None:
+        self.line = ""
         try:
-            self.reader.read(self.folder, case.name)
+            self.reader.read(self.folder, name)
         except InputError as error:
             self.refused += 1
+            self.line = str(error)
             return self._complaint(error)
         except BaseException as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -108,11 +125,10 @@ class Trial:
 
     def _complaint(self, error: InputError) -> str | None:
         """What is wrong with an error that is of the right kind."""
-        line = str(error)
-        if "\n" in line or not line.isprintable() or not line:
-            return f"does not say one line: {line!r}"
-        if self.name != "camera-path" and str(self.folder) not in line:
-            return f"names no file: {line}"
+        if not self.line.isprintable() or not self.line:
+            return f"does not say one line: {self.line!r}"
+        if self.name != "camera-path" and str(self.folder) not in self.line:
+            return f"names no file: {self.line}"
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, MemoryError | AssertionError):
@@ -120,21 +136,11 @@ class Trial:
             cause = cause.__cause__ or cause.__context__
         return None
 
-    def _memory(self, case: Case) -> str | None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        taken = peak - self.base
-        if taken < 1 << 20:
-            return None
-        self.rest()
-        size = sum(map(len, case.files.values()))
-        allowed = SLACK + TIMES * self.reader.holds(size)
-        return f"takes {taken >> 20} MiB, of {allowed >> 20}" if taken > allowed else None
-
     def rest(self) -> None:
         """From here on memory is what is taken on top."""
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # the peak is what there is now
-        self.base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        self.base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def warmed(name: str, folder: Path) -> Trial:
@@ -147,6 +153,15 @@ def warmed(name: str, folder: Path) -> Trial:
     trial.refused = 0
     trial.rest()
     return trial
+
+
+def save(findings: Path, mutants: Mutants, number: int) -> Path:
+    """Saves the damaged file of a case, under a name that the corpus takes."""
+    case = mutants.case(number)
+    path = findings / mutants.name / f"{mutants.seed}-{number}--{case.name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(case.files[case.name])
+    return path
 
 
 def run(
@@ -166,36 +181,47 @@ def run(
     return faults
 
 
-def main(seed: int, last: int, until: float, state: Path, firsts: dict[str, int]) -> None:
-    """What the process does: of each reader the cases from its first to `last`, as far as its share
+@dataclass(frozen=True)
+class Work:
+    """What a process does: of each reader the cases from its first to `last`, as far as its share
     of the time goes. Faults go to stdout, and what it is at to `state`."""
-    out = os.fdopen(os.dup(1), "w", buffering=1)
+
+    seed: int
+    last: int
+    until: float  # of time.monotonic
+    state: str
+    findings: str
+    firsts: dict[str, int]
+
+
+def main(work: Work) -> None:
+    """Does the work, in a folder beside the state."""
+    state, out = Path(work.state), os.fdopen(os.dup(1), "w", buffering=1)
     with tempfile.TemporaryDirectory(dir=state.parent) as folder, state.open("r+b") as file:
         shared = mmap.mmap(file.fileno(), STATE.size)
-        trials = {name: warmed(name, Path(folder) / name) for name in firsts}
+        trials = {name: warmed(name, Path(folder) / name) for name in work.firsts}
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
         for index, (name, trial) in enumerate(trials.items()):
-            mutants = Mutants(name, seed)
+            mutants, first = Mutants(name, work.seed), work.firsts[name]
             trial.rest()
             started = time.monotonic()
-            share = started + (until - started) / (len(trials) - index)
+            share = started + (work.until - started) / (len(trials) - index)
 
             def told(number: int, index: int = index, trial: Trial = trial) -> None:
                 STATE.pack_into(shared, 0, index, number, trial.refused)
 
-            for first in range(firsts[name], last, BLOCK):
-                for fault in run(
-                    trial, mutants, range(first, min(first + BLOCK, last)), share, told
-                ):
-                    out.write(json.dumps([name, *fault]) + "\n")
+            for at in range(first, work.last, BLOCK):
+                block = range(at, min(at + BLOCK, work.last))
+                for number, fault in run(trial, mutants, block, share, told):
+                    save(Path(work.findings), mutants, number)
+                    out.write(json.dumps([name, number, fault]) + "\n")
                 if time.monotonic() > share:
                     break
-            read = STATE.unpack_from(shared)[1] + 1 - firsts[name]
+            read = STATE.unpack_from(shared)[1] + 1 - first
             out.write(json.dumps([name, read, trial.refused, time.monotonic() - started]) + "\n")
     STATE.pack_into(shared, 0, DONE, 0, 0)
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    main(int(words[0]), int(words[1]), float(words[2]), Path(words[3]), json.loads(words[4]))
+    main(Work(**json.loads(sys.argv[1])))

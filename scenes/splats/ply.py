@@ -207,21 +207,29 @@ def _ascii_columns(header: PlyHeader, element: PlyElement) -> dict[str, NDArray[
     skipped = sum(other.count * len(other.properties) for other in before)
     width = len(element.properties)
     due, found = skipped + element.count * width, 0
-    blocks: list[NDArray[np.float64]] = []
+    possible = (header.path.stat().st_size - header.size + 1) // 2  # a digit and a space each
+    if due > possible:
+        raise _too_few(header, due, f"at most {possible}")
+    values = np.empty(element.count * width)
     with header.path.open("rb") as file:
         file.seek(header.size)
         for words in _blocks_of_words(file):
             wanted = words[max(0, skipped - found) : max(0, due - found)]
+            start = max(0, found - skipped)
+            values[start : start + len(wanted)] = _numbers(header.path, wanted)
             found += len(words)
-            blocks.append(_numbers(header.path, wanted))
             if found >= due:
                 break
     if found < due:
-        raise InputError(
-            f"{header.path}: cut short: {due} values are due, but the file has only {found}"
-        )
-    table = np.concatenate([np.zeros(0), *blocks]).reshape(element.count, width)
+        raise _too_few(header, due, f"only {found}")
+    table = values.reshape(element.count, width)
     return {column: table[:, i] for i, (column, _) in enumerate(element.properties)}
+
+
+def _too_few(header: PlyHeader, due: int, found: str) -> InputError:
+    return InputError(
+        f"{header.path}: cut short: {due} values are due, but the file has {found}; copy it again"
+    )
 
 
 def _blocks_of_words(file: BinaryIO) -> Iterator[list[bytes]]:

@@ -48,8 +48,8 @@ def read_frames(
     if not entries:
         raise InputError(f"{path}: has no frames: the list of photos and their poses")
     frames: dict[str, Frame] = {}
-    faults: list[str] = []
-    unlisted: list[str] = []
+    faults, first_fault = 0, ""
+    unlisted, first_unlisted = 0, ""
     for index, values in enumerate(entries):
         try:
             entry = _entry(index, values)
@@ -57,19 +57,19 @@ def read_frames(
             if name in frames:
                 raise Fault(f"{entry.at('file_path')} is {name}, which an earlier frame has")
             if not split.has(name):
-                unlisted.append(name)
+                unlisted, first_unlisted = unlisted + 1, first_unlisted or name
                 continue
             frames[name] = _frame(name, entry.over(document), path.parent, split.holds_out(name))
         except Fault as fault:
-            faults.append(str(fault))
+            faults, first_fault = faults + 1, first_fault or str(fault)
     if faults and not frames:
-        raise InputError(f"{path}: none of {len(entries)} frames can be used; {faults[0]}")
+        raise InputError(f"{path}: none of {len(entries)} frames can be used; {first_fault}")
     if faults:
-        repairs.append(f"{path}: left out {len(faults)} of {len(entries)} frames; {faults[0]}")
+        repairs.append(f"{path}: left out {faults} of {len(entries)} frames; {first_fault}")
     if unlisted:
         repairs.append(
-            f"{path}: left out {len(unlisted)} of {len(entries)} frames that are neither in "
-            f"train_filenames nor among those to test on (the first is {unlisted[0]})"
+            f"{path}: left out {unlisted} of {len(entries)} frames that are neither in "
+            f"train_filenames nor among those to test on (the first is {first_unlisted})"
         )
     return list(frames.values())
 
