@@ -11,6 +11,7 @@ import gzip
 import io
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import InputError
@@ -50,6 +51,8 @@ EXPANSION = 64
 gzip goes up to 1000, zstandard and WebP have no limit."""
 EXPANSION_FREE = 1 << 22
 """Unpacked bytes that any file may have: in small ones a header of nothing but zeros counts."""
+SPZ_EXTENSIONS = 1 << 20
+"""Bytes behind the splats of an SPZ, where programs may keep more; known extensions have 100."""
 PHOTO = 1 << 29
 """Unpacked bytes that any photo may have whose size only its decoder tells: 90 million pixels of 16
 bits, all black."""
@@ -90,23 +93,40 @@ def check_unpacked(path: Path, unpacked: int, size: int) -> None:
         )
 
 
-def gzip_contents(path: Path, head: int) -> tuple[bytes, int]:
-    """The first `head` bytes that are in a gzip file, and how many there are in all.
+def gzip_start(path: Path, size: int) -> bytes:
+    """The first `size` bytes that are in a gzip file, or all if there are fewer.
 
     Raises:
-        InputError: it is damaged, or has more than `most_unpacked`.
+        InputError: it is damaged.
     """
-    size = path.stat().st_size
-    start, total = b"", 0
+    return b"".join(_pieces(path, size))
+
+
+def gzip_size(path: Path, most: int) -> int:
+    """How many bytes are in a gzip file, if they are not more than `most`.
+
+    Raises:
+        InputError: it is damaged, or has more.
+    """
+    size = 0
+    for piece in _pieces(path, most + 1):
+        size += len(piece)
+    if size > most:
+        raise InputError(
+            f"{path}: unpacks to more than the {most:,} bytes that it should have; it is damaged, "
+            "or made to fill the memory"
+        )
+    return size
+
+
+def _pieces(path: Path, most: int) -> Iterator[bytes]:
     try:
         with gzip.open(path) as file:
-            while piece := file.read(_PIECE):
-                start += piece[: max(0, head - total)]
-                total += len(piece)
-                check_unpacked(path, total, size)
+            while most and (piece := file.read(min(most, _PIECE))):
+                most -= len(piece)
+                yield piece
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged or cut short: {error}; copy it again") from error
-    return start, total
 
 
 def open_archive(path: Path) -> zipfile.ZipFile:

@@ -29,7 +29,7 @@ STATE = struct.Struct("<qqq")  # reader and case at work, and how many it has re
 STARTING, DONE = -2, -1  # in place of a reader
 BLOCK = 1000  # cases after which faults are told
 SLOW = 2.0
-"""[s] A small file that takes longer hangs."""
+"""[s] A small file that takes the processor for longer hangs."""
 SLACK = 32 << 20
 """[bytes] Memory that libraries take once, whatever the file."""
 FORGOTTEN = 1 << 20
@@ -53,24 +53,23 @@ class Trial:
         self.taken = 0  # bytes by the last file, at the most
         self.line = ""  # by which it was refused
         self.refused = 0
-        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115
+        self.stderr = -1  # the file that is there instead, while watching
         self.said = 0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Warnings and what libraries write to stderr are seen meanwhile."""
         kept = os.dup(2)
-        os.dup2(self.stderr.fileno(), 2)
-        show, warnings.showwarning = warnings.showwarning, self._note
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always")
-                warnings.showwarning = self._note
+        with tempfile.TemporaryFile() as file, warnings.catch_warnings():
+            self.stderr, self.said = file.fileno(), 0
+            os.dup2(self.stderr, 2)
+            warnings.simplefilter("always")
+            warnings.showwarning = self._note
+            try:
                 yield
-        finally:
-            warnings.showwarning = show
-            os.dup2(kept, 2)
-            os.close(kept)
+            finally:
+                os.dup2(kept, 2)
+                os.close(kept)
 
     def _note(self, message: Warning | str, *_: object) -> None:
         self.warned.append(str(message))
@@ -82,17 +81,17 @@ class Trial:
 
     def fault_of(self, name: str, size: int) -> str | None:
         """The same, of a file in the folder, where all files have `size` bytes."""
-        started = time.perf_counter()
+        started = time.process_time()  # others may keep the machine busy
         found = self._read(name)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started
         if found is None and seconds > SLOW:
             found = f"takes {seconds:.1f} s"
         if self.warned:
             found = found or f"warns: {self.warned[0]}"
             self.warned.clear()
-        written = os.fstat(self.stderr.fileno()).st_size
+        written = os.fstat(self.stderr).st_size
         if written > self.said:
-            text = os.pread(self.stderr.fileno(), 300, self.said)
+            text = os.pread(self.stderr, 300, self.said)
             found, self.said = found or f"writes to stderr: {text!r}", written
         self.taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - self.base
         if self.taken > FORGOTTEN:
@@ -141,6 +140,12 @@ class Trial:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # the peak is what there is now
         self.base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def limit_memory() -> None:
+    """No more than ROOM on top of what this process has."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
 
 
 def warmed(name: str, folder: Path) -> Trial:
@@ -200,8 +205,7 @@ def main(work: Work) -> None:
     with tempfile.TemporaryDirectory(dir=state.parent) as folder, state.open("r+b") as file:
         shared = mmap.mmap(file.fileno(), STATE.size)
         trials = {name: warmed(name, Path(folder) / name) for name in work.firsts}
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
+        limit_memory()
         for index, (name, trial) in enumerate(trials.items()):
             mutants, first = Mutants(name, work.seed), work.firsts[name]
             trial.rest()

@@ -188,7 +188,8 @@ def _is_compressed(path: Path) -> bool:
 
 def _through_gsply(path: Path, read: Callable[[], Any]) -> RawSplats:
     try:
-        data = read()
+        with np.errstate(all="ignore"):  # `activate` looks at what comes of it
+            data = read()
     except Exception as error:  # whatever a damaged file does to it
         reason = " ".join(str(error).replace(f": {path}", "").split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read: {reason}") from error

@@ -44,7 +44,7 @@ def check_spz(path: Path) -> None:
 
 
 def _check_one_stream(path: Path) -> None:
-    head, total = limits.gzip_contents(path, _HEADER.size)
+    head = limits.gzip_start(path, _HEADER.size)
     if len(head) < _HEADER.size or not head.startswith(_MAGIC):
         raise InputError(f"{path}: not an SPZ file: {head[:4]!r} is packed in it, not {_MAGIC!r}")
     version = _HEADER.unpack(head)[1]
@@ -53,6 +53,8 @@ def _check_one_stream(path: Path) -> None:
     splats, sections = _sections(path, head)
     spared = _SECTIONS[-1] - _ROTATION_OF_OLD if version < 3 else 0
     due = _HEADER.size + splats * (sum(sections) - spared)
+    limits.check_unpacked(path, due, path.stat().st_size)
+    total = limits.gzip_size(path, due + limits.SPZ_EXTENSIONS)
     if total < due:
         raise InputError(
             f"{path}: cut short: {splats} splats take {due} bytes unpacked, there are {total}; "

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
-from benchmarks.campaigns.fuzz_trial import ROOM, Trial, warmed
+from benchmarks.campaigns.fuzz_trial import Trial, limit_memory, warmed
 
 
 def main() -> None:
@@ -15,10 +14,10 @@ def main() -> None:
     files = json.load(sys.stdin)
     found: list[dict[str, object]] = []
     trials: dict[str, Trial] = {}
-    for name, folder, member in files:
+    for name, folder, _ in files:
         if name not in trials:
             trials[name] = warmed(name, Path(folder).parent / f"warm-{name}")
-    resource.setrlimit(resource.RLIMIT_AS, (ROOM, ROOM))
+    limit_memory()
     for name, folder, member in files:
         trial = trials[name]
         trial.folder = Path(folder)

@@ -2,169 +2,155 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import struct
+import os
+import subprocess
+import sys
+import time
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import zstandard
+import pytest
 
-from benchmarks.campaigns.fuzz_cases import CORPUS, Files, sog_members, zipped
+from benchmarks.campaigns.fuzz import Options, campaign
+from benchmarks.campaigns.fuzz_cases import CORPUS, READERS, Mutants
+from benchmarks.campaigns.fuzz_trial import SLACK, TIMES, warmed
+from gaborsplat.scenes import InputError
+from tests.campaigns.bad_files import AT_LIMIT, BAD, GOOD
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CORPUS_LIMIT = 200_000
 """Bytes of the corpus: everybody who clones the repository has it."""
 
-
-@dataclass(frozen=True)
-class Bad:
-    """A file that must be refused at once.
-
-    Attributes:
-        reader: which reader it is for.
-        files: makes the files; the first one is read.
-        told: part of the line that refuses it.
-    """
-
-    reader: str
-    files: Callable[[], Files]
-    told: str
+Found = dict[str, Any]
 
 
-def ply(body: str) -> Callable[[], Files]:
-    """A PLY with these lines in its header, and 100 bytes."""
-    text = f"ply\nformat binary_little_endian 1.0\n{body}\nend_header\n"
-    return lambda: {"a.ply": text.encode() + bytes(100)}
-
-
-def sog(change: Callable[[dict[str, object]], object], **others: bytes) -> Callable[[], Files]:
-    """A SOG with a change of its meta.json, and other members."""
-
-    def made() -> Files:
-        members = sog_members()
-        meta = json.loads(members["meta.json"])
-        change(meta)
-        return {"a.sog": zipped({**members, "meta.json": json.dumps(meta).encode(), **others}, 8)}
-
-    return made
-
-
-def packed_sog(change: Callable[[bytearray], object]) -> Callable[[], Files]:
-    """A SOG with a change of the archive's bytes."""
-
-    def made() -> Files:
-        data = bytearray(zipped(sog_members()))
-        change(data)
-        return {"a.sog": bytes(data)}
-
-    return made
-
-
-def encrypt(data: bytearray) -> None:
-    """Says of the first member that it is encrypted."""
-    data[data.find(b"PK\3\4") + 6] |= 1
-    data[data.find(b"PK\1\2") + 8] |= 1
-
-
-def pack_strangely(data: bytearray) -> None:
-    """Says of the first member that it is packed by a method that nobody knows."""
-    data[data.find(b"PK\1\2") + 10] = 99
-
-
-def spz(splats: int, unpacked: int, times: int = 1) -> Callable[[], Files]:
-    """An SPZ that says it has so many splats, and zeros in so many streams, one after another."""
-
-    def made() -> Files:
-        head = struct.pack("<4sIIBBBB", b"NGSP", 3, splats, 0, 12, 0, 0)
-        zeros = gzip.compress(bytes(unpacked), 9)
-        return {"a.spz": gzip.compress(head + bytes(unpacked), 9) + zeros * (times - 1)}
-
-    return made
-
-
-def spz_4(splats: int) -> Files:
-    """An SPZ of version 4 that has what it says, all zeros."""
-    due = [splats * each for each in (9, 1, 3, 3, 4)]
-    parts = [zstandard.ZstdCompressor().compress(bytes(each)) for each in due]
-    table = b"".join(struct.pack("<QQ", len(p), each) for p, each in zip(parts, due, strict=True))
-    head = struct.pack("<4sIIBBBBI", b"NGSP", 4, splats, 0, 12, 0, len(parts), 32) + bytes(12)
-    return {"a.spz": head + table + b"".join(parts)}
-
-
-def wide() -> Files:
-    """A PLY with very many columns."""
-    columns = "\n".join(f"property char c{i}" for i in range(40_000))
-    return ply(f"element vertex 1\n{columns}")()
-
-
-def crowded() -> Files:
-    """An archive of very many members."""
-    return {"a.sog": zipped({f"member-{i}": b"" for i in range(20_000)})}
-
-
-BAD = {
-    "a PLY without properties": Bad("ply", ply(f"element vertex {10**12}"), "without a property"),
-    "points without properties": Bad(
-        "points",
-        lambda: {"p.ply": ply(f"element vertex {10**12}")()["a.ply"]},
-        "without a property",
-    ),
-    "a count of 6000 digits": Bad(
-        "ply", ply(f"element vertex {'9' * 6000}\nproperty float x"), "has a count of 6000 digits"
-    ),
-    "a count of 18 digits": Bad(
-        "ply", ply(f"element vertex {'9' * 18}\nproperty float x"), "cut short"
-    ),
-    "40 000 properties": Bad("ply", wide, "more than 4096 properties"),
-    "3.2 GB behind gzip": Bad("spz", spz(10, 1 << 26, 48), "unpacks to "),
-    "3.2 GB in one stream": Bad("spz", spz(160_000_000, 1 << 26, 48), "unpacks to "),
-    "a count of splats": Bad("spz", spz(2**32 - 1, 100), "cut short: 4294967295 splats"),
-    "3.2 GB behind zstandard": Bad("spz", lambda: spz_4(1 << 23), "unpacks to "),
-    "a list for an object": Bad(
-        "sog",
-        lambda: {"a.sog": zipped({"meta.json": b"[1]"})},
-        "must be an object, not a list of 1",
-    ),
-    "a list for a part": Bad(
-        "sog", sog(lambda meta: meta.update(means=[1])), "means must be an object"
-    ),
-    "an infinite count": Bad(
-        "sog", sog(lambda meta: meta.update(count=float("inf"))), "count must be a number below"
-    ),
-    "a count that is no number": Bad(
-        "sog", sog(lambda meta: meta.update(count="4")), 'count must be a number, not "4"'
-    ),
-    "deep JSON": Bad(
-        "sog", lambda: {"a.sog": zipped({"meta.json": b"[" * 100_000})}, "nested too deep"
-    ),
-    "a zip bomb": Bad(
-        "sog", lambda: {"a.sog": zipped({"meta.json": b" " * (1 << 28)}, 8)}, "268,435,456 bytes"
-    ),
-    "a huge texture": Bad(
-        "sog",
-        sog(lambda meta: None, **{"sh0.webp": (CORPUS / "huge.webp").read_bytes()}),
-        "unpacks to 1,073",
+def read_elsewhere(folders: list[tuple[str, Path, str]]) -> list[Found]:
+    """What reading files does to a process with 4 GiB of address space: see reading.py."""
+    files = [[reader, str(folder), name] for reader, folder, name in folders]
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.reading"],
+        input=json.dumps(files),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
     )
-    if (CORPUS / "huge.webp").exists()
-    else Bad(
-        "sog",
-        sog(
-            lambda meta: None,
-            **{
-                "sh0.webp": b"RIFF"
-                + struct.pack("<I", 100)
-                + b"WEBPVP8L"
-                + struct.pack("<I", 80)
-                + b"\x2f"
-                + struct.pack("<I", 16383 | 16383 << 14)
-                + bytes(75)
-            },
-        ),
-        "unpacks to 1,073",
-    ),
-    "an encrypted member": Bad("sog", packed_sog(encrypt), "is encrypted"),
-    "an unknown compression": Bad("sog", packed_sog(pack_strangely), "is packed by method 99"),
-    "20 000 members": Bad("sog", crowded, "has more members than anyone needs"),
-}
+    return json.loads(process.stdout)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+    """What became of every file of bad_files.py, all read in one process."""
+    made = {kind: (bad.reader, bad.files) for kind, bad in BAD.items()} | GOOD
+    folders: list[tuple[str, Path, str]] = []
+    for reader, make in made.values():
+        folder, files = tmp_path_factory.mktemp(reader), make()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        folders.append((reader, folder, next(iter(files))))
+    return dict(zip(made, read_elsewhere(folders), strict=True))
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_file_made_to_do_harm_is_refused_in_one_line_and_little_memory(
+    found: dict[str, Found], kind: str
+):
+    assert found[kind]["fault"] is None
+    assert BAD[kind].told in str(found[kind]["line"])
+    assert found[kind]["taken"] < SLACK + TIMES * found[kind]["size"]
+
+
+def test_members_that_nobody_needs_are_not_unpacked(found: dict[str, Found]):
+    unneeded = found["unneeded members"]
+    assert (unneeded["fault"], unneeded["line"]) == (None, "")
+    assert unneeded["taken"] < SLACK
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GOOD if kind.startswith("zeros")])
+def test_what_unpacks_to_the_limit_is_read_in_four_times_what_it_holds(
+    found: dict[str, Found], kind: str
+):
+    assert (found[kind]["fault"], found[kind]["line"]) == (None, "")
+    assert found[kind]["taken"] < TIMES * 56 * AT_LIMIT  # a splat has 14 floats
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_sound_files_are_read_and_those_of_the_corpus_do_no_harm(tmp_path: Path, name: str):
+    trial, mutants = warmed(name, tmp_path), Mutants(name, 0)
+    with trial.watching():
+        assert [trial.fault(case) for case in mutants.sound] == [None] * len(mutants.sound)
+        assert trial.refused == 0
+        assert [trial.fault(case) for case in mutants.corpus] == [None] * len(mutants.corpus)
+    assert mutants.corpus, "the corpus has a file for every reader"
+
+
+def test_the_corpus_is_small_and_every_file_is_for_a_reader():
+    files = [path for path in CORPUS.rglob("*") if path.is_file()]
+    assert {path.parent.name for path in files} == set(READERS)
+    assert all("--" in path.name for path in files)
+    assert sum(path.stat().st_size for path in files) < CORPUS_LIMIT
+
+
+@pytest.mark.slow
+def test_damage_gives_a_result_or_an_error_of_one_line(tmp_path: Path):
+    options = Options(mutations=300 * len(READERS), seconds=120, seed=7, findings=tmp_path)
+    tallies = campaign(options)
+    assert {name: tally.findings for name, tally in tallies.items() if tally.findings} == {}
+    assert all(tally.read > 0 and 0 < tally.refused < tally.read for tally in tallies.values())
+
+
+def hang(*_: object) -> None:
+    """A reader that goes on and on."""
+    started = time.process_time()
+    while time.process_time() - started < 2.1:
+        pass
+
+
+def warn(*_: object) -> None:
+    """A reader whose library warns."""
+    warnings.warn("careful", stacklevel=1)
+
+
+def write(*_: object) -> None:
+    """A reader whose library writes to stderr."""
+    os.write(2, b"careful")
+
+
+def be_saved(folder: Path, _: str) -> None:
+    """A reader that memory has stopped."""
+    raise InputError(f"{folder}: too large") from MemoryError()
+
+
+def be_silent(*_: object) -> None:
+    """A reader that does not say which file it is."""
+    raise InputError("too large")
+
+
+def take(*_: object) -> int:
+    """A reader that makes room for what is not there."""
+    return len(bytearray(b"x") * (1 << 28))
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (lambda *_: 1 / 0, "raises ZeroDivisionError"),
+        (hang, "takes 2.1 s"),
+        (warn, "warns: careful"),
+        (write, "writes to stderr: b'careful'"),
+        (be_saved, "is saved by MemoryError"),
+        (be_silent, "names no file"),
+        (take, "takes 256 MiB"),
+    ],
+)
+def test_the_campaign_sees_what_a_reader_must_not_do(
+    tmp_path: Path, read: Callable[[Path, str], object], told: str
+):
+    trial = warmed("splat", tmp_path)
+    trial.reader = replace(trial.reader, read=read)
+    with trial.watching():
+        assert told in (trial.fault(Mutants("splat", 0).sound[0]) or "")
