@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import os
 
+_LONGEST = 1000  # characters of a message: names and values in files may be as long as the files
+_END = 300  # of them, at the end, where it says what to do
+
 
 class InputError(ValueError):
-    """Input that cannot be used. One line: the file, the rule, the value and what to do."""
+    """Input that cannot be used. One line: the file, the rule, the value and what to do.
+
+    It is one line that a terminal can show whatever names and values it repeats from a file.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = _shown(message)
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST - _END]} ... {line[-_END:]}"
+        super().__init__(line)
 
 
 def one_line(error: Exception) -> str:
@@ -21,5 +33,10 @@ def one_line(error: Exception) -> str:
 
 def printable(text: str) -> str:
     """`text` in one line, without what would disturb a terminal: names come from anywhere."""
-    line = " ".join(text.split())
-    return "".join(c if c.isprintable() or c.isspace() else "?" for c in line)
+    return _shown(" ".join(text.split()))
+
+
+def _shown(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)

@@ -44,7 +44,9 @@ FLOORS = {
         {"run"},
     ),
     "scenes": (
-        {"errors"},
+        {"errors", "opencv"},
+        {"limits"},
+        {"document"},
         {"colmap", "splats"},
         {"photos", "demo"},
         {"transforms", "sfm"},

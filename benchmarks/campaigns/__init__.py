@@ -1,1 +1,1 @@
-"""Long tries at losing a run, at breaking readers, and at breaking the viewer."""
+"""Campaigns: the same thing done very many times, until something breaks."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import locale
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import InputError
 from .camera_models import MODEL_NAMES, PARAMETER_COUNTS
 from .model import ColmapCamera, ColmapImage, ColmapPoints
@@ -171,21 +174,35 @@ def read_points(path: Path, repairs: list[str]) -> ColmapPoints:
     if not starts:
         return ColmapPoints.none()
 
-    raw = np.frombuffer(cursor.data, np.uint8)
-    first = np.array(starts, np.int64)
-    records = raw[first[:, None] + np.arange(_POINT.itemsize)].view(_POINT)[:, 0]
+    first, raw = np.array(starts, np.int64), np.frombuffer(cursor.data, np.uint8)
+    records = np.empty(total, _POINT)
+    for part in _blocks(total):
+        records[part] = raw[first[part, None] + np.arange(_POINT.itemsize)].view(_POINT)[:, 0]
     lengths = records["length"].astype(np.int64)
-    # Observation j of a point lies j * 8 bytes behind the record; its image id comes first.
-    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    tracks = np.repeat(first + _POINT.itemsize, lengths) + within * _OBSERVATION_3D
-    image_ids = raw[tracks[:, None] + np.arange(4)].view("<u4")[:, 0]
     return ColmapPoints(
         xyz=records["xyz"].astype(np.float64),
         rgb=records["rgb"].astype(np.uint8),
         errors=records["error"].astype(np.float64),
         track_lengths=lengths,
-        track_images=image_ids.astype(np.int64),
+        track_images=_track_images(raw, first, lengths),
     )
+
+
+def _track_images(
+    raw: NDArray[np.uint8], first: NDArray[np.int64], lengths: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The image ids of the tracks of points whose records begin at `first`."""
+    # Observation j of a point lies j * 8 bytes behind the record; its image id comes first.
+    ids = np.arange(lengths.sum()) * _OBSERVATION_3D  # where they are, then what
+    before = np.cumsum(lengths) - lengths
+    ids += np.repeat(first + _POINT.itemsize - before * _OBSERVATION_3D, lengths)
+    for part in _blocks(len(ids)):
+        ids[part] = raw[ids[part, None] + np.arange(4)].view("<u4")[:, 0]
+    return ids
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(at, at + limits.POINT_BLOCK) for at in range(0, count, limits.POINT_BLOCK))
 
 
 def _point_starts(cursor: _Cursor, total: int) -> list[int]:

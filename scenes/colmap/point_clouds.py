@@ -39,7 +39,8 @@ def read_ply_points(path: Path, repairs: list[str]) -> ColmapPoints:
     missing = [name for name in "xyz" if name not in columns]
     if missing:
         raise InputError(f'{path}: no property "{missing[0]}"; points have x, y and z')
-    xyz = np.stack([columns[name].astype(np.float64) for name in "xyz"], axis=1)
+    with np.errstate(invalid="ignore"):  # some NaNs say so when they are converted
+        xyz = np.stack([columns[name].astype(np.float64) for name in "xyz"], axis=1)
     count = len(xyz)
     rgb = _colors(columns)
     if rgb is None:
@@ -60,7 +61,8 @@ def _colors(columns: Mapping[str, NDArray[np.generic]]) -> NDArray[np.uint8] | N
     if names is None:
         return None
     table = np.stack([columns[name] for name in names], axis=1)
-    values = np.nan_to_num(table.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # as above
+        values = np.nan_to_num(table.astype(np.float64))
     if table.dtype.kind == "f" and values.size and values.max() <= 1:
         values *= 255  # as writers of float colours have them; ASCII has whole numbers of them
     elif table.dtype == np.uint16 and values.size and values.max() > 255:

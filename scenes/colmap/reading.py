@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import InputError
 from . import binary as colmap_binary
 from . import text as colmap_text
@@ -22,8 +23,6 @@ from .which_files import find_points, model_suffix, newest_suffix
 _READERS = {".bin": colmap_binary, ".txt": colmap_text}
 _PLACES = ("sparse", "colmap/sparse", ".")
 _UNDISTORTED = ("dense/*/sparse", "dense/*/sparse/0", "dense/sparse", "colmap/dense/*/sparse")
-_SIZE_LIMIT = 1 << 20  # px; a larger width or height is a damaged file
-_VALUE_LIMIT = 1e30  # so is a larger number anywhere; its square still fits
 
 
 def find_model(root: Path, repairs: list[str]) -> Path:
@@ -51,7 +50,7 @@ def find_models(root: Path, repairs: list[str]) -> Iterator[Path]:
     for place in _PLACES:
         folder = root / place
         numbered = sorted(
-            (child for child in _folders(folder) if child.name.isdigit() and model_suffix(child)),
+            (child for child in _folders(folder) if child.name.isdecimal() and model_suffix(child)),
             key=lambda child: int(child.name),
         )
         if len(numbered) > 1:
@@ -67,7 +66,7 @@ def find_models(root: Path, repairs: list[str]) -> Iterator[Path]:
 def home_of(model: Path) -> Path:
     """The folder of the capture that a model at sparse/<n>, sparse or elsewhere belongs to."""
     folder = model.resolve()
-    folder = folder.parent if folder.name.isdigit() else folder
+    folder = folder.parent if folder.name.isdecimal() else folder
     return folder.parent if folder.name == "sparse" else model.resolve()
 
 
@@ -147,7 +146,7 @@ def _usable_cameras(
             repairs.append(
                 f"{path}: left out camera {camera.camera_id}: its parameters are not all numbers"
             )
-        elif not (0 < camera.width < _SIZE_LIMIT and 0 < camera.height < _SIZE_LIMIT):
+        elif not (0 < camera.width < limits.SIDE and 0 < camera.height < limits.SIDE):
             repairs.append(
                 f"{path}: left out camera {camera.camera_id}: "
                 f"its size is {camera.width} x {camera.height}"
@@ -158,7 +157,7 @@ def _usable_cameras(
 
 
 def _plausible(values: NDArray[np.float64]) -> bool:
-    return bool((np.abs(values) < _VALUE_LIMIT).all())
+    return bool((np.abs(values) < limits.VALUE).all())
 
 
 def _usable_images(

@@ -8,36 +8,48 @@ Microsoft's spelling of not-a-number. All of that is read; what had to be guesse
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import InputError
 from .camera_models import ALIASES, MODEL_NAMES, PARAMETER_COUNTS
 from .model import ColmapCamera, ColmapImage, ColmapPoints
 
 _NOT_A_NUMBER = re.compile(r"[+-]?(nan(\(\w*\))?|inf|1\.#\w+)", re.IGNORECASE)
+_WORD = re.compile(r"\S+")
 _NUMERIC = frozenset("0123456789+-.eE \t")
 _POSE = "IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME"
 
 
 def _lines(path: Path, repairs: list[str]) -> Iterator[tuple[int, str]]:
     """Lines with their numbers, without comments, line ends and surrounding space."""
-    raw = path.read_bytes()
-    if raw.startswith(b"\xef\xbb\xbf"):
-        repairs.append(f"{path}:1: ignored a byte-order mark")
-        raw = raw[3:]
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: not UTF-8 text; save the file as UTF-8") from error
-    for number, line in enumerate(text.removesuffix("\n").split("\n"), start=1):
-        stripped = line.strip(" \t\r")
-        if not stripped.startswith("#"):
-            yield number, stripped
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
+                repairs.append(f"{path}:1: ignored a byte-order mark")
+                raw = raw[3:]
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"{path}:{number}: not UTF-8 text; save the file as UTF-8"
+                ) from error
+            stripped = text.strip(" \t\r\n")
+            if not stripped.startswith("#"):
+                yield number, stripped
+
+
+def _words(text: str, path: Path, line: int) -> list[str]:
+    if len(text) > limits.TEXT_LINE:
+        raise InputError(
+            f"{path}:{line}: has {len(text):,} characters, of {limits.TEXT_LINE:,} possible; "
+            "the file is damaged"
+        )
+    return text.split()
 
 
 def count_points(path: Path) -> int:
@@ -63,7 +75,8 @@ def _integer(token: str, path: Path, line: int) -> int:
     if not (value.is_integer() and abs(value) < 2.0**63):
         raise InputError(f'{path}:{line}: expected a whole number, found "{token[:40]}"')
     # Beyond 2^53 a float is no longer exact, and COLMAP's largest ids are there.
-    return int(token) if token.lstrip("+-").isdigit() else int(value)
+    exact = token.lstrip("+-").isdecimal() and len(token) <= 2 * limits.COUNT_DIGITS
+    return int(token) if exact else int(value)
 
 
 def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
@@ -76,7 +89,7 @@ def read_cameras(path: Path, repairs: list[str]) -> list[ColmapCamera]:
     for line, text in _lines(path, repairs):
         if not text:
             continue
-        tokens = text.split()
+        tokens = _words(text, path, line)
         if len(tokens) < 4:
             raise InputError(
                 f'{path}:{line}: expected "CAMERA_ID MODEL WIDTH HEIGHT PARAMS[]", '
@@ -106,7 +119,13 @@ def _is_points_line(text: str) -> bool:
     """Whether this is a list of "X Y POINT3D_ID", which may be empty, and not a pose."""
     # A pose whose photo is called, say, "0001" is numeric too, but has ten values.
     numbers = text if _NUMERIC.issuperset(text) else _NOT_A_NUMBER.sub("0", text)
-    return _NUMERIC.issuperset(numbers) and len(numbers.split()) % 3 == 0
+    return _NUMERIC.issuperset(numbers) and _count_words(numbers) % 3 == 0
+
+
+def _count_words(text: str) -> int:
+    if len(text) <= limits.TEXT_LINE:
+        return len(text.split())
+    return sum(1 for _ in _WORD.finditer(text))  # slower, in no memory
 
 
 def read_images(path: Path, repairs: list[str]) -> list[ColmapImage]:
@@ -167,30 +186,33 @@ def read_points(path: Path, repairs: list[str]) -> ColmapPoints:
     Raises:
         InputError: a line is malformed.
     """
-    values: list[list[float]] = []
-    tracks: list[NDArray[np.int64]] = []
+    values = array("d")  # seven a point
+    lengths, images = array("q"), array("q")
     for line, text in _lines(path, repairs):
         if not text:
             continue
-        tokens = text.split()
+        tokens = _words(text, path, line)
         if len(tokens) < 8 or len(tokens) % 2:
             raise InputError(
                 f'{path}:{line}: expected "POINT3D_ID X Y Z R G B ERROR TRACK[]", '
                 f'found "{text[:60]}"'
             )
         try:
-            values.append([float(token) for token in tokens[1:8]])
-            tracks.append(np.array([int(token) for token in tokens[8::2]], np.int64))
+            numbers = [float(token) for token in tokens[1:8]]
+            track = array("q", [int(token) for token in tokens[8::2]])
         except (ValueError, OverflowError):
-            values.append([_number(token, path, line) for token in tokens[1:8]])
-            tracks.append(np.array([_integer(t, path, line) for t in tokens[8::2]], np.int64))
-    if not values:
+            numbers = [_number(token, path, line) for token in tokens[1:8]]
+            track = array("q", [_integer(token, path, line) for token in tokens[8::2]])
+        values.extend(numbers)
+        images.extend(track)
+        lengths.append(len(track))
+    if not lengths:
         return ColmapPoints.none()
-    table = np.array(values)
+    table = np.array(values).reshape(-1, 7)
     return ColmapPoints(
         xyz=table[:, :3],
         rgb=np.nan_to_num(table[:, 3:6]).clip(0, 255).astype(np.uint8),
         errors=table[:, 6],
-        track_lengths=np.array([len(track) for track in tracks], np.int64),
-        track_images=np.concatenate(tracks),
+        track_lengths=np.array(lengths, np.int64),
+        track_images=np.array(images, np.int64),
     )

@@ -29,7 +29,8 @@ def seen_share(
     # those from all over it.
     steps = max(1, round(len(images) ** 0.5))
     for image in (each for first in range(steps) for each in images[first::steps]):
-        seen = _inside(cameras[image.camera_id], points @ image.rotation.T + image.tvec)
+        with np.errstate(over="ignore", invalid="ignore"):  # points may be any numbers
+            seen = _inside(cameras[image.camera_id], points @ image.rotation.T + image.tvec)
         points = points[~seen]
         if not len(points):
             break

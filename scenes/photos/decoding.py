@@ -7,6 +7,7 @@ which Pillow keeps 8.
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
@@ -21,6 +22,9 @@ from PIL import ExifTags, Image
 
 from ...renderer.process import ForAll, ForkLock
 from ..errors import InputError
+from ..limits import PHOTO, BoundedFile, most_unpacked
+from ..opencv import decoded
+from .tiff import unpacked_bytes
 
 ENDINGS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".tif", ".tiff", ".bmp"),
@@ -41,6 +45,7 @@ _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height
 _WHITES = {16: (255, 1023, 4095, 16383, 65535), 32: (1, 255, 1023, 4095, 16383, 65535)}
 _LABELS = 16  # a mask with no greater values has numbers of objects
 _opening = ForkLock()
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # it also raises what it logs
 
 
 @dataclass(frozen=True)
@@ -170,11 +175,11 @@ def white_level(paths: Iterable[Path], bits: int) -> tuple[float, float]:
 @contextmanager
 def _opened(path: Path) -> Generator[Image.Image, None, None]:
     """The file in Pillow, of any size: the model's camera says how large it has to be."""
-    with _no_warnings:
+    with _no_warnings, BoundedFile(path) as file:
         with _opening:
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                image = _open(path)
+                image = _open(path, file)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
         with image:
@@ -197,16 +202,16 @@ def _one_more_filter() -> Generator[None, None, None]:
 _no_warnings = ForAll(_one_more_filter)
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, file: BoundedFile) -> Image.Image:
     try:
-        return Image.open(path)
+        return Image.open(file)
     except Image.UnidentifiedImageError:
         module, register, _ = _PLUGINS.get(_brand(path) or "", ("", "", ""))
         if not module:
             raise
     with suppress(ImportError, AttributeError):  # `_reason` says so
         getattr(importlib.import_module(module), register)()
-    return Image.open(path)
+    return Image.open(file)
 
 
 def _brand(path: Path) -> str | None:
@@ -298,11 +303,12 @@ def _is_tiff(path: Path) -> bool:
 def _deep_pixels(path: Path) -> NDArray[np.generic] | None:
     """[H, W, 3] BGR, with all the bits that there are; None if OpenCV cannot decode it."""
     try:
-        raw = np.fromfile(path, np.uint8)
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-        return cv2.imdecode(raw, flags) if raw.size else None
-    except (OSError, cv2.error, MemoryError):
+        raw = path.read_bytes()
+    except OSError:
         return None
+    if raw.startswith(_TIFF) and (unpacked_bytes(raw) or 0) > max(PHOTO, most_unpacked(len(raw))):
+        return None
+    return decoded(raw, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def _pixels_of_deep(path: Path, header: Header) -> NDArray[np.generic]:

@@ -16,9 +16,10 @@ from ...renderer.settings import RenderSettings
 from ...renderer.splats import SH_C0, Splats
 from ..errors import InputError
 from . import splat_ply
-from .ply import read_header
+from .ply import PlyHeader, read_header
 from .raw_splats import RawSplats, activate, deactivate, gaussians
 from .sog import read_sog
+from .spz import check_spz
 
 READABLE = (".ply", ".compressed.ply", ".splat", ".spz", ".sog")
 """Endings of files that can be read; a SOG may also be a folder with meta.json."""
@@ -30,7 +31,8 @@ _RECORD = np.dtype([("xyz", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), 
 # signs that it gives the harmonics of bands 1 to 3, which are odd or even in y and z together.
 _TURN = np.array([-1, -1, 1, -1, 1, 1, -1, 1, -1, 1, -1, -1, 1, -1, 1], np.float32)
 _SPZ_POSITION_BITS = 23  # besides the sign
-
+_CHUNK = 256  # splats of a compressed PLY that share their bounds
+_CHUNK_COLUMNS, _PACKED_COLUMNS = 18, 4
 
 _NEAR = 0.005
 """Near plane per `_spread` of splats whose unit is so large that 0.01 would be too far."""
@@ -186,7 +188,8 @@ def _is_compressed(path: Path) -> bool:
 
 def _through_gsply(path: Path, read: Callable[[], Any]) -> RawSplats:
     try:
-        data = read()
+        with np.errstate(all="ignore"):  # `activate` looks at what comes of it
+            data = read()
     except Exception as error:  # whatever a damaged file does to it
         reason = " ".join(str(error).replace(f": {path}", "").split()) or type(error).__name__
         raise InputError(f"{path}: cannot be read: {reason}") from error
@@ -219,11 +222,30 @@ def _read_compressed(path: Path) -> RawSplats:
     import gsply
 
     header = read_header(path)
-    header.check_length(header.elements[-1].name)
-    chunks, rows = header.element("chunk").count, header.element("vertex").count
-    if chunks * 256 < rows:
-        raise InputError(f"{path}: {chunks} chunks hold at most {chunks * 256} splats, not {rows}")
+    _check_compressed(header)
     return _through_gsply(path, lambda: gsply.plyread(path))
+
+
+def _check_compressed(header: PlyHeader) -> None:
+    """Checks what gsply takes for granted: it makes room by the counts in the header."""
+    path, chunk, vertex = header.path, header.element("chunk"), header.element("vertex")
+    if header.encoding != "binary_little_endian":
+        raise InputError(f"{path}: is {header.encoding}; splats in chunks are binary_little_endian")
+    header.check_length(header.elements[-1].name)
+    if chunk.count != -(-vertex.count // _CHUNK):
+        raise InputError(
+            f"{path}: {chunk.count} chunks hold at most {chunk.count * _CHUNK} splats, "
+            f"not {vertex.count}"
+        )
+    for element, columns in ((chunk, _CHUNK_COLUMNS), (vertex, _PACKED_COLUMNS)):
+        if len(element.properties) != columns:
+            raise InputError(
+                f'{path}: element "{element.name}" has {len(element.properties)} properties; '
+                f"splats in chunks have {columns}"
+            )
+    for element in header.elements:
+        if element.name == "sh" and element.count != vertex.count:
+            raise InputError(f"{path}: harmonics of {element.count} splats for {vertex.count}")
 
 
 def _write_compressed(raw: RawSplats, path: Path) -> None:
@@ -235,6 +257,7 @@ def _write_compressed(raw: RawSplats, path: Path) -> None:
 def _read_spz(path: Path) -> RawSplats:
     import gsply
 
+    check_spz(path)
     return _turned(_through_gsply(path, lambda: gsply.read_spz(path)))
 
 

@@ -6,15 +6,17 @@ that lie before the vertices. Specification: http://paulbourke.net/dataformats/p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
 from ..errors import InputError
 
-_HEADER_LIMIT = 1 << 20  # bytes; the longest header seen in the wild is a few kilobytes
 _BYTE_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "<"}
 _TYPES = {
     "char": "i1",
@@ -116,7 +118,7 @@ def read_header(path: Path) -> PlyHeader:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:
-        head = file.read(_HEADER_LIMIT)
+        head = file.read(limits.PLY_HEADER)
     newline = next((end for end in (b"\r\n", b"\n", b"\r") if head.startswith(b"ply" + end)), None)
     if newline is None:
         raise InputError(f'{path}: not a PLY file: it begins with {head[:8]!r}, not with "ply"')
@@ -132,29 +134,48 @@ def read_header(path: Path) -> PlyHeader:
 def _parse(path: Path, lines: list[str]) -> tuple[str, tuple[str, ...], tuple[PlyElement, ...]]:
     encoding = ""
     comments: list[str] = []
-    tables: list[tuple[str, int, list[tuple[str, str]]]] = []
+    counts: dict[str, int] = {}
+    columns: dict[str, dict[str, str]] = {}  # by element, in the order of the file
+    last: dict[str, str] = {}
     for number, line in enumerate(lines, start=2):
+        place = f"{path}:{number}"
         match line.split():
             case ["comment", *_]:
                 comments.append(line.partition("comment")[2].strip())
             case ["format", kind, *_] if kind in _BYTE_ORDERS:
                 encoding = kind
             case ["element", name, count] if count.isdecimal():
-                tables.append((name, int(count), []))
-            case ["property", "list", _, _, name] if tables:
-                tables[-1][2].append((name, "list"))
-            case ["property", kind, name] if tables and kind in _TYPES:
-                if any(name == known for known, _ in tables[-1][2]):
-                    raise InputError(f'{path}:{number}: property "{name}" is there twice')
-                tables[-1][2].append((name, _TYPES[kind]))
+                if name in counts:
+                    raise InputError(f'{place}: element "{name}" is there twice')
+                if len(count) > limits.COUNT_DIGITS:
+                    raise InputError(
+                        f'{place}: element "{name}" has a count of {len(count)} digits; no file '
+                        f"has more than {limits.COUNT_DIGITS}"
+                    )
+                counts[name], columns[name] = int(count), {}
+                last = columns[name]
+            case ["property", "list", _, _, name] if counts:
+                _add(place, last, name, "list")
+            case ["property", kind, name] if counts and kind in _TYPES:
+                _add(place, last, name, _TYPES[kind])
             case [] | ["obj_info", *_]:
                 pass
             case _:
-                raise InputError(f'{path}:{number}: not a line of a PLY header: "{line[:60]}"')
+                raise InputError(f'{place}: not a line of a PLY header: "{line[:60]}"')
     if not encoding:
         raise InputError(f"{path}: the PLY header names no format")
-    elements = tuple(PlyElement(name, count, tuple(columns)) for name, count, columns in tables)
+    elements = tuple(
+        PlyElement(name, counts[name], tuple(columns[name].items())) for name in counts
+    )
     return encoding, tuple(comments), elements
+
+
+def _add(place: str, columns: dict[str, str], name: str, kind: str) -> None:
+    if name in columns:
+        raise InputError(f'{place}: property "{name}" is there twice')
+    if len(columns) == limits.PLY_PROPERTIES:
+        raise InputError(f"{place}: an element has more than {limits.PLY_PROPERTIES} properties")
+    columns[name] = kind
 
 
 def read_columns(header: PlyHeader, name: str = "vertex") -> dict[str, NDArray[np.generic]]:
@@ -166,6 +187,10 @@ def read_columns(header: PlyHeader, name: str = "vertex") -> dict[str, NDArray[n
     element = header.element(name)
     header.check_length(name)
     if not element.properties:
+        if element.count:
+            raise InputError(
+                f'{header.path}: element "{name}" has {element.count} rows without a property'
+            )
         return {}
     if header.encoding == "ascii":
         return _ascii_columns(header, element)
@@ -179,18 +204,50 @@ def read_columns(header: PlyHeader, name: str = "vertex") -> dict[str, NDArray[n
 
 def _ascii_columns(header: PlyHeader, element: PlyElement) -> dict[str, NDArray[np.generic]]:
     before = header.elements[: header.elements.index(element)]
-    start = sum(other.count * len(other.properties) for other in before)
+    skipped = sum(other.count * len(other.properties) for other in before)
     width = len(element.properties)
+    due, found = skipped + element.count * width, 0
+    possible = (header.path.stat().st_size - header.size + 1) // 2  # a digit and a space each
+    if due > possible:
+        raise _too_few(header, due, f"at most {possible}")
+    values = np.empty(element.count * width)
     with header.path.open("rb") as file:
         file.seek(header.size)
-        tokens = file.read().split()[start : start + element.count * width]
-    if len(tokens) < element.count * width:
-        raise InputError(
-            f"{header.path}: cut short: {element.count * width} values are due, "
-            f"but the file has only {len(tokens)}"
-        )
-    try:
-        table = np.array(tokens, np.float64).reshape(element.count, width)
-    except ValueError as error:
-        raise InputError(f"{header.path}: not a number among the values: {error}") from error
+        for words in _blocks_of_words(file):
+            wanted = words[max(0, skipped - found) : max(0, due - found)]
+            start = max(0, found - skipped)
+            values[start : start + len(wanted)] = _numbers(header.path, wanted)
+            found += len(words)
+            if found >= due:
+                break
+    if found < due:
+        raise _too_few(header, due, f"only {found}")
+    table = values.reshape(element.count, width)
     return {column: table[:, i] for i, (column, _) in enumerate(element.properties)}
+
+
+def _too_few(header: PlyHeader, due: int, found: str) -> InputError:
+    return InputError(
+        f"{header.path}: cut short: {due} values are due, but the file has {found}; copy it again"
+    )
+
+
+def _blocks_of_words(file: BinaryIO) -> Iterator[list[bytes]]:
+    """All words of a text, some at a time, as they take far more memory than the text."""
+    rest = b""
+    while block := file.read(limits.TEXT_BLOCK):
+        text = rest + block
+        words = text.split()
+        rest = words.pop() if words and not text[-1:].isspace() else b""
+        if len(rest) > limits.TEXT_BLOCK:
+            break  # no number has so many digits
+        yield words
+    if rest:
+        yield [rest]
+
+
+def _numbers(path: Path, words: list[bytes]) -> NDArray[np.float64]:
+    try:
+        return np.array(words, np.float64)
+    except ValueError as error:
+        raise InputError(f"{path}: not a number among the values: {error}") from error

@@ -50,7 +50,7 @@ def activate(raw: RawSplats, path: Path) -> Splats:
     Raises:
         InputError: a value is not finite, or the numbers of values do not fit each other.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         arrays = {field.name: getattr(raw, field.name) for field in fields(raw)}
         arrays["scales"] = np.exp(np.maximum(arrays.pop("log_scales"), LOG_SCALE_MIN))
         logits = arrays.pop("logits").astype(np.float64)

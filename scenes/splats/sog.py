@@ -7,19 +7,27 @@ pixel per splat, row after row; most values index a codebook in meta.json.
 
 from __future__ import annotations
 
-import json
-import zipfile
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import limits
+from ..document import Entry, Fault, parse
 from ..errors import InputError
+from ..opencv import decoded
 from .raw_splats import RawSplats, gaussians
+from .webp import webp_size
 
 _LABELS_PER_ROW = 64  # entries of the palette of harmonics in a row of its texture
+_PALETTE = 1 << 16  # entries that the two bytes of a label tell apart
+_CODEBOOK = 256  # entries that a byte tells apart
+_SH_COEFFS = (3, 8, 15)  # beyond the constant one, by number of bands
+_META = "meta.json"
 
 
 def read_sog(path: Path) -> RawSplats:
@@ -29,73 +37,113 @@ def read_sog(path: Path) -> RawSplats:
         InputError: it is not SOG version 2, or is damaged.
     """
     try:
-        files = _files(path)
-        meta = json.loads(files["meta.json"])
-        if meta.get("version") != 2:
-            raise InputError(f"{path}: SOG version {meta.get('version', 1)}; known is 2")
-        return _decode(meta, files)
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(f"{path}: not a whole SOG file: {error} is missing") from error
-    except (OSError, ValueError, IndexError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a valid SOG file: {error}") from error
+        with _opened(path) as source:
+            meta = parse(source.read(_META, limits.SOG_META), limits.SOG_META)
+            version = meta.number("version") or 1
+            if version != 2:
+                raise InputError(f"{path}: SOG version {version:g}; known is 2")
+            return _decode(source, meta)
+    except Fault as fault:
+        raise InputError(f"{path}: not a valid SOG file: {fault}") from fault
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _files(path: Path) -> dict[str, bytes]:
-    if path.suffix.lower() == ".sog":
-        with zipfile.ZipFile(path) as archive:
-            return {name: archive.read(name) for name in archive.namelist()}
+@dataclass(frozen=True)
+class _Source:
+    """Where the members of a SOG are."""
+
+    path: Path
+    read: Callable[[str, int], bytes]  # a member by its name, of at most so many bytes
+    size: int  # bytes of all that there is
+
+    def pixels(self, name: str) -> NDArray[np.uint8]:
+        """[H, W, 4] RGBA of a texture."""
+        data = self.read(name, self.size + limits.EXPANSION_FREE)  # WebP is not packed any further
+        width, height = webp_size(data) or (0, 0)
+        limits.check_unpacked(self.path, 4 * width * height, self.size)
+        image = decoded(data, cv2.IMREAD_UNCHANGED) if width else None
+        if image is None or image.dtype != np.uint8 or image.ndim != 3:
+            raise Fault(f"{name} cannot be decoded as WebP")
+        code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+        return np.asarray(cv2.cvtColor(image.astype(np.uint8, copy=False), code), np.uint8)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[_Source, None, None]:
+    if path.is_file() and path.suffix.lower() == ".sog":
+        with limits.open_archive(path) as archive:
+            yield _Source(
+                path,
+                lambda name, most: limits.read_member(path, archive, name, most),
+                path.stat().st_size,
+            )
+        return
     folder = path if path.is_dir() else path.parent
-    members = [*folder.glob("*.webp"), *folder.glob("meta.json")]
-    return {member.name: member.read_bytes() for member in members}
+    members = {each.name: each for each in (*folder.glob("*.webp"), folder / _META)}
+
+    def read(name: str, most: int) -> bytes:
+        if name not in members:
+            raise Fault(f"{name} is missing")
+        if members[name].stat().st_size > most:
+            raise Fault(f"{name} has more than {most:,} bytes")
+        return members[name].read_bytes()
+
+    yield _Source(path, read, sum(each.stat().st_size for each in members.values()))
 
 
-def _decode(meta: dict[str, Any], files: dict[str, bytes]) -> RawSplats:
-    count = int(meta["count"])
+def _decode(source: _Source, meta: Entry) -> RawSplats:
+    count = meta.whole("count", 0, limits.most_unpacked(source.size) // 4)
 
     def texture(part: str, index: int = 0) -> NDArray[np.uint8]:
-        return _pixels(files[meta[part]["files"][index]]).reshape(-1, 4)[:count]
-
-    def codebook(part: str) -> NDArray[np.float32]:
-        return np.array(meta[part]["codebook"], np.float32)
+        name = _file(meta.entry(part), index)
+        pixels = source.pixels(name).reshape(-1, 4)
+        if len(pixels) < count:
+            raise Fault(f"{name} has {len(pixels)} pixels for {count} splats")
+        return pixels[:count]
 
     colour = texture("sh0")
-    if not len(colour) == count:
-        raise ValueError(f"{count} splats do not fit its textures")
     with np.errstate(divide="ignore"):
         opacity = colour[:, 3] / 255.0
         logits = np.log(opacity / (1.0 - opacity)).astype(np.float32)
-    sh = codebook("sh0")[colour[:, :3]][:, None]
-    if "shN" in meta:
+    sh = _looked_up(meta.entry("sh0"), colour[:, :3])[:, None]
+    if meta.values.get("shN") is not None:
         labels = texture("shN", 1)[:, :2].astype(np.int64) @ [1, 256]
-        rest = _harmonics(meta["shN"], files)[labels]
-        sh = np.concatenate([sh, rest], axis=1)
+        palette = _harmonics(source, meta.entry("shN"))
+        if count and labels.max() >= len(palette):
+            raise Fault(f"shN has {len(palette)} harmonics; a splat names number {labels.max()}")
+        sh = np.concatenate([sh, palette[labels]], axis=1)
     return gaussians(
-        means=_means(meta["means"], texture("means", 0), texture("means", 1)),
+        means=_means(meta.entry("means"), texture("means", 0), texture("means", 1)),
         quats=_quats(texture("quats")),
-        log_scales=codebook("scales")[texture("scales")[:, :3]],
+        log_scales=_looked_up(meta.entry("scales"), texture("scales")[:, :3]),
         logits=logits,
         sh=sh,
     )
 
 
-def _pixels(data: bytes) -> NDArray[np.uint8]:
-    """[H, W, 4] RGBA."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    if image is None or image.ndim != 3:
-        raise ValueError("a texture cannot be decoded")
-    code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
-    return cv2.cvtColor(image, code).astype(np.uint8)
+def _file(part: Entry, index: int) -> str:
+    files = part.items("files")
+    if files is None or index >= len(files) or not isinstance(files[index], str):
+        raise Fault(f"{part.at('files')} must name {index + 1} textures or more")
+    return files[index]
 
 
-def _means(
-    meta: dict[str, Any], low: NDArray[np.uint8], high: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    lowest, highest = (np.array(meta[key], np.float64) for key in ("mins", "maxs"))
+def _looked_up(part: Entry, indices: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What a part's codebook has for bytes of any shape."""
+    codebook = part.array("codebook", 1, _CODEBOOK).astype(np.float32)
+    highest = int(indices.max(initial=0))
+    if highest >= len(codebook):
+        raise Fault(f"{part.at('codebook')} has {len(codebook)} numbers; a splat has {highest}")
+    return codebook[indices]
+
+
+def _means(part: Entry, low: NDArray[np.uint8], high: NDArray[np.uint8]) -> NDArray[np.float32]:
+    lowest, highest = (part.array(key, 3, 3) for key in ("mins", "maxs"))
     share = (low[:, :3] + 256.0 * high[:, :3]) / 65535.0
     logs = lowest + share * (highest - lowest)  # of sign(x) ln(1 + |x|)
-    return (np.sign(logs) * np.expm1(np.abs(logs))).astype(np.float32)
+    with np.errstate(over="ignore"):  # an infinite position is refused like any other
+        return (np.sign(logs) * np.expm1(np.abs(logs))).astype(np.float32)
 
 
 def _quats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -104,18 +152,22 @@ def _quats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     largest = np.sqrt(np.maximum(0.0, 1.0 - np.square(small).sum(1)))
     left_out = pixels[:, 3].astype(np.int64) - 252
     if not ((left_out >= 0) & (left_out < 4)).all():
-        raise ValueError("a rotation has no valid mode")
+        raise Fault("a rotation has no valid mode")
     # Row m lists, for each component, which of (small, largest) it is when m was left out.
     source = np.array([[3, 0, 1, 2], [0, 3, 1, 2], [0, 1, 3, 2], [0, 1, 2, 3]])[left_out]
     parts = np.concatenate([small, largest[:, None]], axis=1)
     return np.take_along_axis(parts, source, axis=1).astype(np.float32)
 
 
-def _harmonics(meta: dict[str, Any], files: dict[str, bytes]) -> NDArray[np.float32]:
+def _harmonics(source: _Source, part: Entry) -> NDArray[np.float32]:
     """[entries, sh_coeffs, 3] the palette of harmonics beyond the constant one."""
-    sh_coeffs = {1: 3, 2: 8, 3: 15}[int(meta["bands"])]
-    pixels = _pixels(files[meta["files"][0]])
-    if pixels.shape[1] != _LABELS_PER_ROW * sh_coeffs:
-        raise ValueError(f"the palette of harmonics is {pixels.shape[1]} pixels wide")
-    values = np.array(meta["codebook"], np.float32)[pixels[:, :, :3]]
-    return values.reshape(-1, sh_coeffs, 3)
+    sh_coeffs = _SH_COEFFS[part.whole("bands", 1, 3) - 1]
+    name = _file(part, 0)
+    pixels = source.pixels(name)
+    wanted = _LABELS_PER_ROW * sh_coeffs
+    if pixels.shape[1] != wanted or pixels.shape[0] > _PALETTE // _LABELS_PER_ROW:
+        raise Fault(
+            f"{name} is {pixels.shape[1]} x {pixels.shape[0]} pixels; a palette of harmonics is "
+            f"{wanted} x {_PALETTE // _LABELS_PER_ROW} or less"
+        )
+    return _looked_up(part, pixels[:, :, :3]).reshape(-1, sh_coeffs, 3)

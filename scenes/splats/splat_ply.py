@@ -7,6 +7,7 @@ a viewer that knows nothing of them shows the Gaussian envelopes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from ...renderer.files import replacing
 from ...renderer.splats import WAVE_COUNTS, Splats
+from .. import limits
 from ..errors import InputError
 from .ply import PlyHeader, read_columns, read_header
 from .raw_splats import RawSplats, activate, deactivate
@@ -118,9 +120,12 @@ def _stated_origin(header: PlyHeader) -> tuple[float, float, float]:
         match comment.split():
             case [word, x, y, z] if word == _ORIGIN_COMMENT:
                 try:
-                    return (float(x), float(y), float(z))
+                    origin = (float(x), float(y), float(z))
                 except ValueError as error:
                     raise InputError(f"{header.path}: comment {comment[:60]}: {error}") from error
+                if not max(map(abs, origin)) < limits.VALUE or any(map(math.isnan, origin)):
+                    raise InputError(f"{header.path}: comment {comment[:60]}: not a place")
+                return origin
             case _:
                 pass
     return (0.0, 0.0, 0.0)
@@ -141,7 +146,7 @@ def _column(header: PlyHeader, table: Columns, name: str) -> NDArray[np.float32]
     """[N] a column as float32, which may be infinite but is never NaN."""
     if name not in table:
         raise InputError(f'{header.path}: no property "{name}"; a splat PLY must have it')
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # some NaNs say so when they are converted
         column = table[name].astype(np.float32)
     _refuse(header, name, "NaN", np.isnan(column))
     return column

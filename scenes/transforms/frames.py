@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ..document import Entry, Fault
 from ..errors import InputError
 from ..photos.decoding import read_header
-from .document import Entry, Fault
 from .intrinsics import Intrinsics, intrinsics_of, size_of
 from .poses import Pose, pose_of
 
@@ -48,8 +48,8 @@ def read_frames(
     if not entries:
         raise InputError(f"{path}: has no frames: the list of photos and their poses")
     frames: dict[str, Frame] = {}
-    faults: list[str] = []
-    unlisted: list[str] = []
+    faults, first_fault = 0, ""
+    unlisted, first_unlisted = 0, ""
     for index, values in enumerate(entries):
         try:
             entry = _entry(index, values)
@@ -57,19 +57,19 @@ def read_frames(
             if name in frames:
                 raise Fault(f"{entry.at('file_path')} is {name}, which an earlier frame has")
             if not split.has(name):
-                unlisted.append(name)
+                unlisted, first_unlisted = unlisted + 1, first_unlisted or name
                 continue
             frames[name] = _frame(name, entry.over(document), path.parent, split.holds_out(name))
         except Fault as fault:
-            faults.append(str(fault))
+            faults, first_fault = faults + 1, first_fault or str(fault)
     if faults and not frames:
-        raise InputError(f"{path}: none of {len(entries)} frames can be used; {faults[0]}")
+        raise InputError(f"{path}: none of {len(entries)} frames can be used; {first_fault}")
     if faults:
-        repairs.append(f"{path}: left out {len(faults)} of {len(entries)} frames; {faults[0]}")
+        repairs.append(f"{path}: left out {faults} of {len(entries)} frames; {first_fault}")
     if unlisted:
         repairs.append(
-            f"{path}: left out {len(unlisted)} of {len(entries)} frames that are neither in "
-            f"train_filenames nor among those to test on (the first is {unlisted[0]})"
+            f"{path}: left out {unlisted} of {len(entries)} frames that are neither in "
+            f"train_filenames nor among those to test on (the first is {first_unlisted})"
         )
     return list(frames.values())
 
@@ -90,7 +90,7 @@ def _file_path(entry: Entry) -> str:
 def _frame(name: str, entry: Entry, folder: Path, held_out: bool | None) -> Frame:
     size = size_of(entry)
     if size is None:
-        if not (folder / name).is_file():
+        if not os.path.isfile(folder / name):
             raise Fault(f"{entry.place} states no w and h, and its photo {name} is not there")
         try:
             size = read_header(folder / name).size
@@ -126,7 +126,7 @@ class _Split:
     """Which photos are to train on and which to test on."""
 
     default: bool | None  # of all that no list names
-    train: frozenset[str] | None
+    used: frozenset[str] | None  # None if all are
     test: frozenset[str]
 
     @classmethod
@@ -135,11 +135,12 @@ class _Split:
         train, test, validation = (
             _names(document, f"{part}_filenames") for part in ("train", "test", "val")
         )
-        return cls(held_out, train, test or validation or frozenset())
+        tested = test or validation or frozenset()
+        return cls(held_out, None if train is None else train | tested, tested)
 
     def has(self, name: str) -> bool:
         """Whether a photo is to be used at all."""
-        return self.train is None or _stem(name) in self.train | self.test
+        return self.used is None or _stem(name) in self.used
 
     def holds_out(self, name: str) -> bool | None:
         """Whether a photo is to test on, None where nothing says so."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from .document import Entry, Fault
+from .. import limits
+from ..document import Entry, Fault
 
 _PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "PERSPECTIVE")
 _FISHEYE = ("OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 _PANORAMA = "EQUIRECTANGULAR"
 _KNOWN = (*_PERSPECTIVE, *_FISHEYE, _PANORAMA)
-_SIZE_LIMIT = 1 << 20  # px; a larger width or height is damage
+_NARROWEST = 1e-9  # radians; its tangent still divides
+_WIDEST = 1e6  # radius at depth 1 of the corner of a photo; beyond it powers overflow
 _FIT_ERROR = 0.1  # px; by how much a lens may differ from the one that stands in for it
 
 Intrinsics = tuple[str, tuple[float, ...]]
@@ -26,9 +29,9 @@ def size_of(frame: Entry) -> tuple[int, int] | None:
         return None
     for key, side in zip("wh", sides, strict=True):
         # Some writers have "w": 1080.0.
-        if side is None or not (1 <= side < _SIZE_LIMIT and side.is_integer()):
+        if side is None or not (1 <= side < limits.SIDE and side.is_integer()):
             raise Fault(
-                f"{frame.at(key)} must be a whole number from 1 to {_SIZE_LIMIT}, not {side:g}"
+                f"{frame.at(key)} must be a whole number from 1 to {limits.SIDE}, not {side:g}"
             )
     return int(sides[0]), int(sides[1])
 
@@ -72,7 +75,7 @@ def _focal(frame: Entry, axis: str, side: int) -> float | None:
     angle = frame.number(f"camera_angle_{axis}")
     if angle is None:
         return None
-    if not 0 < angle < math.pi:
+    if not _NARROWEST < angle < math.pi:
         raise Fault(
             f"{frame.at(f'camera_angle_{axis}')} must be between 0 and pi radians, not {angle:g}"
         )
@@ -94,6 +97,18 @@ def _rational(
 
     COLMAP has no such polynomial; a quotient of cubics in r^2 comes close enough to it.
     """
+    solution, error = _quotient(radial, farthest) if farthest < _WIDEST else ((), math.inf)
+    if not error * focal < _FIT_ERROR:
+        raise Fault(
+            f"k4 = {radial[3]:g} bends the picture as no lens of COLMAP does; undistort the photos "
+            "first"
+        )
+    return (*solution[:2], *tangential, *solution[2:])
+
+
+@lru_cache(maxsize=16)  # most frames have one lens
+def _quotient(radial: tuple[float, ...], farthest: float) -> tuple[tuple[float, ...], float]:
+    """Three coefficients above and three below, and how far the quotient is off at depth 1."""
     square = np.linspace(0.0, farthest**2, 512)
     powers = square[:, None] ** np.arange(1, 4)
     bent = 1 + square[:, None] ** np.arange(1, 5) @ np.array(radial)
@@ -104,10 +119,5 @@ def _rational(
     with np.errstate(all="ignore"):
         solution = np.linalg.lstsq(columns / scale, bent - 1)[0] / scale
         quotient = (1 + powers @ solution[:3]) / (1 + powers @ solution[3:])
-        error = float(np.abs(np.sqrt(square) * (quotient - bent)).max()) * focal
-    if not error < _FIT_ERROR:
-        raise Fault(
-            f"k4 = {radial[3]:g} bends the picture as no lens of COLMAP does; undistort the photos "
-            "first"
-        )
-    return (*map(float, solution[:2]), *tangential, *map(float, solution[2:]))
+        error = float(np.abs(np.sqrt(square) * (quotient - bent)).max())
+    return tuple(map(float, solution)), error

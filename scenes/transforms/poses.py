@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .document import Entry, Fault
+from .. import limits
+from ..document import Entry, Fault
 
 STRETCH = 0.05
 """A matrix may be off a rotation by this part of its size: numbers were rounded. Beyond it means
@@ -35,7 +36,7 @@ class Similarity:
         left, sizes, right = np.linalg.svd(matrix[:3, :3])
         scale = float(sizes.mean())
         rotation = left @ right
-        if not scale > 0:
+        if not scale * limits.VALUE > 1:
             raise Fault(f"{place} has a rotation of zeros")
         if np.linalg.det(rotation) < 0:
             raise Fault(f"{place} mirrors: its determinant is negative")
@@ -49,7 +50,8 @@ class Similarity:
 
     def undone(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """[P, 3] the points that this brings to `points`."""
-        return (points - self.shift) @ self.rotation / self.scale
+        with np.errstate(over="ignore", invalid="ignore"):  # points may be any numbers
+            return (points - self.shift) @ self.rotation / self.scale
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 from ..colmap.model import ColmapCamera, ColmapImage, ColmapModel, ColmapPoints
 from ..colmap.point_clouds import read_ply_points
 from ..colmap.visibility import seen_share
+from ..document import Entry, Fault, read_document
 from ..errors import InputError
-from .document import Entry, Fault, read_document
 from .frames import Frame, read_frames
 from .poses import EXACT, Pose, Similarity
 
@@ -91,7 +92,7 @@ def _tested(paths: Sequence[Path], repairs: list[str]) -> list[Frame]:
 
 
 def _read_part(path: Path, held_out: bool | None, repairs: list[str]) -> _Part:
-    document = read_document(path)
+    document = read_document(path, "an object with frames")
     return _Part(path, document, read_frames(path, document, held_out, repairs))
 
 
@@ -171,7 +172,7 @@ def _points(part: _Part, repairs: list[str]) -> tuple[ColmapPoints, Path | None]
         repairs.append(f"{part.path}: {fault}")
         stated = None
     names = ([stated.strip().replace("\\", "/")] if stated else []) + list(_POINTS)
-    found = next((folder / name for name in names if (folder / name).is_file()), None)
+    found = next((folder / name for name in names if os.path.isfile(folder / name)), None)
     if stated and (found is None or found != folder / names[0]):
         repairs.append(f"{part.path}: ply_file_path names {names[0]}, which is not there")
     if found is None:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from viser import transforms
 
-from ...scenes import InputError
+from ...scenes import InputError, limits
+from ...scenes.document import parse
 from ..settings import Pose
 from .path import DEFAULT_FPS, DEFAULT_SECONDS, MAX_FPS, MAX_FRAMES, CameraPath, Keyframe
 
@@ -55,7 +56,6 @@ MALFORMED = (
     TypeError,
     AttributeError,
     OverflowError,
-    RecursionError,
 )
 """Exceptions that reading a file of another format, or of nonsense, raises."""
 
@@ -153,10 +153,7 @@ def film_from_json(text: str | bytes, placement: Placement) -> Film:
 
 
 def _parsed(text: str | bytes) -> dict[str, Any]:
-    content = json.loads(text)
-    if not isinstance(content, dict):
-        raise ValueError("it is no JSON object")
-    return content
+    return dict(parse(text).values)
 
 
 def _not_a_path(error: Exception) -> InputError:
@@ -226,7 +223,9 @@ def _cameras(
 def _camera(numbers: Any, fov: Any, placement: Placement) -> Keyframe:
     matrix = np.array(numbers, float).reshape(4, 4)
     axes = matrix[:3, :3]
-    rigid = np.isfinite(matrix).all() and np.allclose(axes.T @ axes, np.eye(3), atol=0.02)
+    # No entry of a rotation is larger than 1; the square of a huge one would overflow.
+    small = (np.abs(matrix) < limits.VALUE).all() and np.abs(axes).max() < 2
+    rigid = small and np.allclose(axes.T @ axes, np.eye(3), atol=0.02)
     if not (rigid and np.linalg.det(axes) > 0):
         raise ValueError("its matrix is no rigid pose")
     w, x, y, z = transforms.SO3.from_matrix(axes @ OPENGL_TO_OPENCV).normalize().wxyz.tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,15 +12,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from . import limits
+from .errors import InputError
 
-VALUE_LIMIT = 1e30
-"""A larger number anywhere is damage; the square of this one still fits."""
 _SHOWN = 60  # characters of a wrong value
 
 
 class Fault(ValueError):
     """What is wrong with one value: where it is, the rule and the value, without the file."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,39 @@ class Entry:
 
     def over(self, defaults: Entry) -> Entry:
         """This object, with what it lacks taken from another one."""
-        return Entry(self.place, ChainMap(dict(self.values), dict(defaults.values)))
+        # Not copied: there may be as many defaults as objects.
+        layers = cast("list[MutableMapping[str, Any]]", [self.values, defaults.values])
+        return Entry(self.place, ChainMap(*layers))
 
     def at(self, key: str) -> str:
         """What messages call the value of `key`."""
         return f"{self.place}.{key}" if self.place else key
 
+    def entry(self, key: str) -> Entry:
+        """The object at `key`, which must be there."""
+        value = self._needed(key)
+        if not isinstance(value, dict):
+            raise Fault(f"{self.at(key)} must be an object, not {_shown(value)}")
+        return Entry(self.at(key), cast("dict[str, Any]", value))
+
+    def _needed(self, key: str) -> object:
+        if self.values.get(key) is None:
+            raise Fault(f"{self.at(key)} is missing")
+        return self.values[key]
+
     def number(self, key: str) -> float | None:
         """The number at `key`, None where there is none."""
         value = self.values.get(key)
         return None if value is None else _number(value, self.at(key))
+
+    def whole(self, key: str, lowest: int, highest: int) -> int:
+        """The whole number at `key`, which must be there."""
+        value = _number(self._needed(key), self.at(key))
+        if not (value.is_integer() and lowest <= value <= highest):
+            raise Fault(
+                f"{self.at(key)} must be a whole number from {lowest} to {highest}, not {value:g}"
+            )
+        return int(value)
 
     def numbers(self, *keys: str) -> list[float]:
         """The numbers at `keys`, 0 where there is none."""
@@ -60,6 +86,16 @@ class Entry:
         if value is None or isinstance(value, list):
             return cast("list[Any] | None", value)
         raise Fault(f"{self.at(key)} must be a list, not {_shown(value)}")
+
+    def array(self, key: str, least: int, most: int) -> NDArray[np.float64]:
+        """[least to most] the list of numbers at `key`, which must be there."""
+        self._needed(key)
+        values = self.items(key) or ()
+        place = self.at(key)
+        if not least <= len(values) <= most:
+            wanted = f"{least}" if least == most else f"{least} to {most}"
+            raise Fault(f"{place} must have {wanted} numbers, not {len(values)}")
+        return np.array([_number(value, place) for value in values], np.float64)
 
     def matrix(self, key: str) -> NDArray[np.float64] | None:
         """[4, 4] the matrix at `key`, whose last row may be left out; None where there is none."""
@@ -86,8 +122,8 @@ def _number(value: object, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Fault(f"{place} must be a number, not {_shown(value)}")
     # Compared as it is: an int may be too large for a float. NaN fails too.
-    if not abs(value) < VALUE_LIMIT:
-        raise Fault(f"{place} must be a number below {VALUE_LIMIT:g}, not {_shown(value)}")
+    if not abs(value) < limits.VALUE:
+        raise Fault(f"{place} must be a number below {limits.VALUE:g}, not {_shown(value)}")
     return float(value)
 
 
@@ -101,20 +137,42 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def read_document(path: Path) -> Entry:
-    """The document in `path`, in any of Unicode's encodings.
+def parse(data: str | bytes, most: int = limits.JSON, kind: str = "an object") -> Entry:
+    """The object that is the document `data`, in any of Unicode's encodings; messages call it
+    `kind`.
 
     Raises:
-        InputError: it cannot be read, is not JSON, or is no object.
+        Fault: it is not JSON, is no object, is nested too deep, or has more than `most` bytes.
+    """
+    if len(data) > most:
+        raise Fault(f"it has {len(data):,} bytes of JSON; {most:,} are possible")
+    try:
+        document: object = json.loads(data)
+    except json.JSONDecodeError as error:
+        raise Fault(f"not JSON: {error.msg}", error.lineno) from error
+    except RecursionError as error:
+        raise Fault("not JSON: lists or objects are nested too deep") from error
+    except UnicodeDecodeError as error:
+        raise Fault(f"not JSON: {error.reason} at byte {error.start}") from error
+    except ValueError as error:  # Python refuses to read it, in words about Python
+        raise Fault("not JSON: a whole number of very many digits") from error
+    if not isinstance(document, dict):
+        raise Fault(f"must be {kind}, not {_shown(document)}")
+    return Entry("", cast("dict[str, Any]", document))
+
+
+def read_document(path: Path, kind: str = "an object") -> Entry:
+    """The document in `path`.
+
+    Raises:
+        InputError: it cannot be read, or `parse` refuses it.
     """
     try:
-        document: object = json.loads(path.read_bytes())
+        if path.stat().st_size > limits.JSON:
+            raise InputError(f"{path}: has more than {limits.JSON:,} bytes of JSON")
+        return parse(path.read_bytes(), kind=kind)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON: {' '.join(str(error).split())[:120]}") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: must be an object with frames, not {_shown(document)}")
-    return Entry("", cast("dict[str, Any]", document))
+    except Fault as fault:
+        line = f":{fault.line}" if fault.line else ""
+        raise InputError(f"{path}{line}: {fault}") from fault
