@@ -100,8 +100,9 @@ class RunFolder:
             with folder.claimed():
                 yield folder
         finally:
-            with suppress(OSError):
-                folder.path.rmdir()  # if there is nothing in it
+            with suppress(OSError):  # as soon as there is something in one
+                folder.path.rmdir()
+                folder.path.parent.rmdir()
 
     @staticmethod
     def newest(scene: str) -> RunFolder:
@@ -365,10 +366,18 @@ class RunFolder:
 
 def _made(path: Path) -> bool:
     """Makes a folder; False if there is something of that name."""
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        return False
+    for last in (*[False] * 100, True):
+        with suppress(FileExistsError):
+            path.parent.mkdir(parents=True)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # another one has just removed the empty folder above
+            if last:
+                raise
+        else:
+            break
     return True
 
 
