@@ -52,7 +52,7 @@ FLOORS = {
         {"check", "plausibility"},
     ),
     "viewer": (
-        {"settings", "scene", "camera", "background", "download"},
+        {"settings", "scene", "camera", "background", "download", "reports", "budget"},
         {"pacing", "picture"},
         {"path"},
         {"panel"},

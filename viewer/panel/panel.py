@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import viser
 
-from ..background import BackgroundTasks
+from ..background import BackgroundTasks, Shared
 from ..camera import Bounds, Outlook, Vector, go_to
 from ..path.file import Placement
 from ..path.panel import PathPanel
@@ -95,10 +95,14 @@ class Panel:
     """Controls and readings in the sidebar of one browser."""
 
     def __init__(
-        self, client: viser.ClientHandle, choices: PanelChoices, callbacks: PanelCallbacks
+        self,
+        client: viser.ClientHandle,
+        choices: PanelChoices,
+        callbacks: PanelCallbacks,
+        shared: Shared,
     ) -> None:
         self._client, self._choices, self._callbacks = client, choices, callbacks
-        self._tasks = BackgroundTasks(client)
+        self._tasks = BackgroundTasks(client, shared)
         self._shown: Readout | None = None
         self._curves_due = 0.0
         self._fov_moved_at = -FOV_PAUSE

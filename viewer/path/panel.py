@@ -267,7 +267,7 @@ class PathPanel:
     def _save_path(self, path: CameraPath, size: tuple[int, int]) -> None:
         content = path_to_json(path, size, self._placement).encode()
         self._tasks.check()
-        send_file(self._client, "camera_path.json", content)
+        send_file(self._client, "camera_path.json", content, self._tasks.check)
 
     def _load_path(self, file: viser.UploadedFile, loop: asyncio.AbstractEventLoop) -> None:
         if len(file.content) > MAX_FILE:

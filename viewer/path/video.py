@@ -79,7 +79,7 @@ class PathVideo:
             film = Path(folder) / "camera_path.mp4"
             write_video(film, self._frames(poses, size, draw), size, path.fps)
             self._tasks.check()
-            send_file(self._client, film.name, film.read_bytes())
+            send_file(self._client, film.name, film.read_bytes(), self._tasks.check)
 
     def _frames(
         self, poses: list[Pose], size: tuple[int, int], draw: Draw
@@ -91,7 +91,10 @@ class PathVideo:
             if time.monotonic() > due:
                 self._progress.value = 100 * number / len(poses)
                 due = time.monotonic() + PROGRESS_INTERVAL
-            yield np.ascontiguousarray(draw(pose, size)[..., ::-1])
+            # A picture at a time, so that a long video holds nobody up.
+            with self._tasks.memory(draw.memory(size)):
+                picture = np.ascontiguousarray(draw.picture(pose, size)[..., ::-1])
+            yield picture
 
     @contextmanager
     def _progress_bar(self) -> Generator[None, None, None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -14,6 +13,7 @@ from functools import cache, partial
 import viser
 
 from ...scenes import InputError, one_line
+from ..background import Shared
 from ..camera import NamedCamera, camera_at, pose_of
 from ..pacing.loop import Job, RenderLoop
 from ..panel.frustums import Frustums
@@ -22,11 +22,10 @@ from ..panel.readout import FrameRate, Readout, Speed
 from ..picture.draw import Drawn, PictureRenderer, Renderers, Scene
 from ..picture.paint import Draw, Picture
 from ..picture.photos import NearestPhoto
+from ..reports import Reports
 from ..scene import SceneSource, Snapshot
 from ..settings import Pose, ViewSettings
 from .link import Link
-
-log = logging.getLogger(__name__)
 
 NUMBERS_INTERVAL = 1.0
 """Seconds between updates of the panel's readings while they keep changing."""
@@ -48,6 +47,7 @@ class ViewerContext:
         cameras: training cameras.
         renderers: render functions of the view modes.
         choices: choices of the panel.
+        shared: log and memory.
     """
 
     source: SceneSource
@@ -55,6 +55,7 @@ class ViewerContext:
     cameras: Sequence[NamedCamera]
     renderers: Renderers
     choices: PanelChoices
+    shared: Shared
 
     def picture_renderer(self) -> PictureRenderer:
         """A new renderer of pictures, for use on one thread."""
@@ -126,6 +127,10 @@ class Session:
         self._thread.join(timeout)
 
     @property
+    def _reports(self) -> Reports:
+        return self._context.shared.reports
+
+    @property
     def _sources(self) -> list[SceneSource]:
         return [each for each in (self._context.source, self._context.other) if each is not None]
 
@@ -154,8 +159,8 @@ class Session:
             frustums = Frustums(self._client, self._context.cameras, bounds, panel.up)
             while not self._stopped.is_set():
                 self._take_turn(panel, frustums)
-        except Exception:
-            log.exception("a browser's session failed and has ended")
+        except Exception as error:
+            self._reports.error("a browser's session failed and has ended", error)
         finally:
             if panel is not None:
                 panel.close()
@@ -165,8 +170,8 @@ class Session:
     def _take_turn(self, panel: Panel, frustums: Frustums) -> None:
         try:
             self._turn(panel, frustums)
-        except Exception:
-            log.exception("a browser's session failed and goes on")
+        except Exception as error:
+            self._reports.error("a browser's session failed and goes on", error)
             self._stopped.wait(RECOVERY)
 
     def _on_shown(self, number: int, page: float, decoding: float) -> None:
@@ -182,9 +187,8 @@ class Session:
             self._context.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(
-            self._client, self._context.choices, PanelCallbacks(changed, pause, self._drawing)
-        )
+        callbacks = PanelCallbacks(changed, pause, self._drawing)
+        panel = Panel(self._client, self._context.choices, callbacks, self._context.shared)
         self._settings = panel.settings()
         return panel
 
@@ -244,7 +248,7 @@ class Session:
         """Report the error of a picture to log and panel; nothing else ends."""
         message = one_line(error)
         if message != self._loop.error and not self._stopped.is_set():
-            log.error("rendering a picture for a browser failed", exc_info=error)
+            self._reports.error("rendering a picture for a browser failed", error)
         self._loop.on_error(job, message, time.monotonic())
 
     def _scenes(self) -> tuple[Scene, Scene | None]:
@@ -289,7 +293,7 @@ class Session:
             scene, other = scenes
             return renderer().draw(scene, camera_at(pose, size), settings, other=other).picture
 
-        return draw
+        return Draw(draw, self._renderer.bytes_per_pixel(settings))
 
     def _show_numbers(self, panel: Panel, now: float) -> None:
         """Update the panel's readings now and then, and at once when something new begins."""

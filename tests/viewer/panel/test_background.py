@@ -156,7 +156,7 @@ def test_bad_input_is_told_and_logged_in_one_line(
     page.click("Save screenshot")
     page.until(lambda: notes(page))
     assert notes(page) == [("Save screenshot failed", "there is nothing to draw yet")]
-    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.background")
+    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.reports")
     assert record.getMessage() == "Save screenshot: there is nothing to draw yet"
     assert not record.exc_info
 
@@ -265,7 +265,7 @@ def test_a_screenshot_has_the_size_of_the_canvas_or_any_other(page: Page, studio
 
 def test_a_task_can_close_the_tasks_of_its_browser(studio: Studio, page: Page) -> None:
     (client,) = studio.server.get_clients().values()
-    tasks = BackgroundTasks(client)
+    tasks = BackgroundTasks(client, studio.shared)
     done = threading.Event()
 
     def work() -> None:
