@@ -37,8 +37,9 @@ MAX_MEASURED = 200_000
 FARTHEST = 1e6
 """Largest distance of a page's camera from zero: scenes are a few units large."""
 
-SHORTEST_UP = 1e-6
-"""Smallest length of an up direction."""
+SHORTEST = 1e-6
+"""Smallest length of an up direction, and distance of what a page's camera looks at: without one it
+looks nowhere, and viser cannot turn it."""
 
 NARROWEST, WIDEST = 1e-3, math.pi - 1e-3
 """Range of the vertical field of view of a page's camera [radians]."""
@@ -105,7 +106,8 @@ def is_camera(message: Mapping[str, Any]) -> bool:
     return (
         _is_pose(message.get("wxyz"), message.get("position"), message.get("fov"))
         and _is_vector(message.get("look_at"), 3, 0.0, FARTHEST)
-        and _is_vector(message.get("up_direction"), 3, SHORTEST_UP, FARTHEST)
+        and math.dist(message["look_at"], message["position"]) >= SHORTEST
+        and _is_vector(message.get("up_direction"), 3, SHORTEST, FARTHEST)
         and all(_is_number(message.get(name, 0.0), 0.0, math.inf) for name in ("near", "far"))
         and all(
             isinstance(side := message.get(name), int) and 0 <= side <= LARGEST_CANVAS

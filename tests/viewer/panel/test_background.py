@@ -21,6 +21,7 @@ from path_studio import (
     nodes,
     positions,
     running,
+    shared,
     small_video,
     value,
     visiting,
@@ -28,7 +29,11 @@ from path_studio import (
 from viewer_page import CANVAS, Page, downloads, eventually, notes, sessions
 
 from gaborsplat.scenes import InputError
-from gaborsplat.viewer.background import MAX_LINE, BackgroundTasks
+from gaborsplat.viewer.background import BackgroundTasks
+from gaborsplat.viewer.budget import SHARE
+from gaborsplat.viewer.panel.screenshot import MAX_SIDE
+from gaborsplat.viewer.picture.draw import BYTES
+from gaborsplat.viewer.reports import MAX_LINE
 
 # A browser may leave at any moment, also between two messages to it.
 pytestmark = pytest.mark.filterwarnings("ignore:Queued a .* on a closed connection:UserWarning")
@@ -275,3 +280,78 @@ def test_a_task_can_close_the_tasks_of_its_browser(studio: Studio, page: Page) -
     assert tasks.run("Closing", work)
     assert done.wait(20)
     assert not tasks.run("More", work)
+
+
+def test_huge_screenshots_wait_in_line(studio: Studio) -> None:
+    """The memory has room for one of them at a time."""
+    side = 4000
+    studio.shared = shared(1.5 * side * side * BYTES / SHARE)
+    studio.gate = threading.Event()
+    with visiting(studio) as first, visiting(studio) as second, visiting(studio) as third:
+        pages = (first, second, third)
+        for page in pages:
+            page.set("Screenshot width", side)
+            page.set("Screenshot height", side)
+        first.click("Save screenshot")
+        eventually(lambda: len(studio.drawn) == 1)
+        for page in (second, third):
+            page.click("Save screenshot")
+            page.until(lambda page=page: notes(page))
+            waits = ("Save screenshot: waiting", "Others are saving large pictures.")
+            assert notes(page) == [waits]
+        assert len(studio.drawn) == 1
+        studio.gate.set()
+        for page in pages:
+            page.until(lambda page=page: downloads(page))
+        assert studio.drawn[-1][1] == (side, side)
+        assert len(studio.drawn) == 3
+
+
+def test_a_screenshot_beyond_all_memory_is_refused_in_a_line(studio: Studio) -> None:
+    studio.shared = shared(2e9)
+    with visiting(studio) as page:
+        page.set("Screenshot width", 10**6)
+        page.set("Screenshot height", MAX_SIDE)
+        page.click("Save screenshot")
+        page.until(lambda: notes(page))
+        ((title, body),) = notes(page)
+        assert title == "Save screenshot failed"
+        assert body == (
+            "that takes about 3.2 GB of memory, and at most 1.0 GB may be taken; "
+            "choose fewer pixels"
+        )
+        assert not studio.drawn
+        page.set("Screenshot width", 60)
+        page.set("Screenshot height", 40)
+        page.click("Save screenshot")
+        page.until(lambda: downloads(page))
+
+
+def test_a_video_takes_memory_for_one_picture_at_a_time(studio: Studio) -> None:
+    with visiting(studio) as page:
+        studio.shared = shared(1.5 * 64 * 48 * BYTES / SHARE)  # of the next page
+        with visiting(studio) as frugal:
+            small_video(frugal)
+            add_at(frugal, 0.0, 1.0)
+            frugal.click("Render video")
+            frugal.until(lambda: downloads(frugal))
+        assert len(studio.drawn) == 11
+        assert not notes(page)
+
+
+def test_a_browser_that_does_not_read_gets_one_file_at_a_time(studio: Studio) -> None:
+    """A file that nobody takes is not followed by others, which would pile up."""
+    noise = np.random.default_rng(0).integers(0, 256, (2500, 4000, 3), np.uint8)  # no PNG is less
+    studio.draw = lambda pose, size: studio.drawn.append((pose, size)) or noise
+    with visiting(studio) as page:
+        page.click("Save screenshot")
+        eventually(lambda: studio.drawn)
+        for _ in range(20):
+            page.click("Save screenshot")
+        threading.Event().wait(2)
+        assert studio.tasks[0].busy
+        page.until(lambda: downloads(page))
+        eventually(lambda: not studio.tasks[0].busy)
+        assert len(studio.drawn) == 1
+        page.click("Save screenshot")
+        page.until(lambda: len(downloads(page)) == 2)
