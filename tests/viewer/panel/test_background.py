@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import viser
 from path_studio import (
     COLOR,
     Studio,
@@ -27,6 +28,7 @@ from path_studio import (
     visiting,
 )
 from viewer_page import CANVAS, Page, downloads, eventually, notes, sessions
+from websockets.sync.client import connect
 
 from gaborsplat.scenes import InputError
 from gaborsplat.viewer.background import BackgroundTasks
@@ -341,9 +343,13 @@ def test_a_video_takes_memory_for_one_picture_at_a_time(studio: Studio) -> None:
 
 def test_a_browser_that_does_not_read_gets_one_file_at_a_time(studio: Studio) -> None:
     """A file that nobody takes is not followed by others, which would pile up."""
-    noise = np.random.default_rng(0).integers(0, 256, (2500, 4000, 3), np.uint8)  # no PNG is less
+    noise = np.random.default_rng(0).integers(0, 256, (4000, 4000, 3), np.uint8)  # no PNG is less
     studio.draw = lambda pose, size: studio.drawn.append((pose, size)) or noise
-    with visiting(studio) as page:
+    protocol: Any = f"viser-v{viser.__version__}"
+    options: dict[str, Any] = {"subprotocols": [protocol], "max_size": None, "max_queue": 1}
+    with connect(studio.url.replace("http", "ws"), **options) as connection:
+        page = Page(connection)
+        page.until(lambda: page.has("Save screenshot"))
         page.click("Save screenshot")
         eventually(lambda: studio.drawn)
         for _ in range(20):
