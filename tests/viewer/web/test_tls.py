@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import viser
+from certificates import certify
 from viewer_page import PATIENCE, Page, Painter, cloud
 from websockets.sync.client import connect
 
 from gaborsplat.scenes import InputError
 from gaborsplat.viewer import Viewer, ViewerOptions
 from gaborsplat.viewer.web import gate
-
-
-def certify(folder: Path, name: str, *words: str) -> tuple[Path, Path]:
-    """A certificate for this machine and its key."""
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj"]
-    command += ["/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    command += ["-keyout", str(key), "-out", str(cert), *(words or ["-nodes"])]
-    subprocess.run(command, check=True, capture_output=True)
-    return cert, key
 
 
 @pytest.fixture(scope="module")
