@@ -52,7 +52,7 @@ FLOORS = {
         {"check", "plausibility"},
     ),
     "viewer": (
-        {"settings", "scene", "camera", "background", "download", "reports", "budget"},
+        {"settings", "scene", "camera", "background", "download", "reports", "budget", "values"},
         {"pacing", "picture"},
         {"path"},
         {"panel"},

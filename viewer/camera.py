@@ -20,6 +20,7 @@ from viser import transforms
 from ..renderer.cameras import Camera
 from ..renderer.splats import Splats
 from .settings import Pose
+from .values import is_number, is_vector
 
 Vector = npt.NDArray[np.float64]  # [3]
 Matrix = npt.NDArray[np.float64]  # [M, 3]
@@ -105,10 +106,10 @@ def is_camera(message: Mapping[str, Any]) -> bool:
     """
     return (
         _is_pose(message.get("wxyz"), message.get("position"), message.get("fov"))
-        and _is_vector(message.get("look_at"), 3, 0.0, FARTHEST)
+        and is_vector(message.get("look_at"), 3, 0.0, FARTHEST)
         and math.dist(message["look_at"], message["position"]) >= SHORTEST
-        and _is_vector(message.get("up_direction"), 3, SHORTEST, FARTHEST)
-        and all(_is_number(message.get(name, 0.0), 0.0, math.inf) for name in ("near", "far"))
+        and is_vector(message.get("up_direction"), 3, SHORTEST, FARTHEST)
+        and all(is_number(message.get(name, 0.0), 0.0, math.inf) for name in ("near", "far"))
         and all(
             isinstance(side := message.get(name), int) and 0 <= side <= LARGEST_CANVAS
             for name in ("image_width", "image_height")
@@ -245,25 +246,10 @@ def go_to(client: viser.ClientHandle, outlook: Outlook) -> None:
 def _is_pose(wxyz: object, position: object, fov: object) -> bool:
     """Whether a picture can be rendered from there: a quaternion near one of unit length."""
     return (
-        _is_vector(wxyz, 4, 0.5, 2.0)
-        and _is_vector(position, 3, 0.0, FARTHEST)
-        and _is_number(fov, NARROWEST, WIDEST)
+        is_vector(wxyz, 4, 0.5, 2.0)
+        and is_vector(position, 3, 0.0, FARTHEST)
+        and is_number(fov, NARROWEST, WIDEST)
     )
-
-
-def _is_vector(values: object, length: int, shortest: float, longest: float) -> bool:
-    """Whether `values` are `length` numbers, as a vector of a length in that range."""
-    return (
-        isinstance(values, list | tuple)
-        and len(values) == length
-        and all(isinstance(each, int | float) for each in values)
-        and shortest <= math.hypot(*values) <= longest
-    )
-
-
-def _is_number(value: object, low: float, high: float) -> bool:
-    """Whether `value` is a finite number in that range."""
-    return isinstance(value, int | float) and low <= value <= high and value < math.inf
 
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import wraps
 from traceback import extract_tb
+from typing import Any
 
 from ..scenes import one_line, printable
 
@@ -26,6 +29,7 @@ MAX_LINE = 400
 """Characters of a line: browsers may have a say in it."""
 
 Kind = tuple[str, ...]
+Callback = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 @dataclass
@@ -68,7 +72,7 @@ class Reports:
             left = [each for each in self._told.values() if each.since]
             self._told.clear()
         for each in left:
-            log.warning("%s (%d times)", each.line, each.since)
+            log.warning("%s%s", each.line, _times(each.since))
 
     def _report(self, kind: Kind, line: str, error: Exception | None) -> None:
         now, line = self._clock(), printable(line[:MAX_LINE])
@@ -85,5 +89,23 @@ class Reports:
                 interval = min(GROWTH * told.interval, LONGEST)
                 self._told[kind] = _Told(line, now, interval)
         level = logging.WARNING if error is None else logging.ERROR
-        times = f" ({count} times)" if count > 1 else ""
-        log.log(level, "%s%s", line, times, exc_info=error)
+        log.log(level, "%s%s", line, _times(count), exc_info=error)
+
+
+def reported(callback: Callback) -> Callback:
+    """`callback`, whose errors go to the event loop's handler, and so into the log: viser prints
+    those of some callbacks itself, each time."""
+
+    @wraps(callback)
+    async def call(event: Any) -> None:
+        try:
+            await callback(event)
+        except Exception as error:
+            told = {"message": "a callback failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(told)
+
+    return call
+
+
+def _times(count: int) -> str:
+    return f" ({count} times)" if count > 1 else ""

@@ -22,6 +22,7 @@ from ..camera import (
     outlook_of,
     vertical_fov,
 )
+from ..reports import reported
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ class Frustums:
         )
 
         @handle.on_click
+        @reported
         async def _(_: Any) -> None:
             go_to(self._client, outlook_of(named.camera, self._up(), self._bounds))
 

@@ -14,6 +14,7 @@ from ..camera import pose_of
 from ..download import send_file
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing
 from ..settings import Pose
+from ..values import whole
 
 MAX_SIDE = 16384
 """Largest width and height [px]."""
@@ -82,5 +83,5 @@ def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
     return pose and (_allowed(pose.canvas[0]), _allowed(pose.canvas[1]))
 
 
-def _allowed(side: int) -> int:
-    return min(max(int(side), 1), MAX_SIDE)
+def _allowed(side: object) -> int:
+    return whole(side, 1, MAX_SIDE)

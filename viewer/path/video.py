@@ -18,6 +18,7 @@ from ..download import send_file
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing, Picture
 from ..picture.video import write_video
 from ..settings import Pose
+from ..values import whole
 from .path import CameraPath
 
 MIN_SIDE = 16
@@ -57,7 +58,7 @@ class PathVideo:
     def size(self) -> tuple[int, int]:
         """The chosen (width, height) [px], cut to what is allowed: a page may send anything."""
         width, height = (
-            min(max(int(side), MIN_SIDE), most)
+            whole(side, MIN_SIDE, most)
             for side, most in zip((self.width.value, self.height.value), MAX_SIZE, strict=True)
         )
         return width - width % 2, height - height % 2  # video codecs halve the resolution of colour

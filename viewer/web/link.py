@@ -7,7 +7,6 @@ is here and in page.js; where it is missing, pictures go viser's own way, unackn
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy.typing as npt
 import viser
 
 from ..picture.paint import Picture
+from ..values import is_vector
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Link:
         @answer.on_update
         async def _(_: Any) -> None:
             told = answer.value  # a page may send anything
-            if len(told) == 3 and all(map(math.isfinite, told)) and min(told) >= 0:
+            if is_vector(told, 3) and min(told) >= 0:
                 on_shown(int(told[0]), told[1], told[2])
 
     def send(self, picture: Picture, depth: Depth | None, number: int, quality: int) -> None:

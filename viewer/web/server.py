@@ -37,7 +37,7 @@ from ..panel.actions import Action
 from ..panel.panel import PanelChoices
 from ..path.file import Placement
 from ..picture.draw import Renderers, RenderFunction
-from ..reports import Reports
+from ..reports import Reports, reported
 from ..scene import SceneSource
 from ..settings import Beside
 from .address import check_free, is_loopback, port_in_use, url_of
@@ -161,8 +161,8 @@ class Viewer:
             _warn(host, self.port, rules)
         self._arrange()
         # In this order: a browser that leaves at once must be noticed.
-        self._server.on_client_disconnect(self._disconnected)
-        self._server.on_client_connect(self._connected)
+        self._server.on_client_disconnect(reported(self._disconnected))
+        self._server.on_client_connect(reported(self._connected))
 
     @property
     def port(self) -> int:
@@ -216,13 +216,9 @@ class Viewer:
     async def _connected(self, client: viser.ClientHandle) -> None:
         if self._closed:
             return
-        try:
-            session = Session(client, self._context)
-            session.start()
-        except Exception as error:  # which viser would print, each time
-            self._reports.error("a browser's session could not begin", error)
-        else:
-            self._sessions[client.client_id] = session
+        session = Session(client, self._context)
+        session.start()
+        self._sessions[client.client_id] = session
 
     async def _disconnected(self, client: viser.ClientHandle) -> None:
         session = self._sessions.get(client.client_id)

@@ -1,0 +1,1 @@
+"""Campaigns: long runs against what nobody expects."""
