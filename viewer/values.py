@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 
 
 def number(value: object, low: float, high: float, otherwise: float | None = None) -> float:
     """`value` cut to [low, high]; `otherwise`, or `low`, if it is no number, or NaN."""
-    if not isinstance(value, int | float) or math.isnan(value):
+    if not isinstance(value, int | float) or not -math.inf <= value <= math.inf:
         return low if otherwise is None else otherwise
     return float(min(max(value, low), high))  # an integer may be too large for a float, uncut
 
@@ -23,13 +24,13 @@ def is_number(value: object, low: float, high: float) -> bool:
 
 
 def is_vector(
-    values: object, length: int, shortest: float = 0.0, longest: float = math.inf
+    values: object, length: int, shortest: float = 0.0, longest: float = sys.float_info.max
 ) -> bool:
     """Whether `values` are `length` finite numbers: a vector whose own length is in
     [shortest, longest]."""
     return (
         isinstance(values, list | tuple)
         and len(values) == length
-        and all(isinstance(each, int | float) for each in values)
+        and all(is_number(each, -longest, longest) for each in values)
         and is_number(math.hypot(*values), shortest, longest)
     )
