@@ -7,6 +7,7 @@ function is replaced while a server starts.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import logging
 import ssl
@@ -135,16 +136,23 @@ def _answering(
     async def answer(connection: ServerConnection, request: Request) -> Response | None:
         try:
             answered = await chosen(connection, request)
-        except (MultipleValuesError, ValueError):  # a header twice, a path that is none
-            answered = response(HTTPStatus.BAD_REQUEST, b"not understood\n")
         except Exception as error:
-            rules.reports.error("a request was not dealt with", error)
-            answered = response(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the server's log\n")
+            answered = response(HTTPStatus.BAD_REQUEST, b"not understood\n")
+            if not _is_theirs(error):
+                rules.reports.error("a request was not dealt with", error)
+                answered = response(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the server's log\n")
         if answered is not None:
             connection.close_timeout = OPENING  # a slow line takes its time for a whole page
         return answered
 
     return answer
+
+
+def _is_theirs(error: Exception) -> bool:
+    """Whether an error is of a request that makes no sense: a header that is there twice, a path
+    that is none, or is longer than any file's."""
+    strange = isinstance(error, MultipleValuesError | ValueError)
+    return strange or (isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG)
 
 
 def from_same_site(headers: Headers, *, only_this_machine: bool) -> bool:

@@ -38,6 +38,7 @@ STRANGERS: dict[str, bytes] = {
     "a path of zeros": b"GET /%00 HTTP/1.1\r\n" + HOST + b"\r\n",
     "a path in no code": b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n",
     "a long line": b"GET /" + 100_000 * b"x" + b" HTTP/1.1\r\n",
+    "a long name": b"GET /" + 5000 * b"x" + b" HTTP/1.1\r\n" + HOST + b"\r\n",
     "many headers": b"GET / HTTP/1.1\r\n" + HOST + 1000 * b"a: b\r\n" + b"\r\n",
     "half a handshake": b"GET / HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\n\r\n",
 }
