@@ -35,8 +35,9 @@ MAX_MEASURED = 200_000
 """Largest number of splats in a percentile; of more, an even selection is taken."""
 
 
-FARTHEST = 1e6
-"""Largest distance of a page's camera from zero: scenes are a few units large."""
+FARTHEST = 1e9
+"""Largest distance of a page's camera from zero: scenes are a few units large, but may lie at the
+coordinates of a map."""
 
 SHORTEST = 1e-6
 """Smallest length of an up direction, and distance of what a page's camera looks at: without one it

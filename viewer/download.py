@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import viser
+
+from .outbox import outbox
 
 PART = 64 * 2**10
 """Bytes of a file in one message. viser packs up to 128 messages at once, on the event loop that
@@ -25,11 +26,9 @@ def send_file(
     not read; `check` is called meanwhile, and ends the wait by what it raises.
     """
     client.send_file_download(name, content, chunk_size=PART, save_immediately=True)
-    # Not in viser's public interface; where it is missing, nobody waits.
-    connection: Any = getattr(client, "_websock_connection", None)
-    if connection is None:
+    queue = outbox(client)
+    if queue is None:
         return
-    queue = connection.get_message_buffer()
     end = queue.message_counter
     while not queue.done and min(tuple(queue.message_from_id), default=end) < end:
         check()

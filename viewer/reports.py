@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
-from traceback import extract_tb
+from traceback import walk_tb
 from typing import Any
 
 from ..scenes import one_line, printable
@@ -61,8 +61,9 @@ class Reports:
 
     def error(self, what: str, error: Exception) -> None:
         """Report an error in the viewer, as what failed; it is known by where it was raised."""
-        frames = extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        place = ""
+        for frame, line in walk_tb(error.__traceback__):
+            place = f"{frame.f_code.co_filename}:{line}"
         kind = (what, type(error).__name__, place)
         self._report(kind, f"{what}: {one_line(error)}", error)
 
@@ -78,14 +79,14 @@ class Reports:
         now, line = self._clock(), printable(line[:MAX_LINE])
         with self._lock:
             told = self._told.get(kind)
+            count = 1 if told is None else told.since + 1
             if told is None or now >= told.at + LONGEST + told.interval:
-                self._told[kind], count = _Told(line, now), 1
+                self._told[kind] = _Told(line, now)
             elif now < told.at + told.interval:
                 told.line, told.since = line, told.since + 1
                 return
             else:
                 error = None  # its traceback is in the log
-                count = told.since + 1
                 interval = min(GROWTH * told.interval, LONGEST)
                 self._told[kind] = _Told(line, now, interval)
         level = logging.WARNING if error is None else logging.ERROR

@@ -91,7 +91,8 @@ class Entry:
         given = _password_in(request.headers)
         if given is None:
             return response(HTTPStatus.UNAUTHORIZED, b"a password is needed\n")
-        address = str(connection.remote_address[0])
+        peer = connection.remote_address  # None if it left before it was looked at
+        address = str(peer[0]) if peer else "0.0.0.0"
         if not self._tries.begin(address):
             text = b"There were too many wrong passwords. Try again in a few minutes.\n"
             return response(HTTPStatus.TOO_MANY_REQUESTS, text)

@@ -15,6 +15,7 @@ import viser
 from ...scenes import InputError, one_line
 from ..background import Shared
 from ..camera import NamedCamera, camera_at, pose_of
+from ..outbox import open_to_threads
 from ..pacing.loop import Job, RenderLoop
 from ..panel.frustums import Frustums
 from ..panel.panel import Panel, PanelCallbacks, PanelChoices
@@ -100,6 +101,7 @@ class Session:
 
     def start(self) -> None:
         """Start the threads; called on the event loop, once the page has sent its camera."""
+        open_to_threads(self._client)
         self._take_camera(self._client.camera)
 
         @self._client.camera.on_update
@@ -153,10 +155,10 @@ class Session:
         try:
             self._renderer = self._context.picture_renderer()
             with self._client.atomic():
-                self._link = Link(self._client, self._on_shown)
+                self._link = Link(self._client, self._on_shown, self._reports)
                 panel = self._build_panel()
-            bounds = self._context.choices.bounds
-            frustums = Frustums(self._client, self._context.cameras, bounds, panel.up)
+            cameras, bounds = self._context.cameras, self._context.choices.bounds
+            frustums = Frustums(self._client, cameras, bounds, panel.up, self._reports)
             while not self._stopped.is_set():
                 self._take_turn(panel, frustums)
         except Exception as error:
