@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from typing import Any
 
-from viewer_page import Painter, cloud, opened
+from viewer_page import Painter, cloud, eventually, opened
 
 from gaborsplat.viewer import Viewer
 from gaborsplat.viewer.outbox import outbox
@@ -38,9 +38,10 @@ def test_threads_that_send_leave_the_event_loop_alone() -> None:
 
         server.get_event_loop().call_soon_threadsafe(install)
         assert ready.wait(10)
-        for number in range(50):
-            told = client.gui.add_html(f"number {number}")
-            told.content = f"last {number}"
-        page.until(lambda: "last 49" in page.panel)
+        told = client.gui.add_html("")
+        for number in range(5):
+            eventually(lambda: not event.is_set())  # the loop waits for it
+            told.content = f"number {number}"
+        page.until(lambda: "number 4" in page.panel)
         page.look_from((1.0, 0.0, -4.0))
         page.picture(1)
