@@ -98,7 +98,7 @@ def test_who_says_a_letter_now_and_then_is_sent_away(viewer: Viewer) -> None:
     assert time.monotonic() - started < 5
 
 
-def test_an_hour_of_strangers_prints_nothing_and_a_browser_gets_through(
+def test_of_many_strangers_the_oldest_give_way_and_a_browser_gets_through(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(waiting, "MAX_WAITING", 8)
