@@ -52,7 +52,17 @@ FLOORS = {
         {"check", "plausibility"},
     ),
     "viewer": (
-        {"settings", "scene", "camera", "background", "download", "outbox", "reports", "budget", "values"},
+        {
+            "settings",
+            "scene",
+            "camera",
+            "background",
+            "download",
+            "outbox",
+            "reports",
+            "budget",
+            "values",
+        },
         {"pacing", "picture"},
         {"path"},
         {"panel"},
