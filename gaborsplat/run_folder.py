@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import itertools
 import json
-import logging
 import math
 import os
 import re
@@ -21,6 +20,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from .console import error_console
 from .devices import machine, versions
 from .identity import identity, recognised
 from .renderer.files import FolderInUse, claimed, draft_of
@@ -39,13 +39,12 @@ from .scenes import (
     capture_folder,
     load_capture,
     load_splats,
+    one_line,
     replacing,
     save_splats,
     splat_origin,
 )
 from .training_log import TrainingLog
-
-log = logging.getLogger(__name__)
 
 _STARTED = re.compile(r"-(\d{8}-\d{6})(?:-(\d+))?")
 """What `RunFolder.new` puts behind the scene's name."""
@@ -302,7 +301,7 @@ class RunFolder:
             for each in reversed(older):
                 with suppress(ValueError):
                     splats = checkpoint_splats(each)
-                    log.warning("note: %s; showing %s", error, each)
+                    error_console.print(f"note: {one_line(error)}; taking {each}")
                     return splats
             raise InputError(str(error)) from error
 

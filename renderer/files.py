@@ -48,9 +48,9 @@ def replacing(path: Path) -> Generator[Path, None, None]:
         os.replace(draft, path)
         _to_disk(path.parent)
     except OSError as error:
-        if error.filename not in (None, draft, str(draft)):
-            raise
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        if error.errno is None or error.filename not in (None, draft, str(draft)):
+            raise  # what it says is somebody's own, or of another file
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
             draft.unlink()

@@ -55,7 +55,17 @@ FLOORS = {
         {"check", "plausibility"},
     ),
     "viewer": (
-        {"settings", "scene", "camera", "background", "download"},
+        {
+            "settings",
+            "scene",
+            "camera",
+            "background",
+            "download",
+            "outbox",
+            "reports",
+            "budget",
+            "values",
+        },
         {"pacing", "picture"},
         {"path"},
         {"panel"},

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import viser
 
 from ..scenes import InputError, one_line
-
-log = logging.getLogger(__name__)
-
-MAX_LINE = 400
-"""Characters of an error message that a browser shows."""
+from .budget import MemoryBudget, Portion
+from .reports import MAX_LINE, Reports
 
 SHORTLY = 1.0
 """Seconds that `close` waits for a task to end, by default."""
@@ -21,6 +19,19 @@ SHORTLY = 1.0
 
 class Stopped(Exception):
     """Cancellation of a task, raised inside it; neither logged nor shown."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the tasks of all browsers share.
+
+    Attributes:
+        reports: the log.
+        memory: memory for large pictures and files.
+    """
+
+    reports: Reports
+    memory: MemoryBudget
 
 
 class BackgroundTasks:
@@ -32,8 +43,9 @@ class BackgroundTasks:
         stopping: set when the running task should end; a task looks at it, or calls `check`, often.
     """
 
-    def __init__(self, client: viser.ClientHandle) -> None:
+    def __init__(self, client: viser.ClientHandle, shared: Shared) -> None:
         self._client = client
+        self._shared = shared
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._label = ""
@@ -75,15 +87,28 @@ class BackgroundTasks:
                 )
                 self._thread.start()
         if not free:
-            self._client.add_notification(
-                f"{label}: not now", f"{self._label} is still running.", auto_close_seconds=5
-            )
+            self._note("not now", f"{self._label} is still running.", label)
         return free
 
     def check(self) -> None:
         """Raise Stopped if the running task should end; for that task to call."""
         if self.stopping.is_set():
             raise Stopped
+
+    @contextmanager
+    def memory(self, wanted: float) -> Generator[Portion, None, None]:
+        """Context that has `wanted` bytes of the memory for all; for the running task to enter.
+
+        Raises:
+            InputError: it is more than all browsers together may have.
+            Stopped: the task should end, and has waited until then.
+        """
+
+        def waits() -> None:
+            self._note("waiting", "Others are saving large pictures.")
+
+        with self._shared.memory.taking(wanted, self.check, waits) as portion:
+            yield portion
 
     def stop(self) -> None:
         """Ask the running task, if any, to end; returns at once."""
@@ -108,11 +133,16 @@ class BackgroundTasks:
         except Stopped:
             pass
         except InputError as error:  # a mistake of the person at the browser
-            log.warning("%s: %s", label, one_line(error))
+            self._shared.reports.warn(label, f"{label}: {one_line(error)}")
             self._tell(label, error)
         except Exception as error:
-            log.error("%s failed for a browser: %s", label, one_line(error), exc_info=error)
+            self._shared.reports.error(f"{label} failed for a browser", error)
             self._tell(label, error)
+
+    def _note(self, title: str, text: str, label: str | None = None) -> None:
+        """Tell the browser something of a task, by default of the running one."""
+        title = f"{label or self._label}: {title}"
+        self._client.add_notification(title, text, auto_close_seconds=5)
 
     def _tell(self, label: str, error: Exception) -> None:
         if not self._closed:

@@ -7,8 +7,9 @@ y down, z forward), so no axis is flipped.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from viser import transforms
 from ..renderer.cameras import Camera
 from ..renderer.splats import Splats
 from .settings import Pose
+from .values import is_number, is_vector
 
 Vector = npt.NDArray[np.float64]  # [3]
 Matrix = npt.NDArray[np.float64]  # [M, 3]
@@ -32,6 +34,20 @@ DEFAULT_FOV = math.radians(60)
 MAX_MEASURED = 200_000
 """Largest number of splats in a percentile; of more, an even selection is taken."""
 
+
+FARTHEST = 1e9
+"""Largest distance of a page's camera from zero: scenes are a few units large, but may lie at the
+coordinates of a map."""
+
+SHORTEST = 1e-6
+"""Smallest length of an up direction, and distance of what a page's camera looks at: without one it
+looks nowhere, and viser cannot turn it."""
+
+NARROWEST, WIDEST = 1e-3, math.pi - 1e-3
+"""Range of the vertical field of view of a page's camera [radians]."""
+
+LARGEST_CANVAS = 2**20
+"""Largest side of a page's canvas [px]."""
 
 SMALLEST, LARGEST = 0.3, 50.0
 """Radii between which a scene is shown in its own unit: viser's page comes no nearer than 0.01 to
@@ -83,18 +99,33 @@ class NamedCamera:
     photo: Callable[[], torch.Tensor] | None = None
 
 
+def is_camera(message: Mapping[str, Any]) -> bool:
+    """Whether a page's message of its camera, decoded, makes sense: numbers of a reasonable size.
+
+    viser keeps whatever comes, and moves the camera on from there. A hidden page's canvas has no
+    size.
+    """
+    return (
+        _is_pose(message.get("wxyz"), message.get("position"), message.get("fov"))
+        and is_vector(message.get("look_at"), 3, 0.0, FARTHEST)
+        and math.dist(message["look_at"], message["position"]) >= SHORTEST
+        and is_vector(message.get("up_direction"), 3, SHORTEST, FARTHEST)
+        and all(is_number(message.get(name, 0.0), 0.0, math.inf) for name in ("near", "far"))
+        and all(
+            isinstance(side := message.get(name), int) and 0 <= side <= LARGEST_CANVAS
+            for name in ("image_width", "image_height")
+        )
+    )
+
+
 def pose_of(camera: viser.CameraHandle) -> Pose | None:
     """The pose that a page reported; None if invalid, such as a hidden page's, without a canvas."""
-    numbers = [float(x) for x in (*camera.wxyz, *camera.position, camera.fov)]
-    if len(numbers) != 8:
-        return None
     canvas = (int(camera.image_width), int(camera.image_height))
-    if not (all(map(math.isfinite, numbers)) and min(canvas) > 0 and 0 < camera.fov < math.pi):
+    wxyz, position = camera.wxyz.tolist(), camera.position.tolist()
+    if min(canvas) <= 0 or not _is_pose(wxyz, position, camera.fov):
         return None
-    w, x, y, z, *position, fov = numbers
-    if not math.hypot(w, x, y, z) > 0.5:
-        return None
-    return Pose((w, x, y, z), (position[0], position[1], position[2]), fov, canvas)
+    w, x, y, z, *centre = (float(each) for each in (*wxyz, *position))
+    return Pose((w, x, y, z), (centre[0], centre[1], centre[2]), float(camera.fov), canvas)
 
 
 def camera_at(pose: Pose, size: tuple[int, int]) -> Camera:
@@ -214,6 +245,15 @@ def go_to(client: viser.ClientHandle, outlook: Outlook) -> None:
         camera.look_at = outlook.look_at
         camera.up_direction = outlook.up
         camera.fov = outlook.fov
+
+
+def _is_pose(wxyz: object, position: object, fov: object) -> bool:
+    """Whether a picture can be rendered from there: a quaternion near one of unit length."""
+    return (
+        is_vector(wxyz, 4, 0.5, 2.0)
+        and is_vector(position, 3, 0.0, FARTHEST)
+        and is_number(fov, NARROWEST, WIDEST)
+    )
 
 
 def _numpy(tensor: torch.Tensor) -> npt.NDArray[np.float64]:

@@ -37,6 +37,7 @@ from ..viewer import (
     Viewer,
     ViewerOptions,
 )
+from .access import Access
 from .fitting import Fit, Run, TrainingEnded
 from .resuming import load_newest, run_to_resume
 from .view import wait_for_ctrl_c
@@ -90,6 +91,7 @@ class TrainCommand:
     """With --resume: where the capture is now, if it has moved since."""
     eval_every: int = 500
     """Steps between two measurements on the test views; 0: only at the end."""
+    access: Annotated[Access, tyro.conf.arg(name="")] = field(default_factory=Access)
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -208,7 +210,10 @@ class TrainCommand:
             host=self.host,
             port=self.port,
             options=ViewerOptions(
-                actions=run.actions(live), origin=(x, y, z), stock_page=self.stock_page
+                actions=run.actions(live),
+                origin=(x, y, z),
+                stock_page=self.stock_page,
+                **self.access.options(),
             ),
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")

@@ -6,8 +6,9 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import torch
 import tyro
@@ -29,6 +30,7 @@ from ..scenes import (
 )
 from ..viewer import Action, Download, NamedCamera, Scene, SceneSource, Viewer, ViewerOptions
 from ..viewer.path.file import Origin
+from .access import Access
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class ViewCommand:
     """What renders."""
     scene: Path | None = None
     """Where the capture of a run is now, if it has moved since."""
+    access: Annotated[Access, tyro.conf.arg(name="")] = field(default_factory=Access)
 
     def run(self) -> None:
         """Serve until Ctrl-C."""
@@ -91,6 +94,7 @@ class ViewCommand:
                 actions=[download],
                 origin=origin,
                 stock_page=self.stock_page,
+                **self.access.options(),
             ),
         ) as viewer:
             yield viewer, look

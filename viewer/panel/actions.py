@@ -63,7 +63,7 @@ def _add(client: viser.ClientHandle, action: Action, tasks: BackgroundTasks) -> 
         result = action.run()
         tasks.check()  # the browser may have left
         if isinstance(result, Download):
-            send_file(client, result.name, result.content)
+            send_file(client, result.name, result.content, tasks.check)
         else:
             client.add_notification(action.label, result, auto_close_seconds=READING_TIME)
 

@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import viser
 
-from ..camera import Bounds
+from ..camera import FARTHEST, Bounds
+from ..reports import reported
 from ..settings import CropBox
+from ..values import is_vector
 from .frustums import COLOR
 
 ARROWS = 90.0
@@ -74,16 +76,16 @@ class CropControl:
 
     async def _resized(self, _: Any) -> None:
         size = self._size.value
-        if _is_vector(size, 3):
+        if is_vector(size, 3):
             x, y, z = (min(max(edge, self._step), self._largest) for edge in size)
             self._box = replace(self._box, size=(x, y, z))
             self._show()
         self._changed()
 
     async def _moved(self, event: viser.TransformControlsEvent) -> None:
-        position, wxyz = event.target.position, event.target.wxyz
+        position, wxyz = event.target.position.tolist(), event.target.wxyz.tolist()
         # viser makes sure of floats, not of their number.
-        if _is_vector(position, 3) and _is_vector(wxyz, 4) and np.linalg.norm(wxyz) > 0.5:
+        if is_vector(position, 3, longest=FARTHEST) and is_vector(wxyz, 4, 0.5, 2.0):
             x, y, z = (float(c) for c in position)
             turn_w, turn_x, turn_y, turn_z = (float(c) for c in wxyz)
             turn = (turn_w, turn_x, turn_y, turn_z)
@@ -121,7 +123,7 @@ class CropControl:
             position=self._box.centre,
             wxyz=self._box.wxyz,
         )
-        self._arrows.on_update(self._moved)
+        self._arrows.on_update(reported(self._moved))
         self._outline = scene.add_line_segments(
             "/crop/outline",
             _outline(self._box),
@@ -142,8 +144,3 @@ def _box_around(bounds: Bounds) -> tuple[CropBox, float]:
 def _outline(box: CropBox) -> npt.NDArray[np.float32]:
     """[12, 2, 3] edges of `box` in its own axes."""
     return (_EDGES * np.array(box.size)).astype(np.float32)
-
-
-def _is_vector(values: Any, length: int) -> bool:
-    """Whether `values` are `length` finite numbers."""
-    return np.shape(values) == (length,) and bool(np.isfinite(values).all())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import viser
 from torch import Tensor
 from viser import transforms
 
+from ...scenes import one_line
 from ..camera import (
     Bounds,
     NamedCamera,
@@ -22,8 +22,7 @@ from ..camera import (
     outlook_of,
     vertical_fov,
 )
-
-log = logging.getLogger(__name__)
+from ..reports import Reports, reported
 
 MAX_DRAWN = 250
 """Largest number of frustums, an even selection of the cameras: more slow the page down."""
@@ -47,8 +46,10 @@ class Frustums:
         cameras: Sequence[NamedCamera],
         bounds: Bounds,
         up: Callable[[], Vector],
+        reports: Reports,
     ) -> None:
         """`up` gives the axis to orbit around from the camera of a clicked frustum."""
+        self._reports = reports
         self._client = client
         self._up = up
         self._cameras = _evenly(cameras, MAX_DRAWN)
@@ -83,7 +84,7 @@ class Frustums:
             try:
                 self._handles[index].image = thumbnail(named.photo())
             except Exception as error:  # a photo may be gone by now; the frustum stays empty
-                log.warning("%s: %s", named.name, error)
+                self._reports.warn(f"photo {named.name}", f"{named.name}: {one_line(error)}")
         return True
 
     def _add(self, index: int, named: NamedCamera) -> viser.CameraFrustumHandle:
@@ -105,6 +106,7 @@ class Frustums:
         )
 
         @handle.on_click
+        @reported
         async def _(_: Any) -> None:
             go_to(self._client, outlook_of(named.camera, self._up(), self._bounds))
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import viser
 
-from ..background import BackgroundTasks
-from ..camera import Bounds, Outlook, Vector, go_to
+from ..background import BackgroundTasks, Shared
+from ..camera import FARTHEST, Bounds, Outlook, Vector, go_to
 from ..path.file import Placement
 from ..path.panel import PathPanel
 from ..picture.paint import Drawing
 from ..scene import TrainingPoint
 from ..settings import MODES, Beside, Pose, ViewSettings
+from ..values import number, whole
 from .actions import Action, add_actions
 from .crop import CropControl
 from .readout import Curves, Readout, SpeedCurves, error_box, numbers
@@ -95,10 +96,14 @@ class Panel:
     """Controls and readings in the sidebar of one browser."""
 
     def __init__(
-        self, client: viser.ClientHandle, choices: PanelChoices, callbacks: PanelCallbacks
+        self,
+        client: viser.ClientHandle,
+        choices: PanelChoices,
+        callbacks: PanelCallbacks,
+        shared: Shared,
     ) -> None:
         self._client, self._choices, self._callbacks = client, choices, callbacks
-        self._tasks = BackgroundTasks(client)
+        self._tasks = BackgroundTasks(client, shared)
         self._shown: Readout | None = None
         self._curves_due = 0.0
         self._fov_moved_at = -FOV_PAUSE
@@ -145,13 +150,13 @@ class Panel:
         return ViewSettings(
             mode=mode if mode in MODES else "rgb",
             background=self._chosen_background(),
-            max_side=min(max(int(self._max_side.value), SIDES[0]), SIDES[1]),
+            max_side=whole(self._max_side.value, *SIDES),
             waves=bool(self._waves.value),
-            sh_degree=min(max(int(self._sh_degree.value), 0), 3),
-            near=_finite(self._near.value, 0.0, math.inf),
+            sh_degree=whole(self._sh_degree.value, 0, 3),
+            near=number(self._near.value, 0.0, FARTHEST),
             crop=self._crop.box,
             beside=self._chosen_beside(),
-            split=_finite(self._split.value, 0.0, 1.0),
+            split=number(self._split.value, 0.0, 1.0),
             cameras=bool(self._cameras.value),
             path=self._path.visible,
         )
@@ -186,7 +191,7 @@ class Panel:
         degrees = round(math.degrees(pose.fov), 1)
         # While a person moves the slider, the camera lags behind it.
         moved = time.monotonic() - self._fov_moved_at < FOV_PAUSE
-        if not moved and abs(degrees - float(self._fov.value)) > 0.1:
+        if not moved and abs(degrees - number(self._fov.value, 0.0, 180.0)) > 0.1:
             self._fov.value = min(max(degrees, FOVS[0]), FOVS[1])
         self._link.content = _link(self._client.camera)
 
@@ -247,7 +252,7 @@ class Panel:
             min=FOVS[0],
             max=FOVS[1],
             step=0.1,
-            initial_value=round(_finite(math.degrees(self._client.camera.fov), *FOVS), 1),
+            initial_value=round(number(math.degrees(self._client.camera.fov), *FOVS), 1),
             hint="Vertical, in degrees",
         )
         self._up = gui.add_dropdown(
@@ -283,7 +288,7 @@ class Panel:
         async def fov_changed(event: Any) -> None:
             if event.client is not None:  # a person, not `show_pose`
                 self._fov_moved_at = time.monotonic()
-                self._client.camera.fov = math.radians(_finite(self._fov.value, *FOVS))
+                self._client.camera.fov = math.radians(number(self._fov.value, *FOVS))
 
         async def up_changed(_: Any) -> None:
             self._client.camera.up_direction = self.up()
@@ -300,7 +305,7 @@ class Panel:
         self._reset.on_click(reset_pressed)
 
     def _chosen_background(self) -> tuple[int, int, int]:
-        numbers = [min(max(int(x), 0), 255) for x in self._background.value]
+        numbers = [whole(each, 0, 255) for each in self._background.value]
         red, green, blue, *_ = (*numbers, 0, 0, 0)
         return red, green, blue
 
@@ -313,11 +318,6 @@ class Panel:
     def up(self) -> Vector:
         """The chosen axis that the camera orbits around, [3]."""
         return np.array(UPS.get(self._up.value, self._choices.up), np.float64)
-
-
-def _finite(value: float, low: float, high: float) -> float:
-    """`value` cut to [low, high]; `low` if it is not finite."""
-    return min(max(float(value), low), high) if math.isfinite(value) else low
 
 
 def _link(camera: viser.CameraHandle) -> str:

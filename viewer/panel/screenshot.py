@@ -14,8 +14,9 @@ from ..camera import pose_of
 from ..download import send_file
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing
 from ..settings import Pose
+from ..values import whole
 
-MAX_SIDE = 8192
+MAX_SIDE = 16384
 """Largest width and height [px]."""
 
 
@@ -60,14 +61,20 @@ class Screenshot:
         return _allowed(self._width.value), _allowed(self._height.value)
 
     def _save(self, pose: Pose, size: tuple[int, int], draw: Draw) -> None:
-        picture = draw(pose, size)
+        with self._tasks.memory(draw.memory(size)) as memory:
+            png = self._drawn(pose, size, draw)
+            memory.shrink(len(png))
+            self._saved += 1
+            send_file(self._client, f"gaborsplat-{self._saved}.png", png, self._tasks.check)
+
+    def _drawn(self, pose: Pose, size: tuple[int, int], draw: Draw) -> bytes:
+        """The picture as a PNG."""
+        picture = draw.picture(pose, size)
         self._tasks.check()
         done, png = cv2.imencode(".png", np.ascontiguousarray(picture[..., ::-1]))
         if not done:
             raise OSError("OpenCV cannot write this PNG")
-        self._saved += 1
-        name = f"gaborsplat-{self._saved}.png"
-        send_file(self._client, name, png.tobytes())
+        return png.tobytes()
 
 
 def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
@@ -76,5 +83,5 @@ def _canvas(camera: viser.CameraHandle) -> tuple[int, int] | None:
     return pose and (_allowed(pose.canvas[0]), _allowed(pose.canvas[1]))
 
 
-def _allowed(side: int) -> int:
-    return min(max(int(side), 1), MAX_SIDE)
+def _allowed(side: object) -> int:
+    return whole(side, 1, MAX_SIDE)

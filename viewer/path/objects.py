@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import viser
 
+from ..reports import reported
 from .path import CameraPath
 
 COLOR = (90, 200, 250)
@@ -72,6 +73,7 @@ class PathObjects:
         )
 
         @handle.on_click
+        @reported
         async def _(_: Any) -> None:
             self._clicked(number)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +19,7 @@ from ..camera import Bounds, Vector, camera_at, go_to, outlook_of, pose_of
 from ..download import send_file
 from ..picture.paint import Drawing
 from ..settings import Pose
+from ..values import number, whole
 from .file import MAX_KEYFRAMES, Placement, path_from_json, path_to_json
 from .objects import PathObjects
 from .path import (
@@ -238,10 +238,10 @@ class PathPanel:
     # Values of the controls, cut to what is allowed.
 
     def _chosen_seconds(self) -> float:
-        return _within(self._seconds.value, MIN_SECONDS, MAX_SECONDS, DEFAULT_SECONDS)
+        return number(self._seconds.value, MIN_SECONDS, MAX_SECONDS, DEFAULT_SECONDS)
 
     def _chosen_fps(self) -> int:
-        return int(_within(self._fps.value, 1, MAX_FPS, DEFAULT_FPS))
+        return whole(self._fps.value, 1, MAX_FPS, DEFAULT_FPS)
 
     def _keyframe_here(self) -> Keyframe | None:
         """A keyframe at the browser's camera; None if its pose is invalid."""
@@ -267,7 +267,7 @@ class PathPanel:
     def _save_path(self, path: CameraPath, size: tuple[int, int]) -> None:
         content = path_to_json(path, size, self._placement).encode()
         self._tasks.check()
-        send_file(self._client, "camera_path.json", content)
+        send_file(self._client, "camera_path.json", content, self._tasks.check)
 
     def _load_path(self, file: viser.UploadedFile, loop: asyncio.AbstractEventLoop) -> None:
         if len(file.content) > MAX_FILE:
@@ -311,12 +311,6 @@ class _Stand:
 def _names(path: CameraPath) -> tuple[str, ...]:
     """Labels of the keyframes in the panel."""
     return tuple(str(number) for number in range(1, len(path.keyframes) + 1)) or (NO_KEYFRAME,)
-
-
-def _within(value: float, low: float, high: float, otherwise: float) -> float:
-    """`value` cut to [low, high]; `otherwise` if it is NaN."""
-    cut = min(max(value, low), high)  # first: an integer may be too large for a float
-    return float(cut) if math.isfinite(cut) else otherwise
 
 
 def _on_loop(

@@ -18,6 +18,7 @@ from ..download import send_file
 from ..picture.paint import DEFAULT_SIZE, Draw, Drawing, Picture
 from ..picture.video import write_video
 from ..settings import Pose
+from ..values import whole
 from .path import CameraPath
 
 MIN_SIDE = 16
@@ -57,7 +58,7 @@ class PathVideo:
     def size(self) -> tuple[int, int]:
         """The chosen (width, height) [px], cut to what is allowed: a page may send anything."""
         width, height = (
-            min(max(int(side), MIN_SIDE), most)
+            whole(side, MIN_SIDE, most)
             for side, most in zip((self.width.value, self.height.value), MAX_SIZE, strict=True)
         )
         return width - width % 2, height - height % 2  # video codecs halve the resolution of colour
@@ -79,7 +80,7 @@ class PathVideo:
             film = Path(folder) / "camera_path.mp4"
             write_video(film, self._frames(poses, size, draw), size, path.fps)
             self._tasks.check()
-            send_file(self._client, film.name, film.read_bytes())
+            send_file(self._client, film.name, film.read_bytes(), self._tasks.check)
 
     def _frames(
         self, poses: list[Pose], size: tuple[int, int], draw: Draw
@@ -91,7 +92,10 @@ class PathVideo:
             if time.monotonic() > due:
                 self._progress.value = 100 * number / len(poses)
                 due = time.monotonic() + PROGRESS_INTERVAL
-            yield np.ascontiguousarray(draw(pose, size)[..., ::-1])
+            # A picture at a time, so that a long video holds nobody up.
+            with self._tasks.memory(draw.memory(size)):
+                picture = np.ascontiguousarray(draw.picture(pose, size)[..., ::-1])
+            yield picture
 
     @contextmanager
     def _progress_bar(self) -> Generator[None, None, None]:

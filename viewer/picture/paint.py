@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,9 +17,23 @@ from ..settings import Mode, Pose
 Picture = npt.NDArray[np.uint8]
 """[H, W, 3] RGB."""
 
-Draw = Callable[[Pose, tuple[int, int]], Picture]
-"""Draws the picture of a size (width, height) [px] at a pose, on any thread; may take long, and
-raise any error."""
+
+@dataclass(frozen=True)
+class Draw:
+    """Draws pictures of a scene, on any thread; may take long, and raise any error.
+
+    Attributes:
+        picture: makes the picture of a size (width, height) [px] at a pose.
+        bytes_per_pixel: memory that drawing and encoding it take [bytes].
+    """
+
+    picture: Callable[[Pose, tuple[int, int]], Picture]
+    bytes_per_pixel: int
+
+    def memory(self, size: tuple[int, int]) -> int:
+        """Memory for a picture of this size [bytes]."""
+        return size[0] * size[1] * self.bytes_per_pixel
+
 
 Drawing = Callable[[], Draw]
 """Makes a `Draw` of the present scene and panel settings, for use on one thread; called on the

@@ -50,11 +50,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def url_of(host: str, port: int) -> str:
-    """URL of the viewer, for a browser on this machine."""
+def url_of(host: str, port: int, *, encrypted: bool = False, token: str | None = None) -> str:
+    """URL of the viewer, for a browser on this machine; with the `token` that lets it in."""
     if host in ("", "0.0.0.0", "::"):
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if ":" in host:
+        host = f"[{host}]"
+    url = f"{'https' if encrypted else 'http'}://{host}:{port}"
+    return url if token is None else f"{url}/?token={token}"
 
 
 def _can_bind(host: str, port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Filter between viser's web server and the browsers: limits on what they send, and their page.
+"""Filter between viser's web server and the browsers: who is let in, and with what.
 
 viser opens its socket with `websockets.asyncio.server.serve` and has no hook for it, so that
 function is replaced while a server starts.
@@ -7,60 +7,47 @@ function is replaced while a server starts.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import logging
+import ssl
 import threading
-import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 from urllib.parse import urlsplit
 
+import viser
 import websockets.asyncio.server
 from websockets.asyncio.server import ServerConnection
-from websockets.datastructures import Headers
+from websockets.datastructures import Headers, MultipleValuesError
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from ..reports import Reports
 from .address import is_loopback
-
-log = logging.getLogger(__name__)
-
-MAX_MESSAGE = 2**20
-"""Largest message that a browser may send [bytes]; the largest real ones are parts of uploaded
-files, of half that size."""
-
-MAX_LOADED = 128 * 2**20
-"""Total of large messages that one connection may send [bytes]: viser keeps parts of files."""
-
-LARGE = 2**16
-"""Size from which a message is large [bytes]."""
-
-MAX_RATE = 1000.0
-"""Messages per second that are read from one browser; a hand on the mouse makes about 200. A large
-message counts as one for every 16 KiB."""
-
-MAX_BURST = 2000.0
-"""Messages that are read at once before MAX_RATE applies."""
-
-UNWANTED = (b"ShareUrlRequest", b"ShareUrlDisconnect")
-"""Types of messages that are dropped: they would publish the scene through somebody else's
-server, and there is no button for them."""
+from .entry import PAGES, Entry, response
+from .messages import MAX_MESSAGE, received
+from .waiting import Waiting
 
 GRACE = 1.0
 """Seconds that a browser has to confirm the end of its connection."""
 
+OPENING = 10.0
+"""Seconds that a connection has to say what it wants, and to take the answer."""
+
 PING = 10.0
 """Seconds between keep-alive pings, and for the answer to one."""
 
-TELLING = 1.0
-"""Shortest time between two log lines about messages that were not understood [s]."""
-
 MAX_BROWSERS = 32
-"""Largest number of connections; each may cost a thread and the time of a processor."""
+"""Largest number of connections; each may cost threads and the time of a processor."""
+
+PROTOCOL = "viser-v"
+"""What the name of viser's protocol begins with, before the version."""
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 ProcessRequest = Callable[[ServerConnection, Request], Response | None]
@@ -68,20 +55,39 @@ ProcessRequest = Callable[[ServerConnection, Request], Response | None]
 _starting = threading.Lock()
 
 
-@contextmanager
-def gated(page: bytes | None, *, only_this_machine: bool) -> Generator[None, None, None]:
-    """Context in which servers start behind the filter and serve `page` (HTML) instead of viser's.
+@dataclass(frozen=True)
+class Rules:
+    """Whom a server lets in.
 
-    `only_this_machine`: whether they listen on a loopback address.
+    Attributes:
+        reports: the log.
+        sessions: counts the browsers that cost threads, also of those that have left.
+        only_this_machine: whether the server listens on a loopback address.
+        entry: asks for a password; None lets everybody in.
+        tls: encrypts connections; None leaves them as they are.
     """
+
+    reports: Reports
+    sessions: Callable[[], int]
+    only_this_machine: bool
+    entry: Entry | None = None
+    tls: ssl.SSLContext | None = None
+
+
+@contextmanager
+def gated(page: bytes | None, rules: Rules) -> Generator[None, None, None]:
+    """Context in which servers start behind the filter; `page` (HTML) is served for viser's."""
     original = websockets.asyncio.server.serve
 
     def serve(handler: Handler, *args: Any, **options: Any) -> Any:
-        options |= {"max_size": MAX_MESSAGE, "close_timeout": GRACE}
-        options |= {"ping_interval": PING, "ping_timeout": PING}
-        answer = _answering(options["process_request"], page, only_this_machine)
-        options["process_request"] = answer
-        return original(_guarded(handler), *args, **options)
+        # Errors of tasks would otherwise be printed, by as many lines as browsers wish.
+        asyncio.get_running_loop().set_exception_handler(_teller(rules.reports))
+        waiting = Waiting()
+        options |= {"max_size": MAX_MESSAGE, "open_timeout": OPENING, "close_timeout": GRACE}
+        options |= {"ping_interval": PING, "ping_timeout": PING, "ssl": rules.tls}
+        options |= {"create_connection": waiting.connection, "logger": _silent()}
+        options["process_request"] = _answering(options["process_request"], page, rules)
+        return original(_guarded(handler, waiting, rules), *args, **options)
 
     with _starting:
         websockets.asyncio.server.serve = serve  # pyright: ignore[reportAttributeAccessIssue]
@@ -91,17 +97,29 @@ def gated(page: bytes | None, *, only_this_machine: bool) -> Generator[None, Non
             websockets.asyncio.server.serve = original
 
 
+def _silent() -> logging.Logger:
+    """Logger for websockets: whatever it would say is of connections that made no sense."""
+    logger = logging.getLogger(f"{__name__}.websockets")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
+
+
 def _answering(
-    viser_answers: ProcessRequest, page: bytes | None, only_this_machine: bool
-) -> ProcessRequest:
-    """HTTP handler that refuses the scripts of other sites and serves the page."""
+    viser_answers: ProcessRequest, page: bytes | None, rules: Rules
+) -> Callable[[ServerConnection, Request], Awaitable[Response | None]]:
+    """HTTP handler that refuses the scripts of other sites, asks for the password and serves the
+    page."""
     compressed = gzip.compress(page) if page is not None else b""
 
-    def answer(connection: ServerConnection, request: Request) -> Response | None:
-        if not from_same_site(request.headers, only_this_machine=only_this_machine):
-            log.warning("refused a connection that %s asked for", request.headers.get("Origin"))
-            return connection.respond(HTTPStatus.FORBIDDEN, "asked for by another site\n")
-        is_page = request.path.partition("?")[0] in ("/", "/index.html")
+    async def chosen(connection: ServerConnection, request: Request) -> Response | None:
+        if not from_same_site(request.headers, only_this_machine=rules.only_this_machine):
+            origin = request.headers.get("Origin")
+            rules.reports.warn("site", f"refused a connection that {origin} asked for")
+            return response(HTTPStatus.FORBIDDEN, b"asked for by another site\n")
+        refusal = None if rules.entry is None else await rules.entry.answer(connection, request)
+        if refusal is not None:
+            return refusal
+        is_page = request.path.partition("?")[0] in PAGES
         if page is None or not is_page or "Upgrade" in request.headers:
             return viser_answers(connection, request)
         packed = "gzip" in request.headers.get("Accept-Encoding", "")
@@ -115,7 +133,26 @@ def _answering(
         )
         return Response(HTTPStatus.OK, "OK", headers, body)
 
+    async def answer(connection: ServerConnection, request: Request) -> Response | None:
+        try:
+            answered = await chosen(connection, request)
+        except Exception as error:
+            answered = response(HTTPStatus.BAD_REQUEST, b"not understood\n")
+            if not _is_theirs(error):
+                rules.reports.error("a request was not dealt with", error)
+                answered = response(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the server's log\n")
+        if answered is not None:
+            connection.close_timeout = OPENING  # a slow line takes its time for a whole page
+        return answered
+
     return answer
+
+
+def _is_theirs(error: Exception) -> bool:
+    """Whether an error is of a request that makes no sense: a header that is there twice, a path
+    that is none, or is longer than any file's."""
+    strange = isinstance(error, MultipleValuesError | ValueError)
+    return strange or (isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG)
 
 
 def from_same_site(headers: Headers, *, only_this_machine: bool) -> bool:
@@ -138,26 +175,33 @@ def from_same_site(headers: Headers, *, only_this_machine: bool) -> bool:
     return asking is None or asking in (host, forwarded)
 
 
-def _guarded(handle: Handler) -> Handler:
+def _guarded(handle: Handler, waiting: Waiting, rules: Rules) -> Handler:
     """Connection handler in which bad messages end at most the connection of their browser."""
     connected = 0
-    tell_of_failed_task = _FailedTasks()
+    reports = rules.reports
 
     async def guarded(connection: ServerConnection) -> None:
         nonlocal connected
-        asyncio.get_running_loop().set_exception_handler(tell_of_failed_task)
-        if connected >= MAX_BROWSERS:
-            log.warning("refused a browser: %d are connected already", connected)
+        waiting.done(connection)
+        version = (connection.subprotocol or f"{PROTOCOL}unknown").removeprefix(PROTOCOL)
+        if version != viser.__version__:
+            # As viser does, which prints a line for each.
+            reports.warn("version", "refused a page of another version of viser: reload it")
+            said = f"Version mismatch. Client: {version[:20]}, Server: {viser.__version__}"
+            return await connection.close(1002, said)
+        if max(connected, rules.sessions()) >= MAX_BROWSERS:
+            reports.warn("many", f"refused a browser: {MAX_BROWSERS} are connected already")
             return await connection.close(1013, "too many browsers are connected")
         connected += 1
-        connection.recv = _received(connection.recv)  # pyright: ignore[reportAttributeAccessIssue]
+        connection.recv = received(connection.recv, reports)  # pyright: ignore[reportAttributeAccessIssue]
         try:
             await handle(connection)
         except ConnectionClosed:
             pass
         except Exception as error:
             # The browser sent something other than a message of viser's.
-            log.warning("a browser was disconnected: %s: %s", type(error).__name__, error)
+            said = f"{type(error).__name__}: {error}"
+            reports.warn("disconnected", f"a browser was disconnected: {said}")
             await connection.close(1003, "not understood")
         finally:
             connected -= 1
@@ -165,49 +209,21 @@ def _guarded(handle: Handler) -> Handler:
     return guarded
 
 
-def _received(receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-    """Rate-limited `receive`: a flood waits in its sender's own network buffers."""
-    allowance, last, loaded = MAX_BURST, time.monotonic(), 0
+def _teller(reports: Reports) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """The event loop's handler of errors that nobody has caught."""
 
-    async def received() -> Any:
-        nonlocal allowance, last, loaded
-        while True:
-            message = await receive()
-            size = len(message)
-            now = time.monotonic()
-            allowance = min(MAX_BURST, allowance + (now - last) * MAX_RATE)
-            allowance -= max(1, size // 2**14)
-            last = now
-            if allowance < 0:
-                await asyncio.sleep(-allowance / MAX_RATE)
-            if size >= LARGE:
-                loaded += size
-                if loaded > MAX_LOADED:
-                    raise ValueError(f"it has sent more than {MAX_LOADED / 2**20:g} MiB")
-            elif any(name in message for name in UNWANTED if isinstance(message, bytes)):
-                continue
-            return message
-
-    return received
-
-
-class _FailedTasks:
-    """Log of failed messages; those that viser did not understand get a line now and then."""
-
-    def __init__(self) -> None:
-        self._told_at = -TELLING
-
-    def __call__(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if error is not None and _is_ours(error):
-            log.error("a browser's message was not dealt with", exc_info=error)
-        elif time.monotonic() >= self._told_at + TELLING:
-            self._told_at = time.monotonic()
-            what = error or context.get("message")
-            log.warning("a browser's message was not understood: %s", what)
+        if isinstance(error, Exception) and _is_ours(error):
+            reports.error("a browser's message was not dealt with", error)
+        else:
+            what = f"{type(error).__name__}: {error}" if error else context.get("message")
+            reports.warn("message", f"a browser's message was not understood: {what}")
+
+    return tell
 
 
-def _is_ours(error: BaseException) -> bool:
+def _is_ours(error: Exception) -> bool:
     """Whether an error was raised in the viewer's code, or in what that called."""
     folder = str(Path(__file__).parents[1])
     frames = [frame for frame, _ in walk_tb(error.__traceback__)]

@@ -7,7 +7,6 @@ is here and in page.js; where it is missing, pictures go viser's own way, unackn
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +18,8 @@ import numpy.typing as npt
 import viser
 
 from ..picture.paint import Picture
+from ..reports import Reports
+from ..values import is_vector
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ FARTHEST = (2**24 - 1) * DEPTH_UNIT
 class Link:
     """Picture stream to one browser."""
 
-    def __init__(self, client: viser.ClientHandle, on_shown: Shown) -> None:
+    def __init__(self, client: viser.ClientHandle, on_shown: Shown, reports: Reports) -> None:
         """`on_shown` gets every acknowledgement, on the server's event loop."""
         self._client = client
         # A page can answer by setting the value of a panel element.
@@ -47,12 +48,13 @@ class Link:
         fits = self._mark is not None and self._line is not None
         self._message = _picture_message() if fits else None
         if self._message is None:
-            log.warning("viser %s: pictures go its own way, at half the rate", viser.__version__)
+            own = f"viser {viser.__version__}: pictures go its own way, at half the rate"
+            reports.warn("link", own)
 
         @answer.on_update
         async def _(_: Any) -> None:
             told = answer.value  # a page may send anything
-            if len(told) == 3 and all(map(math.isfinite, told)) and min(told) >= 0:
+            if is_vector(told, 3) and min(told) >= 0:
                 on_shown(int(told[0]), told[1], told[2])
 
     def send(self, picture: Picture, depth: Depth | None, number: int, quality: int) -> None:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import time
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
 import rich
+import torch
 import viser
 
 from ...renderer.process import ForAll
 from ...renderer.splats import Splats
+from ...renderer.training.cost.memory import free_memory
+from ...scenes import InputError
+from ..background import Shared
+from ..budget import MemoryBudget
 from ..camera import (
     Bounds,
     NamedCamera,
@@ -31,12 +39,15 @@ from ..panel.actions import Action
 from ..panel.panel import PanelChoices
 from ..path.file import Placement
 from ..picture.draw import Renderers, RenderFunction
+from ..reports import Reports, reported
 from ..scene import SceneSource
 from ..settings import Beside
 from .address import check_free, is_loopback, port_in_use, url_of
-from .gate import gated
+from .entry import Entry
+from .gate import Rules, gated
 from .link import page_with_script
 from .session import Session, ViewerContext
+from .tls import tls_context
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +62,34 @@ class ViewerOptions:
         origin: what was subtracted from all coordinates of the capture, in whose frame camera
             paths are saved.
         stock_page: whether viser's page is left as it is, without the faster display of page.js.
+        password: what browsers are asked for, unless they come by the viewer's `url`; None lets in
+            everybody.
+        tls_cert: certificate to serve encrypted with, a PEM file that may hold a chain; with
+            `tls_key`.
+        tls_key: its private key, a PEM file without a passphrase.
     """
 
     beside: SceneSource | None = None
     actions: Sequence[Action] = ()
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     stock_page: bool = False
+    password: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError if the password is empty, or the files for TLS are no pair."""
+        if self.password == "":
+            raise InputError("--password: must not be empty; leave it out to go without")
+        self.tls()
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What encrypts connections, if anything. Raises InputError if the files are no pair."""
+        if self.tls_cert is None and self.tls_key is None:
+            return None
+        if self.tls_cert is None or self.tls_key is None:
+            raise InputError("--tls-cert and --tls-key: must be given together, or neither")
+        return tls_context(self.tls_cert, self.tls_key)
 
 
 _DEFAULTS = ViewerOptions()
@@ -72,7 +105,8 @@ class Viewer:
     for training. A picture that cannot be rendered shows its error in the panel of its browser.
 
     Attributes:
-        url: URL for a browser on this machine.
+        url: URL for a browser on this machine; if there is a password, with a token that does
+            instead.
     """
 
     def __init__(
@@ -97,7 +131,7 @@ class Viewer:
 
         Raises:
             PortInUse: the port is taken.
-            InputError: the address is not valid.
+            InputError: the address is not valid, or files for TLS have changed for the worse.
         """
         if isinstance(source, Splats):
             source = SceneSource(source)
@@ -110,22 +144,27 @@ class Viewer:
                 each.show_in(unit)
         cameras = [replace(each, camera=each.camera.scaled(1 / unit)) for each in cameras]
         choices = _panel_choices(source, cameras, options)
-        self._context = ViewerContext(source, options.beside, tuple(cameras), render, choices)
+        self._reports = Reports()
+        shared = Shared(self._reports, MemoryBudget(partial(_free_memory, source)))
+        self._context = ViewerContext(
+            source, options.beside, tuple(cameras), render, choices, shared
+        )
         self._sessions: dict[int, Session] = {}
         self._closed = False
-        self._server = _start_server(host, port, stock_page=options.stock_page)
-        self.url = url_of(host, self._server.get_port())
+        tls = options.tls()
+        entry = None
+        if options.password is not None:
+            entry = Entry(options.password, self._reports, encrypted=tls is not None)
+        rules = Rules(self._reports, self._count_sessions, is_loopback(host), entry, tls)
+        self._server = _start_server(host, port, rules, stock_page=options.stock_page)
+        token = entry and entry.token
+        self.url = url_of(host, self.port, encrypted=tls is not None, token=token)
         if not is_loopback(host):
-            log.warning(
-                "the viewer listens on %s: whoever reaches %s:%d can look, and press its buttons",
-                host,
-                socket.gethostname(),
-                self._server.get_port(),
-            )
+            _warn(host, self.port, rules)
         self._arrange()
         # In this order: a browser that leaves at once must be noticed.
-        self._server.on_client_disconnect(self._disconnected)
-        self._server.on_client_connect(self._connected)
+        self._server.on_client_disconnect(reported(self._disconnected))
+        self._server.on_client_connect(reported(self._connected))
 
     @property
     def port(self) -> int:
@@ -143,6 +182,7 @@ class Viewer:
         deadline = time.monotonic() + JOIN_TIMEOUT
         for session in sessions:
             session.join(max(0.0, deadline - time.monotonic()))
+        self._reports.close()
 
     def __enter__(self) -> Viewer:
         return self
@@ -177,8 +217,11 @@ class Viewer:
 
     # The server's event loop runs these callbacks, hence one after the other.
 
-    async def _connected(self, client: viser.ClientHandle) -> None:
+    def _count_sessions(self) -> int:
         self._sessions = {key: each for key, each in self._sessions.items() if each.running}
+        return len(self._sessions)
+
+    async def _connected(self, client: viser.ClientHandle) -> None:
         if self._closed:
             return
         session = Session(client, self._context)
@@ -221,7 +264,34 @@ def _bounds(source: SceneSource, cameras: Sequence[NamedCamera]) -> Bounds:
     return bounds_of_cameras([each.camera for each in cameras])
 
 
-def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServer:
+def _free_memory(source: SceneSource) -> float | None:
+    """Bytes for pictures of a scene, on this machine and on the device that renders it."""
+    devices = {torch.device("cpu")}
+    if source.current is not None:
+        devices.add(source.current.splats.means.device)
+    known = [free for device in devices if (free := free_memory(device)) is not None]
+    return min(known, default=None)
+
+
+def _warn(host: str, port: int, rules: Rules) -> None:
+    """Log what may come of listening on an address that others can reach, if anything."""
+    place = f"{socket.gethostname()}:{port}"
+    if rules.entry is None:
+        log.warning(
+            "the viewer listens on %s: whoever reaches %s can look, and press its buttons; "
+            "--password keeps others out",
+            host,
+            place,
+        )
+    elif rules.tls is None:
+        log.warning(
+            "the viewer listens on %s: password and pictures cross the network unencrypted; "
+            "--tls-cert and --tls-key encrypt them",
+            host,
+        )
+
+
+def _start_server(host: str, port: int, rules: Rules, *, stock_page: bool) -> viser.ViserServer:
     # viser goes on to another port without asking when one is taken, and hangs when none can
     # be had, hence the check beforehand and the comparison after.
     check_free(host, port)
@@ -230,7 +300,7 @@ def _start_server(host: str, port: int, *, stock_page: bool) -> viser.ViserServe
     # A browser may send anything; invalid values are left out where they are used.
     warnings.filterwarnings("ignore", ".*does not match annotation", UserWarning)
     page = None if stock_page else page_with_script()
-    with _quiet, gated(page, only_this_machine=is_loopback(host)):
+    with _quiet, gated(page, rules):
         server = viser.ViserServer(host=host, port=port, label="GaborSplat", verbose=False)
         if port not in (0, server.get_port()):
             server.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -14,7 +13,9 @@ from functools import cache, partial
 import viser
 
 from ...scenes import InputError, one_line
+from ..background import Shared
 from ..camera import NamedCamera, camera_at, pose_of
+from ..outbox import open_to_threads
 from ..pacing.loop import Job, RenderLoop
 from ..panel.frustums import Frustums
 from ..panel.panel import Panel, PanelCallbacks, PanelChoices
@@ -22,11 +23,10 @@ from ..panel.readout import FrameRate, Readout, Speed
 from ..picture.draw import Drawn, PictureRenderer, Renderers, Scene
 from ..picture.paint import Draw, Picture
 from ..picture.photos import NearestPhoto
+from ..reports import Reports
 from ..scene import SceneSource, Snapshot
 from ..settings import Pose, ViewSettings
 from .link import Link
-
-log = logging.getLogger(__name__)
 
 NUMBERS_INTERVAL = 1.0
 """Seconds between updates of the panel's readings while they keep changing."""
@@ -48,6 +48,7 @@ class ViewerContext:
         cameras: training cameras.
         renderers: render functions of the view modes.
         choices: choices of the panel.
+        shared: log and memory.
     """
 
     source: SceneSource
@@ -55,6 +56,7 @@ class ViewerContext:
     cameras: Sequence[NamedCamera]
     renderers: Renderers
     choices: PanelChoices
+    shared: Shared
 
     def picture_renderer(self) -> PictureRenderer:
         """A new renderer of pictures, for use on one thread."""
@@ -99,6 +101,7 @@ class Session:
 
     def start(self) -> None:
         """Start the threads; called on the event loop, once the page has sent its camera."""
+        open_to_threads(self._client)
         self._take_camera(self._client.camera)
 
         @self._client.camera.on_update
@@ -126,6 +129,10 @@ class Session:
         self._thread.join(timeout)
 
     @property
+    def _reports(self) -> Reports:
+        return self._context.shared.reports
+
+    @property
     def _sources(self) -> list[SceneSource]:
         return [each for each in (self._context.source, self._context.other) if each is not None]
 
@@ -148,14 +155,14 @@ class Session:
         try:
             self._renderer = self._context.picture_renderer()
             with self._client.atomic():
-                self._link = Link(self._client, self._on_shown)
+                self._link = Link(self._client, self._on_shown, self._reports)
                 panel = self._build_panel()
-            bounds = self._context.choices.bounds
-            frustums = Frustums(self._client, self._context.cameras, bounds, panel.up)
+            cameras, bounds = self._context.cameras, self._context.choices.bounds
+            frustums = Frustums(self._client, cameras, bounds, panel.up, self._reports)
             while not self._stopped.is_set():
                 self._take_turn(panel, frustums)
-        except Exception:
-            log.exception("a browser's session failed and has ended")
+        except Exception as error:
+            self._reports.error("a browser's session failed and has ended", error)
         finally:
             if panel is not None:
                 panel.close()
@@ -165,8 +172,8 @@ class Session:
     def _take_turn(self, panel: Panel, frustums: Frustums) -> None:
         try:
             self._turn(panel, frustums)
-        except Exception:
-            log.exception("a browser's session failed and goes on")
+        except Exception as error:
+            self._reports.error("a browser's session failed and goes on", error)
             self._stopped.wait(RECOVERY)
 
     def _on_shown(self, number: int, page: float, decoding: float) -> None:
@@ -182,9 +189,8 @@ class Session:
             self._context.source.wake()
 
         # The callbacks run on the event loop, at the earliest when the page has got the panel.
-        panel = Panel(
-            self._client, self._context.choices, PanelCallbacks(changed, pause, self._drawing)
-        )
+        callbacks = PanelCallbacks(changed, pause, self._drawing)
+        panel = Panel(self._client, self._context.choices, callbacks, self._context.shared)
         self._settings = panel.settings()
         return panel
 
@@ -244,7 +250,7 @@ class Session:
         """Report the error of a picture to log and panel; nothing else ends."""
         message = one_line(error)
         if message != self._loop.error and not self._stopped.is_set():
-            log.error("rendering a picture for a browser failed", exc_info=error)
+            self._reports.error("rendering a picture for a browser failed", error)
         self._loop.on_error(job, message, time.monotonic())
 
     def _scenes(self) -> tuple[Scene, Scene | None]:
@@ -289,7 +295,7 @@ class Session:
             scene, other = scenes
             return renderer().draw(scene, camera_at(pose, size), settings, other=other).picture
 
-        return draw
+        return Draw(draw, self._renderer.bytes_per_pixel(settings))
 
     def _show_numbers(self, panel: Panel, now: float) -> None:
         """Update the panel's readings now and then, and at once when something new begins."""

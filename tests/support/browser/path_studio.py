@@ -12,10 +12,14 @@ import numpy.typing as npt
 import viser
 from viewer_page import Page, opened
 
-from gaborsplat.viewer.background import BackgroundTasks
+from gaborsplat.viewer.background import BackgroundTasks, Shared
+from gaborsplat.viewer.budget import MemoryBudget
 from gaborsplat.viewer.panel.screenshot import Screenshot
 from gaborsplat.viewer.path.file import Placement
 from gaborsplat.viewer.path.panel import PathPanel
+from gaborsplat.viewer.picture.draw import BYTES
+from gaborsplat.viewer.picture.paint import Draw
+from gaborsplat.viewer.reports import Reports
 from gaborsplat.viewer.settings import Pose
 
 ORIGIN = (10.0, 20.0, 30.0)
@@ -24,12 +28,18 @@ COLOR = (200, 120, 40)
 Picture = npt.NDArray[np.uint8]
 
 
+def shared(free: float = 2e9) -> Shared:
+    """Log and memory of a server, of whose memory so many bytes are free."""
+    return Shared(Reports(), MemoryBudget(lambda: free))
+
+
 class Studio:
     """A server whose browsers have the panel and nothing else."""
 
     def __init__(self) -> None:
         self.server = viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
         self.url = f"http://127.0.0.1:{self.server.get_port()}"
+        self.shared = shared()
         self.panels: list[PathPanel] = []
         self.tasks: list[BackgroundTasks] = []  # of each browser
         self.seen: list[bool] = []  # `visible`, whenever it may have changed
@@ -46,18 +56,21 @@ class Studio:
             raise self.error
         return np.full((size[1], size[0], 3), COLOR, np.uint8)
 
+    def _drawing(self) -> Draw:
+        return Draw(self.draw, BYTES)
+
     async def _connected(self, client: viser.ClientHandle) -> None:
-        tasks = BackgroundTasks(client)
+        tasks = BackgroundTasks(client, self.shared)
         with client.gui.add_folder("Path"):
             panel = PathPanel(
                 client,
                 tasks,
-                lambda: self.draw,
+                self._drawing,
                 Placement(ORIGIN),
                 lambda: UP,
                 lambda: self.seen.append(panel.visible),
             )
-        Screenshot(client, tasks, lambda: self.draw)
+        Screenshot(client, tasks, self._drawing)
         self.panels.append(panel)
         self.tasks.append(tasks)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import viser
+from path_studio import shared
 from viewer_page import PATIENCE, Page, downloads, notes, opened
 
 from gaborsplat.scenes import InputError
@@ -25,7 +26,7 @@ def page_with(*actions: Action) -> Iterator[Page]:
 
     @server.on_client_connect
     async def _(client: viser.ClientHandle) -> None:
-        tasks.append(BackgroundTasks(client))
+        tasks.append(BackgroundTasks(client, shared()))
         add_actions(client, actions, tasks[-1])
 
     address: Any = SimpleNamespace(url=f"http://127.0.0.1:{server.get_port()}")

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import viser
 from path_studio import (
     COLOR,
     Studio,
@@ -21,14 +22,20 @@ from path_studio import (
     nodes,
     positions,
     running,
+    shared,
     small_video,
     value,
     visiting,
 )
 from viewer_page import CANVAS, Page, downloads, eventually, notes, sessions
+from websockets.sync.client import connect
 
 from gaborsplat.scenes import InputError
-from gaborsplat.viewer.background import MAX_LINE, BackgroundTasks
+from gaborsplat.viewer.background import BackgroundTasks
+from gaborsplat.viewer.budget import SHARE
+from gaborsplat.viewer.panel.screenshot import MAX_SIDE
+from gaborsplat.viewer.picture.draw import BYTES
+from gaborsplat.viewer.reports import MAX_LINE
 
 # A browser may leave at any moment, also between two messages to it.
 pytestmark = pytest.mark.filterwarnings("ignore:Queued a .* on a closed connection:UserWarning")
@@ -156,7 +163,7 @@ def test_bad_input_is_told_and_logged_in_one_line(
     page.click("Save screenshot")
     page.until(lambda: notes(page))
     assert notes(page) == [("Save screenshot failed", "there is nothing to draw yet")]
-    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.background")
+    (record,) = (each for each in caplog.records if each.name == "gaborsplat.viewer.reports")
     assert record.getMessage() == "Save screenshot: there is nothing to draw yet"
     assert not record.exc_info
 
@@ -265,7 +272,7 @@ def test_a_screenshot_has_the_size_of_the_canvas_or_any_other(page: Page, studio
 
 def test_a_task_can_close_the_tasks_of_its_browser(studio: Studio, page: Page) -> None:
     (client,) = studio.server.get_clients().values()
-    tasks = BackgroundTasks(client)
+    tasks = BackgroundTasks(client, studio.shared)
     done = threading.Event()
 
     def work() -> None:
@@ -275,3 +282,82 @@ def test_a_task_can_close_the_tasks_of_its_browser(studio: Studio, page: Page) -
     assert tasks.run("Closing", work)
     assert done.wait(20)
     assert not tasks.run("More", work)
+
+
+def test_huge_screenshots_wait_in_line(studio: Studio) -> None:
+    """The memory has room for one of them at a time."""
+    side = 4000
+    studio.shared = shared(1.5 * side * side * BYTES / SHARE)
+    studio.gate = threading.Event()
+    with visiting(studio) as first, visiting(studio) as second, visiting(studio) as third:
+        pages = (first, second, third)
+        for page in pages:
+            page.set("Screenshot width", side)
+            page.set("Screenshot height", side)
+        first.click("Save screenshot")
+        eventually(lambda: len(studio.drawn) == 1)
+        for page in (second, third):
+            page.click("Save screenshot")
+            page.until(lambda page=page: notes(page))
+            waits = ("Save screenshot: waiting", "Others are saving large pictures.")
+            assert notes(page) == [waits]
+        assert len(studio.drawn) == 1
+        studio.gate.set()
+        for page in pages:
+            page.until(lambda page=page: downloads(page))
+        assert studio.drawn[-1][1] == (side, side)
+        assert len(studio.drawn) == 3
+
+
+def test_a_screenshot_beyond_all_memory_is_refused_in_a_line(studio: Studio) -> None:
+    studio.shared = shared(2e9)
+    with visiting(studio) as page:
+        page.set("Screenshot width", 10**6)
+        page.set("Screenshot height", MAX_SIDE)
+        page.click("Save screenshot")
+        page.until(lambda: notes(page))
+        ((title, body),) = notes(page)
+        assert title == "Save screenshot failed"
+        assert body == (
+            "that takes about 3.2 GB of memory, and at most 1.0 GB may be taken; "
+            "choose fewer pixels"
+        )
+        assert not studio.drawn
+        page.set("Screenshot width", 60)
+        page.set("Screenshot height", 40)
+        page.click("Save screenshot")
+        page.until(lambda: downloads(page))
+
+
+def test_a_video_takes_memory_for_one_picture_at_a_time(studio: Studio) -> None:
+    with visiting(studio) as page:
+        studio.shared = shared(1.5 * 64 * 48 * BYTES / SHARE)  # of the next page
+        with visiting(studio) as frugal:
+            small_video(frugal)
+            add_at(frugal, 0.0, 1.0)
+            frugal.click("Render video")
+            frugal.until(lambda: downloads(frugal))
+        assert len(studio.drawn) == 11
+        assert not notes(page)
+
+
+def test_a_browser_that_does_not_read_gets_one_file_at_a_time(studio: Studio) -> None:
+    """A file that nobody takes is not followed by others, which would pile up."""
+    noise = np.random.default_rng(0).integers(0, 256, (4000, 4000, 3), np.uint8)  # no PNG is less
+    studio.draw = lambda pose, size: studio.drawn.append((pose, size)) or noise
+    protocol: Any = f"viser-v{viser.__version__}"
+    options: dict[str, Any] = {"subprotocols": [protocol], "max_size": None, "max_queue": 1}
+    with connect(studio.url.replace("http", "ws"), **options) as connection:
+        page = Page(connection)
+        page.until(lambda: page.has("Save screenshot"))
+        page.click("Save screenshot")
+        eventually(lambda: studio.drawn)
+        for _ in range(20):
+            page.click("Save screenshot")
+        threading.Event().wait(2)
+        assert studio.tasks[0].busy
+        page.until(lambda: downloads(page))
+        eventually(lambda: not studio.tasks[0].busy)
+        assert len(studio.drawn) == 1
+        page.click("Save screenshot")
+        page.until(lambda: len(downloads(page)) == 2)

@@ -18,8 +18,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from gaborsplat.viewer import SceneSource, Viewer, ViewerOptions
-from gaborsplat.viewer.web import gate
-from gaborsplat.viewer.web.gate import MAX_MESSAGE, MAX_RATE, from_same_site
+from gaborsplat.viewer.web import gate, messages
+from gaborsplat.viewer.web.gate import from_same_site
+from gaborsplat.viewer.web.messages import MAX_MESSAGE, MAX_RATE
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ GARBAGE: dict[str, str | bytes] = {
     "no map": msgspec.msgpack.encode([1, 2, 3]),
     "no type": msgspec.msgpack.encode({"a": 1}),
     "an unknown type": msgspec.msgpack.encode({"type": "NoSuchMessage"}),
-    "too few fields": msgspec.msgpack.encode({"type": "ViewerCameraMessage"}),
+    "too few fields": msgspec.msgpack.encode({"type": "SceneNodeClickMessage"}),
     "an unknown field": msgspec.msgpack.encode({"type": "GuiUpdateMessage", "b": 2}),
     "too large": b"\x00" * (MAX_MESSAGE + 1),
 }
@@ -179,16 +180,16 @@ def test_nonsense_in_a_widget_leaves_the_page_connected(
 def test_a_flood_is_read_slowly_and_others_are_served_meanwhile(
     served: Viewer, bystander: Page, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "MAX_BURST", 100.0)
+    monkeypatch.setattr(messages, "MAX_BURST", 100.0)
     with opened(served) as flood:
         flood.picture(0)
-        started, messages = time.monotonic(), 1500
-        for x in range(messages):
+        started, count = time.monotonic(), 1500
+        for x in range(count):
             flood.look_from((float(x), 0.0, -4.0))
         assert still_served(bystander, painter)
-        last = float(messages - 1)
+        last = float(count - 1)
         eventually(lambda: any(float(c[1].position[0]) == last for c in painter.calls))
-        assert time.monotonic() - started > (messages - 200) / MAX_RATE
+        assert time.monotonic() - started > (count - 200) / MAX_RATE
 
 
 @pytest.mark.slow
@@ -211,7 +212,7 @@ def test_a_page_that_stops_acknowledging_is_sent_ever_fewer_pictures(
 def test_files_of_any_size_cannot_be_piled_up(
     served: Viewer, bystander: Page, painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "MAX_LOADED", 2**20)
+    monkeypatch.setattr(messages, "MAX_LOADED", 2**20)
     part = {"type": "FileTransferPart", "source_component_uuid": "x", "transfer_uuid": "y"}
     message = msgspec.msgpack.encode(part | {"part_index": 0, "content": bytes(2**19)})
     with raw_connection(served) as greedy, pytest.raises(ConnectionClosed):
