@@ -138,8 +138,9 @@ def _lock(folder: Path) -> int:
             if _is_at(handle, path):
                 owner = {"process": os.getpid(), "host": socket.gethostname()}
                 owner["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, json.dumps(owner).encode(), 0)
+                with suppress(OSError):  # a full disk; it is locked all the same
+                    os.ftruncate(handle, 0)
+                    os.pwrite(handle, json.dumps(owner).encode(), 0)
                 return handle
         except BaseException:
             os.close(handle)

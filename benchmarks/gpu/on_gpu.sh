@@ -102,8 +102,8 @@ await_gsplat() {
     note gsplat "$(tail -1 "$scratch/gsplat.log" | grep . || echo 'not built in time')" $((SECONDS - began))
 }
 
-run_tests() {
-    on_gpu tests 35 tests.txt 'passed|failed|error' "$python" -m pytest tests -q -n 8 -p no:benchmark \
+run_tests() {  # by name: those that failed are known also where it runs out of time
+    on_gpu tests 35 tests.txt 'passed|failed|error|FAILED' "$python" -m pytest tests -vv -n 8 -p no:benchmark \
         -p no:cacheprovider --tb=short --continue-on-collection-errors -k 'cuda and not emulated'
 }
 run_benchmark() {

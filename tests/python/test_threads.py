@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import rich
 import torch
+import websockets.asyncio.server
 from public import QUICK, USES, World, expected, facts
 
 import gaborsplat as gs
@@ -144,10 +145,12 @@ def test_threads_that_read_photos_leave_the_filters_of_warnings_as_others_make_t
         ]
 
 
-def test_viewers_that_start_and_end_at_once_leave_the_terminal_to_others(world: World):
+def test_viewers_that_start_and_end_at_once_leave_terminal_and_libraries_to_others(world: World):
     def serve() -> None:
         gs.Viewer(world.splats, port=0).close()
 
+    before = websockets.asyncio.server.serve
     for _ in range(3):
         at_once([serve] * 4)
         assert not rich.get_console().quiet
+        assert websockets.asyncio.server.serve is before

@@ -77,7 +77,6 @@ class Rules:
 @contextmanager
 def gated(page: bytes | None, rules: Rules) -> Generator[None, None, None]:
     """Context in which servers start behind the filter; `page` (HTML) is served for viser's."""
-    original = websockets.asyncio.server.serve
 
     def serve(handler: Handler, *args: Any, **options: Any) -> Any:
         # Errors of tasks would otherwise be printed, by as many lines as browsers wish.
@@ -90,6 +89,7 @@ def gated(page: bytes | None, rules: Rules) -> Generator[None, None, None]:
         return original(_guarded(handler, waiting, rules), *args, **options)
 
     with _starting:
+        original = websockets.asyncio.server.serve
         websockets.asyncio.server.serve = serve  # pyright: ignore[reportAttributeAccessIssue]
         try:
             yield
