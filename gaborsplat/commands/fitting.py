@@ -232,7 +232,7 @@ class Fit:
             f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
             f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
         )
-        if self._folder.splats_file.is_file():
+        if self._run.splats_of == self._trainer.steps_done:
             console.print(f"Splats: {self._folder.splats_file}")
 
     def _compare(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
