@@ -49,8 +49,9 @@ eight members."""
 EXPANSION = 64
 """Unpacked bytes per byte of a compressed file. Splats are noise that packs 1 to 6 times smaller;
 gzip goes up to 1000, zstandard and WebP have no limit."""
-EXPANSION_FREE = 1 << 22
-"""Unpacked bytes that any file may have: in small ones a header of nothing but zeros counts."""
+EXPANSION_FREE = 1 << 26
+"""Unpacked bytes that any file may have: those of a million splats that somebody has made all
+alike, and which pack a thousand times smaller."""
 SPZ_EXTENSIONS = 1 << 20
 """Bytes behind the splats of an SPZ, where programs may keep more; known extensions have 100."""
 PHOTO = 1 << 29

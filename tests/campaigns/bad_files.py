@@ -133,7 +133,7 @@ BAD = {
     "3.2 GB of splats": Bad("spz", spz(160_000_000, 1 << 26, 48), "unpacks to "),
     "a count of splats": Bad("spz", spz(2**32 - 1, 100), "unpacks to "),
     "splats that are not there": Bad("spz", spz(9, 100), "cut short: 9 splats take 196 bytes"),
-    "splats behind zstandard": Bad("spz", lambda: spz_4(1 << 21), "unpacks to "),
+    "splats behind zstandard": Bad("spz", lambda: spz_4(1 << 23), "unpacks to "),
     "a list for an object": Bad("sog", sog_of(b"[1]"), "must be an object, not a list of 1"),
     "a list for a part": Bad(
         "sog", sog(lambda meta: meta.update(means=[1])), "means must be an object"
