@@ -24,7 +24,7 @@ from .commands.fitting import TrainingEnded
 from .commands.render import RenderCommand
 from .commands.train import TrainCommand, resumed
 from .commands.view import ViewCommand
-from .console import error_console
+from .console import console_problem, error_console
 from .scenes import InputError, one_line
 
 Command = (
@@ -50,11 +50,15 @@ def run() -> int:
     status = main()
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for stream in (sys.stdout, sys.stderr):
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
-        except (OSError, ValueError):  # gone; Python would try once more
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (OSError, ValueError, AttributeError):  # gone, closed, None
+            with contextlib.suppress(OSError):  # Python would try once more
+                os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    if status == DONE and console_problem():
+        error_console.print(f"gaborsplat: not all was printed: {console_problem()}")
+        status = FAILED
     if status == INTERRUPTED:
         os._exit(status)  # waits for nobody, were it a checkpoint that is being written
     return status

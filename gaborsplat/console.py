@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import IO, Any, cast
 
 from rich.console import Console
 
 from .scenes import printable
+
+_GONE = (errno.EPIPE, errno.EIO, errno.EBADF)
 
 
 class _Standard(io.TextIOBase):
@@ -19,6 +22,7 @@ class _Standard(io.TextIOBase):
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.problem: OSError | None = None
 
     @property
     def _stream(self) -> Any:
@@ -27,13 +31,26 @@ class _Standard(io.TextIOBase):
         return getattr(stream, "rich_proxied_file", stream)
 
     def write(self, text: str) -> int:
-        with suppress(OSError, ValueError, AttributeError):  # gone, closed, None
-            self._stream.write(text)
+        self._try(self._written, text)
         return len(text)
 
+    def _written(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError:
+            self._stream.write(text.encode("ascii", "backslashreplace").decode())
+
     def flush(self) -> None:
-        with suppress(OSError, ValueError, AttributeError):
-            self._stream.flush()
+        self._try(lambda: self._stream.flush())
+
+    def _try(self, work: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        except OSError as error:
+            if error.errno not in _GONE:
+                self.problem = error  # such as a full disk
+        except (ValueError, AttributeError):
+            pass  # closed, None
 
     def isatty(self) -> bool:
         with suppress(OSError, ValueError, AttributeError):
@@ -48,9 +65,19 @@ class _Standard(io.TextIOBase):
         return getattr(self._stream, "encoding", None) or "utf-8"
 
 
+_standard = {name: _Standard(name) for name in ("stdout", "stderr")}
+
+
+def console_problem() -> str | None:
+    """Why results that were printed are not where they should be; None if they are, or nobody was
+    there to read them."""
+    problem = _standard["stdout"].problem
+    return problem and problem.strerror
+
+
 def _console(name: str) -> Console:
     # Paths are printed as they are: [x] in one is no markup and :x: no emoji.
-    file = cast(IO[str], _Standard(name))
+    file = cast(IO[str], _standard[name])
     stderr = name == "stderr"
     return Console(
         file=file, stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False

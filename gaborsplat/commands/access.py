@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..scenes import InputError
 from ..viewer import ViewerOptions
 
 PASSWORD = "GABORSPLAT_PASSWORD"
@@ -26,8 +27,10 @@ class Access:
     """Private key of the certificate, as a PEM file without a passphrase."""
 
     def __post_init__(self) -> None:
+        if self.password is None and os.environ.get(PASSWORD) == "":
+            raise InputError(f"{PASSWORD}: must not be empty; unset it to go without a password")
         # Now, and not only after hours of preparation.
-        ViewerOptions(password=self.password, tls_cert=self.tls_cert, tls_key=self.tls_key)
+        ViewerOptions(**self.options())
 
     def options(self) -> dict[str, Any]:
         """What `ViewerOptions` takes of it."""

@@ -17,6 +17,7 @@ from ..renderer.devices import is_out_of_memory
 from ..renderer.files import remove_orphans
 from ..renderer.training import (
     CheckpointWriter,
+    EndAtOnce,
     StepReport,
     TooFewPhotos,
     Trainer,
@@ -131,9 +132,13 @@ class Fit:
         remove_orphans(self._folder.path)
         self._folder.log.go_on_after(self._trainer.steps_done)
         # Until all is saved: nothing that asks the program to end shall cut that short.
+        saves, problems = True, list[str]()
         with deferred_interrupt(saves=True) as interrupt:
             try:
                 self._steps(interrupt)
+            except EndAtOnce:
+                saves = False
+                raise
             except (InputError, TrainingEnded):
                 raise
             except Exception as error:
@@ -141,9 +146,11 @@ class Fit:
                 raise TrainingEnded(what) from error
             finally:
                 # A step that was cut short left nothing worth saving: the last checkpoint stands.
-                problems = self._run.save_what_can_be() if self._trainer.intact else []
+                if saves and self._trainer.intact:
+                    problems = self._run.save_what_can_be()
                 for problem in problems:
                     error_console.print(f"warning: not saved: {problem}", style="bold yellow")
+            interrupt()
         try:
             self._finish()
         except Exception as error:

@@ -183,7 +183,9 @@ class TrainCommand:
             yield folder
 
     def _say_how_to_resume(self, run: Run) -> None:
-        done, saved, folder = run.trainer.steps_done, run.folder.saved_step(), run.folder.path
+        done, folder = run.trainer.steps_done, run.folder.path
+        written = run.writer.saved_step  # as long as there is none, an earlier program's
+        saved = written if written >= 0 else run.folder.saved_step()
         if saved == done:
             console.print(f"Stopped at step {done}; saved in {folder}. To go on:")
         elif run.splats_of == done:

@@ -19,7 +19,7 @@ from .cost.trial import StepTime, time_steps
 from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
 from .evaluate import Evaluation, Score, evaluate
 from .gabor.distill import to_gaussians
-from .interrupt import deferred_interrupt
+from .interrupt import EndAtOnce, deferred_interrupt
 from .run import TrainResult, finish, train
 from .saving import CheckpointWriter
 from .trainer import StepReport, Trainer
@@ -30,6 +30,7 @@ __all__ = [
     "PRESETS",
     "CheckpointWriter",
     "Default",
+    "EndAtOnce",
     "Evaluation",
     "FitInput",
     "LearningRates",

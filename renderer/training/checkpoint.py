@@ -17,7 +17,7 @@ from torch.nn import Parameter
 
 from ..files import replacing
 from ..splats import Splats
-from .state import up_to_date
+from .state import OtherRun, up_to_date
 from .step.fit import SplatFit
 from .trainer import Trainer
 
@@ -58,7 +58,8 @@ def write_state(path: Path, state: dict[str, Any]) -> Path:
         hashed = _Hashed(file)
         torch.save(state, cast(IO[bytes], hashed))
         hashed.finish()
-    for old in checkpoints(path.parent)[:-KEPT]:
+    # Later ones are of another run, or damaged: this one stays, whatever there is.
+    for old in [each for each in checkpoints(path.parent) if each <= path][:-KEPT]:
         with suppress(OSError):
             old.unlink()
     return path
@@ -137,6 +138,8 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Path:
         raise ValueError(f"{path}: holds no checkpoint (step-*.pt)")
     try:
         _load(newest, trainer)
+    except OtherRun:
+        raise
     except ValueError:
         for each in reversed(older):
             with suppress(ValueError):
@@ -176,6 +179,8 @@ def _load(path: Path, trainer: Trainer) -> None:
     state = _read(path)
     try:
         trainer.load_state_dict(up_to_date(state))
+    except OtherRun as error:
+        raise OtherRun(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -17,6 +17,10 @@ SIGNALS = tuple(
 """What asks a training to end. Who started it deaf to one of them, as nohup does, is obeyed."""
 
 
+class EndAtOnce(KeyboardInterrupt):
+    """Somebody does not want to wait for what is being saved."""
+
+
 @contextmanager
 def deferred_interrupt(*, saves: bool) -> Generator[Callable[[], None], None, None]:
     """Hold `SIGNALS` back until the function that this gives is called, which then raises
@@ -24,7 +28,7 @@ def deferred_interrupt(*, saves: bool) -> Generator[Callable[[], None], None, No
 
     A step that is cut short may leave parameters and optimiser out of step with each other, and a
     file that is cut short is lost. Whoever `saves` within has the second signal held back too, and
-    a line says so; the third raises KeyboardInterrupt wherever the program is. Where nothing is to
+    a line says so; the third raises EndAtOnce wherever the program is. Where nothing is to
     be saved, the second does. Outside the main thread, where Python delivers no signals, this does
     nothing.
     """
@@ -34,7 +38,7 @@ def deferred_interrupt(*, saves: bool) -> Generator[Callable[[], None], None, No
         nonlocal asked
         asked += 1
         if asked >= most:
-            raise KeyboardInterrupt
+            raise EndAtOnce
         if asked > 1:
             # Not by `print`, which may be what was interrupted.
             with suppress(OSError):

@@ -20,7 +20,7 @@ from .config import Preset, TrainConfig, preset_taken
 from .cost.memory import within_memory
 from .data import FitInput
 from .evaluate import Evaluation, OnImage, evaluate
-from .interrupt import deferred_interrupt
+from .interrupt import EndAtOnce, deferred_interrupt
 from .saving import CheckpointWriter
 from .trainer import StepReport, Trainer
 
@@ -113,6 +113,7 @@ def train(  # noqa: PLR0913 - options by name
             remove_orphans(checkpoints)
             writer = CheckpointWriter(checkpoints, trainer, _warn)
         interrupt = until_saved.enter_context(deferred_interrupt(saves=writer is not None))
+        saves = writer is not None
         try:
             while not trainer.done:
                 report = trainer.step()
@@ -121,9 +122,13 @@ def train(  # noqa: PLR0913 - options by name
                 if writer is not None and not trainer.done:
                     writer.after_step()
                 interrupt()
+        except EndAtOnce:
+            saves = False
+            raise
         finally:
-            if writer is not None and trainer.intact:
+            if saves and writer is not None and trainer.intact:
                 writer.save()
+        interrupt()
     return finish(trainer, data)
 
 

@@ -18,6 +18,10 @@ MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
 """Settings that a state and the trainer that takes it must share; others may change."""
 
 
+class OtherRun(ValueError):
+    """A state is whole, but of other settings or another capture."""
+
+
 class NotCopied:
     """A trainer, which neither copy nor pickle take."""
 
@@ -44,15 +48,15 @@ def check_state(state: Mapping[str, Any], config: TrainConfig, views: Sequence[s
     for name in MUST_AGREE:
         theirs, ours = state["config"][name], getattr(config, name)
         if theirs != ours:
-            raise ValueError(f"it was trained with {name} = {theirs}, not {ours}")
+            raise OtherRun(f"it was trained with {name} = {theirs}, not {ours}")
     ours, theirs = set(views), set(state["views"])
     if 2 * len(ours & theirs) < max(len(ours), len(theirs)):
-        raise ValueError("it was trained on other views than this capture's")
+        raise OtherRun("it was trained on other views than this capture's")
     if len({len(tensor) for tensor in state["raw"].values()}) != 1:
         raise ValueError("its parameters differ in length")
     count = len(state["raw"]["means"])
     if count > config.max_splats:
-        raise ValueError(f"it has {count} splats, more than max_splats = {config.max_splats}")
+        raise OtherRun(f"it has {count} splats, more than max_splats = {config.max_splats}")
 
 
 def up_to_date(state: dict[str, Any]) -> dict[str, Any]:

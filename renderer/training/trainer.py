@@ -132,7 +132,6 @@ class Trainer(NotCopied):
 
     @property
     def done(self) -> bool:
-        """Whether all steps of the config are done."""
         return self.steps_done >= self.config.steps
 
     def splats(self) -> Splats:
@@ -175,14 +174,20 @@ class Trainer(NotCopied):
         with self._turn, torch.inference_mode(False):
             yield
 
+    @property
+    def _starts_waves(self) -> bool:
+        due = self.config.gabor > 0 and self.steps_done >= self._schedule.wave_start
+        return due and not self._waves_started
+
     def _try_step(self) -> tuple[TrainingView, StartedStep]:
-        """One step, or none."""
-        order, degree, drawn = list(self._order), self._sh_degree, self._generator.get_state()
+        order, degree, waves = list(self._order), self._sh_degree, self._waves_started
+        drawn = self._generator.get_state()
         try:
             view, photo = self._next_photo()
-            started = self._take(photo)
+            with put_back([self.parameters[name] for name in WAVES] if self._starts_waves else []):
+                started = self._take(photo)
         except BaseException:
-            self._order, self._sh_degree = order, degree
+            self._order, self._sh_degree, self._waves_started = order, degree, waves
             self._generator.set_state(drawn)
             raise
         self.steps_done += 1
@@ -196,8 +201,7 @@ class Trainer(NotCopied):
         del self._photos
         self._renew_objective()
         gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # nothing where there is no GPU
         self._photos = PhotosOnDevice(self.device)
 
     def _outcome(self, step: StartedStep) -> StepOutcome:
@@ -222,7 +226,6 @@ class Trainer(NotCopied):
         return started
 
     def _follow(self, started: StartedStep) -> None:
-        """What comes after that."""
         step = self.steps_done - 1
         last = self.done
         controls = self._strategy.watches or self._schedule.refines(step)
@@ -269,9 +272,9 @@ class Trainer(NotCopied):
         """Wait for all steps that were started, and mend what they broke."""
         self._note(list(self._pending))
         if self._unclean:
-            self._unclean = False
             self._forget()
             self._prune()
+            self._unclean = False
 
     def _note(self, steps: Sequence[StartedStep]) -> None:
         """Wait for some steps, the first ones that were started, and note what they did."""
@@ -299,17 +302,14 @@ class Trainer(NotCopied):
         """Bring everything that depends on the step up to date. Returns its learning rates."""
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         degree = self._schedule.active_sh_degree(step)
-        starts_waves = (
-            self.config.gabor > 0 and not self._waves_started and step >= self._schedule.wave_start
-        )
+        starts_waves = self._starts_waves
         if degree > self._sh_degree or starts_waves:
             self._settle()
             self._forget()
         self._sh_degree = max(degree, self._sh_degree)
         if starts_waves:
             self._fit.catch_up()
-            with put_back([self.parameters[name] for name in WAVES]):
-                self._start_waves()
+            self._start_waves()
             self._waves_started = True
         rates = self._schedule.rates(step, self.config.learning_rates)
         rates["means"] *= self._scene_scale
@@ -356,7 +356,7 @@ class Trainer(NotCopied):
     def _skip(self) -> None:
         self.skipped_steps += 1
         self._skipped_in_a_row += 1
-        if self._skipped_in_a_row >= GIVE_UP_AFTER:
+        if self._skipped_in_a_row == GIVE_UP_AFTER:
             raise ArithmeticError(
                 f"the fit has diverged: the loss or its gradient was not finite in "
                 f"{GIVE_UP_AFTER} steps in a row, up to step {self.steps_done}"

@@ -106,6 +106,31 @@ def test_ctrl_c_while_the_program_is_imported_ends_it_quietly(tmp_path: Path):
         assert "Traceback" not in said
 
 
+@pytest.mark.slow
+def test_a_program_without_standard_streams_ends_as_it_should(tmp_path: Path):
+    words = [
+        sys.executable,
+        "-m",
+        "gaborsplat",
+        *SMALL,
+        "--steps",
+        "3",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    done = subprocess.run(["sh", "-c", '"$@" >&- 2>&-', "sh", *words], check=False)
+    assert done.returncode == DONE
+    check_saved(tmp_path / "o", 3)
+    full = subprocess.run(
+        ["sh", "-c", '"$@" >/dev/full', "sh", sys.executable, "-m", "gaborsplat", "doctor"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert full.returncode == FAILED
+    assert full.stderr == "gaborsplat: not all was printed: No space left on device\n"
+
+
 def test_importing_the_package_leaves_ctrl_c_alone():
     code = "import signal, gaborsplat; print(signal.getsignal(signal.SIGINT).__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

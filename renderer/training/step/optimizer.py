@@ -129,14 +129,17 @@ def take_rows(raw: Parameters, optimizers: Optimizers, rows: Tensor, fresh: Tens
     `rows` is [M] int64 and may repeat, drop and append; where `fresh` [M] bool is True, Adam's
     moments start from zero. No steps may be missing (`SplatFit.catch_up`).
     """
+    made: dict[str, tuple[Parameter, dict[str, Tensor]]] = {}
     for name, old in raw.items():
         new = Parameter(old[rows], requires_grad=old.requires_grad)
-        state = optimizers[name].state.pop(old, {})
+        state = {key: moment[rows] for key, moment in optimizers[name].state.get(old, {}).items()}
         for key, moment in state.items():
-            moved = moment[rows]
             if key != LAST_STEP:
-                moved[fresh] = 0
-            state[key] = moved
+                moment[fresh] = 0
+        made[name] = (new, state)
+    # All or nothing: there may not have been memory for one of them.
+    for name, (new, state) in made.items():
+        optimizers[name].state.pop(raw[name], None)
         optimizers[name].state[new] = state
         optimizers[name].param_groups[0]["params"] = [new]
         raw[name] = new

@@ -195,7 +195,8 @@ def test_signals_during_the_last_save_do_not_cut_it_short(
         return before(self)
 
     monkeypatch.setattr(CheckpointWriter, "save", disturbed)
-    train(capture, replace(CONFIG, steps=5), checkpoints=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train(capture, replace(CONFIG, steps=5), checkpoints=tmp_path)
     assert saved(tmp_path) == [5]
 
 
@@ -212,6 +213,61 @@ def test_the_third_signal_ends_the_save(
         train(capture, replace(CONFIG, steps=3), checkpoints=tmp_path)
     assert capfd.readouterr().err.count("once more ends without") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_is_not_taken_for_older_than_those_of_another_run(
+    capture: SmallCapture, tmp_path: Path
+):
+    trainer = Trainer(capture, CONFIG)
+    trainer.steps_done = 1000
+    save_checkpoint(tmp_path, trainer)
+    trainer.steps_done = 1500
+    save_checkpoint(tmp_path, trainer)
+    train(capture, replace(CONFIG, steps=30), checkpoints=tmp_path)
+    assert saved(tmp_path) == [20, 30, 1000, 1500]
+
+
+def test_only_damage_makes_an_older_checkpoint_do(capture: SmallCapture, tmp_path: Path):
+    trainer = Trainer(capture, replace(CONFIG, max_splats=140))
+    save_checkpoint(tmp_path, trainer)
+    larger = Trainer(capture, replace(CONFIG, max_splats=150))
+    for _ in range(20):
+        larger.step()
+    save_checkpoint(tmp_path, larger)
+    few = Trainer(capture, replace(CONFIG, max_splats=len(trainer.parameters["means"])))
+    if len(larger.parameters["means"]) > few.config.max_splats:
+        with pytest.raises(ValueError, match="more than max_splats"):
+            load_checkpoint(tmp_path, few)
+    with pytest.raises(ValueError, match="seed = 0, not 1"):
+        load_checkpoint(tmp_path, Trainer(capture, replace(CONFIG, seed=1)))
+
+
+def test_a_signal_during_the_last_save_ends_the_run_after_it(
+    capture: SmallCapture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    finished: list[Any] = []
+    monkeypatch.setattr("gaborsplat.renderer.training.run.finish", finished.append)
+    before = CheckpointWriter.save
+
+    def disturbed(self: CheckpointWriter) -> Path:
+        signal.raise_signal(signal.SIGTERM)
+        return before(self)
+
+    monkeypatch.setattr(CheckpointWriter, "save", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        train(capture, replace(CONFIG, steps=3), checkpoints=tmp_path)
+    assert saved(tmp_path) == [3]
+    assert not finished
+
+
+def test_who_does_not_want_to_wait_does_not_wait_for_a_save(capture: SmallCapture, tmp_path: Path):
+    def impatient(_: object) -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(capture, CONFIG, checkpoints=tmp_path, on_step=impatient)
+    assert saved(tmp_path) == []
 
 
 def test_a_signal_that_was_ignored_stays_ignored():
