@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,8 +112,15 @@ class Run:
 class Fit:
     """One run, from the trainer's step to the written result."""
 
-    def __init__(self, run: Run, live: LiveTraining | None, eval_every: int) -> None:
-        self._run = run
+    def __init__(
+        self,
+        run: Run,
+        live: LiveTraining | None,
+        eval_every: int,
+        tell_where: Callable[[], None],
+    ) -> None:
+        """`tell_where` says where training stopped, if it did."""
+        self._run, self._tell_where = run, tell_where
         self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
         self._live, self._eval_every = live, eval_every
         self._loss, self._rate = math.nan, 0.0
@@ -131,28 +138,46 @@ class Fit:
         self._folder.forget_metrics()
         remove_orphans(self._folder.path)
         self._folder.log.go_on_after(self._trainer.steps_done)
-        # Until all is saved: nothing that asks the program to end shall cut that short.
-        saves, problems = True, list[str]()
-        with deferred_interrupt(saves=True) as interrupt:
-            try:
-                self._steps(interrupt)
-            except EndAtOnce:
-                saves = False
-                raise
-            except (InputError, TrainingEnded):
-                raise
-            except Exception as error:
-                what = f"after step {self._trainer.steps_done}: {reason(error)}"
-                raise TrainingEnded(what) from error
-            finally:
-                # A step that was cut short left nothing worth saving: the last checkpoint stands.
-                if saves and self._trainer.intact:
-                    problems = self._run.save_what_can_be()
-                for problem in problems:
-                    error_console.print(f"warning: not saved: {problem}", style="bold yellow")
+        # Until all is saved, and that is said: nothing that asks the program to end cuts it short.
+        with deferred_interrupt(saves=True) as interrupt, self._telling():
+            problems = self._fit_and_save(interrupt)
             interrupt()
+        with self._telling():
+            self._finish(problems)
+
+    @contextmanager
+    def _telling(self) -> Generator[None, None, None]:
+        """If training ends here, where it stopped is said."""
         try:
-            self._finish()
+            yield
+        except (KeyboardInterrupt, TrainingEnded):
+            self._tell_where()
+            raise
+
+    def _fit_and_save(self, interrupt: Callable[[], None]) -> list[str]:
+        """All steps, and all that is saved of them; returns what could not be."""
+        saves, problems = True, list[str]()
+        try:
+            self._steps(interrupt)
+        except EndAtOnce:
+            saves = False
+            raise
+        except (InputError, TrainingEnded):
+            raise
+        except Exception as error:
+            what = f"after step {self._trainer.steps_done}: {reason(error)}"
+            raise TrainingEnded(what) from error
+        finally:
+            # A step that was cut short left nothing worth saving: the last checkpoint stands.
+            if saves and self._trainer.intact:
+                problems = self._run.save_what_can_be()
+            for problem in problems:
+                error_console.print(f"warning: not saved: {problem}", style="bold yellow")
+        return problems
+
+    def _finish(self, problems: list[str]) -> None:
+        try:
+            self._evaluate()
         except Exception as error:
             what = f"training is done, but it cannot be evaluated: {reason(error)}"
             raise TrainingEnded(what) from error
@@ -222,7 +247,7 @@ class Fit:
             self._live.test_psnr = psnr
         return psnr
 
-    def _finish(self) -> None:
+    def _evaluate(self) -> None:
         result = finish(self._trainer, self._capture, self._compare)
         metrics = {**result.metrics(), "peak_memory_bytes": peak_memory()}
         try:

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +39,7 @@ from ..viewer import (
     ViewerOptions,
 )
 from .access import Access
-from .fitting import Fit, Run, TrainingEnded
+from .fitting import Fit, Run
 from .resuming import load_newest, run_to_resume
 from .view import wait_for_ctrl_c
 from .watched import PAUSE_POLL, LiveTraining
@@ -136,11 +137,7 @@ class TrainCommand:
             folder.write_config(config, capture, place, options)
             if self.sfm:
                 folder.keep_model(capture, place)
-            try:
-                Fit(run, live, self.eval_every).run()
-            except (KeyboardInterrupt, TrainingEnded):
-                self._say_how_to_resume(run)
-                raise
+            Fit(run, live, self.eval_every, partial(self._say_how_to_resume, run)).run()
             if live is not None:
                 console.print("The viewer stays open; Ctrl-C ends it.")
                 wait_for_ctrl_c(live.serve, PAUSE_POLL)
