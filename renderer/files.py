@@ -69,9 +69,8 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def remove_orphans(folder: Path) -> list[Path]:
-    """Remove the drafts in and below `folder` whose processes have died; returns what they were."""
-    found: list[Path] = []
+def remove_orphans(folder: Path) -> None:
+    """Remove the drafts in and below `folder` whose processes have died."""
     for path in folder.rglob("*"):
         match = _DRAFT.fullmatch(path.name)
         if match is None:
@@ -84,8 +83,6 @@ def remove_orphans(folder: Path) -> list[Path]:
         else:
             with suppress(OSError):
                 path.unlink()
-        found.append(path)
-    return found
 
 
 def _lives(process: int) -> bool:

@@ -70,9 +70,8 @@ class CheckpointWriter:
         path = checkpoint_file(self._folder, self._trainer)
         if self.saved_step != self._trainer.steps_done or not path.is_file():
             self._begin(copy=False)
-            self._wait()
-            if self._error is not None:
-                error, self._error = self._error, None
+            error = self._wait()
+            if error is not None:
                 raise error
         return path
 
@@ -95,16 +94,18 @@ class CheckpointWriter:
         self._writing = threading.Thread(target=write, args=(state,), name="checkpoint")
         self._writing.start()
 
-    def _wait(self) -> None:
+    def _wait(self) -> BaseException | None:
+        """Wait for the one that is being written; why it could not be."""
         if self._writing is not None:
             self._writing.join()
             self._writing = None
+        error, self._error = self._error, None
+        return error
 
     def _finished(self) -> None:
         """Wait for the one that is being written, and tell if it could not be."""
-        self._wait()
-        if self._error is not None:
-            error, self._error = self._error, None
-            if not isinstance(error, OSError):
-                raise error
+        error = self._wait()
+        if isinstance(error, OSError):
             self._failed(error)
+        elif error is not None:
+            raise error
