@@ -23,7 +23,7 @@ struct TileKey<2> {
 using Key = TileKey<GABORSPLAT_KEY_SIZE>::Type;
 
 /// Pairs that a lane lists at a time. A warp with splats that fill the picture has thousands.
-constexpr int kLanePairs = 8;
+constexpr int kLanePairs = 4;
 
 /// A splat and what decides about its tiles.
 struct Candidate {
