@@ -41,6 +41,7 @@ from .scenes import Capture as Capture
 from .scenes import CaptureView as CaptureView
 from .scenes import InputError as InputError
 from .scenes import SplatFile as SplatFile
+from .scenes import SplatMetadata as SplatMetadata
 from .scenes import bake as bake
 from .scenes import load_capture as load_capture
 from .scenes import load_splat_file as load_splat_file

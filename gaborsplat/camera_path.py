@@ -10,7 +10,7 @@ import numpy as np
 from viser import transforms
 
 from .renderer.cameras import Camera
-from .scenes import InputError
+from .scenes import Axis, InputError, axis_vector
 from .viewer.camera import (
     Bounds,
     Vector,
@@ -26,13 +26,17 @@ from .viewer.settings import Pose
 
 
 def orbit(
-    cameras: Sequence[Camera], bounds: Bounds, frames: int, size: tuple[int, int]
+    cameras: Sequence[Camera],
+    bounds: Bounds,
+    frames: int,
+    size: tuple[int, int],
+    up: Axis | None = None,
 ) -> list[Camera]:
     """Once around the scene, at the height and distance of the first training camera; without any,
-    a little from above at a distance that shows most of it."""
-    up = up_direction(cameras)
-    start = outlook_of(cameras[0], up, bounds) if cameras else overview_of(bounds, up)
-    axis = up / np.linalg.norm(up)
+    a little from above at a distance that shows most of it. `up` overrules what the cameras say."""
+    up_vector = up_direction(cameras) if up is None else np.array(axis_vector(up))
+    start = outlook_of(cameras[0], up_vector, bounds) if cameras else overview_of(bounds, up_vector)
+    axis = up_vector / np.linalg.norm(up_vector)
     spoke = start.position - start.look_at
     views: list[Camera] = []
     for k in range(frames):

@@ -42,7 +42,7 @@ from .scenes import (
     one_line,
     replacing,
     save_splats,
-    splat_origin,
+    stated_origin,
 )
 from .training_log import TrainingLog
 
@@ -312,7 +312,7 @@ class RunFolder:
             InputError: this is no run folder, or a file in it is damaged.
         """
         if self.splats_file.is_file():
-            return splat_origin(self.splats_file)
+            return stated_origin(self.splats_file)
         stated = self.config()["origin"]
         try:
             x, y, z = map(float, stated)

@@ -21,16 +21,21 @@ from .photos.images import fit_within as fit_within
 from .photos.masks import MaskMode as MaskMode
 from .plausibility import doubts as doubts
 from .sources import capture_folder as capture_folder
-from .splats.formats import READABLE as READABLE
-from .splats.formats import VERIFIABLE as VERIFIABLE
-from .splats.formats import WRITABLE as WRITABLE
-from .splats.formats import SplatFile as SplatFile
-from .splats.formats import check_writable as check_writable
-from .splats.formats import load_splat_file as load_splat_file
-from .splats.formats import load_splats as load_splats
-from .splats.formats import read_independently as read_independently
-from .splats.formats import save_splats as save_splats
-from .splats.splat_ply import splat_origin as splat_origin
+from .splats.files import VERIFIABLE as VERIFIABLE
+from .splats.files import SplatFile as SplatFile
+from .splats.files import check_writable as check_writable
+from .splats.files import load_splat_file as load_splat_file
+from .splats.files import load_splats as load_splats
+from .splats.files import read_independently as read_independently
+from .splats.files import save_splats as save_splats
+from .splats.formats.splat_ply import stated_origin as stated_origin
+from .splats.metadata import DEFAULT_METADATA as DEFAULT_METADATA
+from .splats.metadata import Axis as Axis
+from .splats.metadata import Frame as Frame
+from .splats.metadata import SplatMetadata as SplatMetadata
+from .splats.metadata import axis_vector as axis_vector
+from .splats.registry import READABLE as READABLE
+from .splats.registry import WRITABLE as WRITABLE
 
 
 def demo_path() -> Path:

@@ -46,7 +46,7 @@ FLOORS = {
     "scenes": (
         {"errors", "opencv"},
         {"limits"},
-        {"document"},
+        {"document", "ply"},
         {"colmap", "splats"},
         {"photos", "demo"},
         {"transforms", "sfm"},

@@ -30,8 +30,8 @@ import tyro
 import viser
 
 from benchmarks.viewer.marks import azimuths, paint
-from gaborsplat.commands.view import load_scene
 from gaborsplat.devices import pick_device
+from gaborsplat.inputs.loading import load_scene
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings

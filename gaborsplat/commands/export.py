@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from .. import camera_path
 from ..console import console, decimal_bytes, error_console
+from ..inputs.loading import ShownAs, capture_of, load_scene
 from ..renderer.cameras import Camera
 from ..renderer.raster.render import render
 from ..renderer.settings import RenderSettings
@@ -31,7 +32,6 @@ from ..scenes import (
     save_splats,
 )
 from ..viewer.camera import bounds_of_splats
-from .view import capture_of, load_scene, origin_of
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (480, 360)
@@ -56,6 +56,7 @@ class ExportCommand:
     the PSNR that a plain Gaussian viewer loses."""
     scene: Path | None = None
     """Where the capture of a run is now, if it has moved since."""
+    shown_as: Annotated[ShownAs, tyro.conf.arg(name="")] = field(default_factory=ShownAs)
 
     def __post_init__(self) -> None:
         if self.budget is not None and not self.bake:
@@ -66,11 +67,11 @@ class ExportCommand:
         check_writable(self.output)  # before all that takes time
         if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
             raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
-        scene = load_scene(self.path)
+        scene = load_scene(self.path, self.shown_as)
         splats, settings = scene.splats, scene.settings
         written = self._baked(splats, settings) if self.bake else splats
-        origin = origin_of(self.path)
-        save_splats(written, self.output, origin=origin, antialiased=settings.antialiased)
+        origin = scene.metadata.origin
+        save_splats(written, self.output, metadata=scene.metadata)
         size = decimal_bytes(self.output.stat().st_size)
         console.print(f"{len(written):,} splats, {size}: {self.output}")
         if any(origin) and not self._keeps_origin():

@@ -6,21 +6,22 @@ import re
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import cv2
 import numpy as np
+import torch
 import tyro
 from rich.progress import track
 
 from .. import camera_path
 from ..console import console, error_console
 from ..devices import pick_device
+from ..inputs.loading import LoadedScene, ShownAs, all_views, load_scene, relative_to
 from ..renderer.cameras import Camera
 from ..renderer.devices import Device
-from ..renderer.splats import Splats
 from ..scenes import InputError
 from ..viewer.camera import bounds_of_splats
 from ..viewer.path.file import Film
@@ -29,7 +30,6 @@ from ..viewer.picture.draw import PictureRenderer, Renderers, Scene
 from ..viewer.picture.paint import Picture
 from ..viewer.picture.video import write_video
 from ..viewer.settings import Mode, ViewSettings
-from .view import all_views, load_beside, load_scene, origin_of
 
 DEFAULT_SIZE = (960, 540)
 
@@ -64,6 +64,7 @@ class RenderCommand:
     """What renders."""
     scene: Path | None = None
     """Where the capture of a run is now, if it has moved since."""
+    shown_as: Annotated[ShownAs, tyro.conf.arg(name="")] = field(default_factory=ShownAs)
 
     def __post_init__(self) -> None:
         if self.fps is not None and not 1 <= self.fps <= MAX_FPS:
@@ -76,20 +77,21 @@ class RenderCommand:
         video = self.output.suffix.lower() == ".mp4"
         if self.output.suffix and not video:
             raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
-        loaded = load_scene(self.path)
+        loaded = load_scene(self.path, self.shown_as)
         trained_on = [view.camera for view in all_views(self.path, self.scene)]
-        film = self._film()
+        film = self._film(loaded)
         size = self._size(film, trained_on, even=video)
         fps = self.fps or (film and film.fps) or DEFAULT_FPS
         if film is not None:
             cameras = camera_path.along(film, size)
         else:
-            cameras = self._cameras(
-                trained_on, loaded.splats, size, max(round(fps * self.seconds), 1)
-            )
+            cameras = self._cameras(trained_on, loaded, size, max(round(fps * self.seconds), 1))
         device = pick_device(self.device)
-        scene = replace(loaded, splats=loaded.splats.to(device))
-        frames = self._pictures(scene, load_beside(self.beside, self.path, device), cameras)
+        scene, beside = _moved(loaded, device), None
+        if self.beside is not None:
+            other = relative_to(load_scene(self.beside), loaded.metadata.origin)
+            beside = _moved(other, device)
+        frames = self._pictures(scene, beside, cameras)
         shown = track(frames, "render", len(cameras), console=error_console, transient=True)
         if video:
             write_video(self.output, shown, size, fps)
@@ -113,11 +115,11 @@ class RenderCommand:
             picture = renderer.draw(scene, camera, settings, other=beside).picture
             yield np.ascontiguousarray(picture[..., ::-1])
 
-    def _film(self) -> Film | None:
+    def _film(self, loaded: LoadedScene) -> Film | None:
         """What the camera path's file holds; None where the way needs no file."""
         if self.along in ("orbit", "cameras"):
             return None
-        return camera_path.from_file(Path(self.along), origin_of(self.path))
+        return camera_path.from_file(Path(self.along), loaded.metadata.origin)
 
     def _size(self, film: Film | None, trained_on: list[Camera], *, even: bool) -> tuple[int, int]:
         if self.size is None:
@@ -134,11 +136,16 @@ class RenderCommand:
         return (width - width % 2, height - height % 2) if even else (width, height)
 
     def _cameras(
-        self, trained_on: list[Camera], splats: Splats, size: tuple[int, int], frames: int
+        self, trained_on: list[Camera], loaded: LoadedScene, size: tuple[int, int], frames: int
     ) -> list[Camera]:
         if self.along == "cameras":
             return camera_path.past(trained_on, frames, size)
-        return camera_path.orbit(trained_on, bounds_of_splats(splats), frames, size)
+        bounds = bounds_of_splats(loaded.splats)
+        return camera_path.orbit(trained_on, bounds, frames, size, loaded.metadata.up)
+
+
+def _moved(scene: Scene, device: torch.device) -> Scene:
+    return replace(scene, splats=scene.splats.to(device))
 
 
 def _write_pictures(folder: Path, frames: Iterable[Picture]) -> None:

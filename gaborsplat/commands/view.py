@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -13,22 +13,22 @@ from typing import Annotated
 import torch
 import tyro
 
-from ..console import console, error_console
+from ..console import console
 from ..devices import pick_device
-from ..following import INTERVAL, Followed
-from ..renderer.devices import Device
-from ..run_folder import RunFolder
-from ..scenes import (
-    READABLE,
-    Capture,
-    CaptureView,
-    InputError,
-    load_splat_file,
-    one_line,
-    save_splats,
-    splat_origin,
+from ..inputs.following import INTERVAL, Followed
+from ..inputs.loading import (
+    AS_THEY_SAY,
+    LoadedScene,
+    ShownAs,
+    all_views,
+    files_of,
+    load_scene,
+    name_of,
+    relative_to,
 )
-from ..viewer import Action, Download, NamedCamera, Scene, SceneSource, Viewer, ViewerOptions
+from ..renderer.devices import Device
+from ..scenes import InputError, SplatMetadata, axis_vector, save_splats
+from ..viewer import Action, Download, NamedCamera, SceneSource, Viewer, ViewerOptions
 from ..viewer.path.file import Origin
 from .access import Access
 
@@ -51,6 +51,7 @@ class ViewCommand:
     """What renders."""
     scene: Path | None = None
     """Where the capture of a run is now, if it has moved since."""
+    shown_as: Annotated[ShownAs, tyro.conf.arg(name="")] = field(default_factory=ShownAs)
     access: Annotated[Access, tyro.conf.arg(name="")] = field(default_factory=Access)
 
     def run(self) -> None:
@@ -67,9 +68,9 @@ class ViewCommand:
             InputError: the files cannot be read, or the address is not valid.
         """
         device = pick_device(self.device)
-        # Of the first version: the cameras, and whatever follows, stand in its frame.
-        origin = origin_of(self.path)
-        shown = follow(self.path, origin, device)
+        shown = follow(self.path, None, device, self.shown_as)
+        # The cameras, and whatever follows, stand in the frame of the first version.
+        metadata, origin = shown.metadata, shown.metadata.origin
         beside = None if self.beside is None else follow(self.beside, origin, device)
         followed = [each for each in (shown, beside) if each is not None]
 
@@ -80,7 +81,7 @@ class ViewCommand:
         download = Action(
             "Download PLY",
             "The whole scene with its waves, whatever is hidden at the moment",
-            lambda: download_of(shown.source, name_of(self.path), origin),
+            lambda: download_of(shown.source, name_of(self.path), metadata),
         )
         with Viewer(
             shown.source,
@@ -93,6 +94,7 @@ class ViewCommand:
                 beside=None if beside is None else beside.source,
                 actions=[download],
                 origin=origin,
+                up=metadata.up and axis_vector(metadata.up),
                 stock_page=self.stock_page,
                 **self.access.options(),
             ),
@@ -107,105 +109,29 @@ def wait_for_ctrl_c(meanwhile: Callable[[], None], interval: float) -> None:
         meanwhile()
 
 
-def follow(path: Path, origin: Origin, device: torch.device) -> Followed:
-    """The splats of a run or a file, relative to `origin`, also of later versions. Raises as
-    `load_scene`."""
-    return Followed(lambda: _files_of(path), lambda: _load_relative(path, origin, device))
+def follow(
+    path: Path, origin: Origin | None, device: torch.device, shown_as: ShownAs = AS_THEY_SAY
+) -> Followed:
+    """The splats of a run or a file, also of later versions, relative to `origin`; None is that of
+    the first version. Raises as `load_scene`."""
+
+    def load() -> LoadedScene:
+        nonlocal origin
+        scene = load_scene(path, shown_as)
+        origin = scene.metadata.origin if origin is None else origin
+        scene = relative_to(scene, origin)
+        return replace(scene, splats=scene.splats.to(device))
+
+    return Followed(lambda: files_of(path), load)
 
 
-def download_of(source: SceneSource, name: str, origin: Origin) -> Download:
-    """What `source` shows as `name`.ply, `origin` added to its positions."""
+def download_of(source: SceneSource, name: str, metadata: SplatMetadata) -> Download:
+    """What `source` shows as `name`.ply, in the frame that `metadata` has the origin of."""
     shown = source.current
     if shown is None:
         raise InputError(f"{name}.ply: nothing is shown yet")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "splats.ply"
-        antialiased = shown.settings.antialiased
-        save_splats(shown.splats.scaled(source.unit), file, origin=origin, antialiased=antialiased)
+        metadata = replace(metadata, antialiased=shown.settings.antialiased)
+        save_splats(shown.splats.scaled(source.unit), file, metadata=metadata)
         return Download(f"{name}.ply", file.read_bytes())
-
-
-def name_of(path: Path) -> str:
-    """What a run or a file is called, without folders and ending."""
-    path = path.resolve()
-    name = path.parent.name if path.name == "meta.json" else path.name
-    ending = max((each for each in READABLE if name.lower().endswith(each)), key=len, default="")
-    return name[: len(name) - len(ending)] or "splats"
-
-
-def all_views(path: Path, scene: Path | None = None) -> Sequence[CaptureView]:
-    """All views of a run, as far as its capture is still there; none for a file. Raises as
-    `capture_of`."""
-    capture = capture_of(path, scene)
-    return () if capture is None else capture.views
-
-
-def capture_of(path: Path, scene: Path | None = None) -> Capture | None:
-    """The capture of a run, if it is still there; None for a file.
-
-    Raises:
-        InputError: it is not at `scene`, where somebody said that it is.
-    """
-    if not is_run(path):
-        if scene is not None:
-            raise InputError(f"--scene: goes with a run folder, which {path} is not")
-        return None
-    try:
-        return RunFolder(path).capture(scene)
-    except InputError as error:
-        if scene is not None:
-            raise
-        error_console.print(f"note: without the photos: {one_line(error)}")
-        return None
-
-
-def is_run(path: Path) -> bool:
-    """Whether `path` is a run folder, rather than a splat file or an unbundled SOG."""
-    return path.is_dir() and not (path / "meta.json").is_file()
-
-
-def load_scene(path: Path) -> Scene:
-    """The splats of a run or a file, and how they are to be shown.
-
-    Raises:
-        InputError: `path` is neither, holds no splats yet, or is damaged.
-    """
-    if not is_run(path):
-        file = load_splat_file(path)
-        return Scene(file.splats, file.settings)
-    run = RunFolder(path)
-    settings = run.render_settings()
-    return Scene(run.splats(), settings)
-
-
-def load_beside(path: Path | None, shown: Path, device: torch.device) -> Scene | None:
-    """The scene for the other half of a picture, in the frame of the one `shown`; None without a
-    path. Raises as `load_scene`."""
-    return None if path is None else _load_relative(path, origin_of(shown), device)
-
-
-def origin_of(path: Path) -> Origin:
-    """What was subtracted from all coordinates of a run or a file."""
-    if is_run(path):
-        return RunFolder(path).origin()
-    return splat_origin(path) if path.suffix.lower() == ".ply" else (0.0, 0.0, 0.0)
-
-
-def _load_relative(path: Path, origin: Origin, device: torch.device) -> Scene:
-    scene = load_scene(path)
-    splats = scene.splats
-    shift = [theirs - ours for theirs, ours in zip(origin_of(path), origin, strict=True)]
-    if any(shift):
-        means = splats.means.double()
-        means += means.new_tensor(shift)
-        splats = replace(splats, means=means.to(splats.means))
-    return Scene(splats.to(device), scene.settings)
-
-
-def _files_of(path: Path) -> Sequence[Path]:
-    """The files that the splats of a run or a file are in at the moment."""
-    if is_run(path):
-        return [RunFolder(path).newest_splats_file()]
-    if path.name == "meta.json":  # an unbundled SOG
-        path = path.parent
-    return sorted(path.iterdir()) if path.is_dir() else [path]

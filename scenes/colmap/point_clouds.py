@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..splats.ply import read_columns, read_header
+from ..ply import read_columns, read_header
 from .model import ColmapPoints
 
 _GREY = 128

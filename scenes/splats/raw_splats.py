@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ LOGIT_MAX = 18.0
 
 @dataclass(frozen=True)
 class RawSplats:
-    """The parameters of N splats before activation, all float32."""
+    """The parameters of N splats before activation, float32; positions may be float64."""
 
-    means: NDArray[np.float32]  # [N, 3]
+    means: NDArray[np.floating[Any]]  # [N, 3]
     quats: NDArray[np.float32]  # [N, 4] wxyz
     log_scales: NDArray[np.float32]  # [N, 3]; -inf is a flat splat
     logits: NDArray[np.float32]  # [N] of the opacities; +-inf is exactly 1 or 0
@@ -32,7 +33,7 @@ class RawSplats:
 
 
 def gaussians(
-    means: NDArray[np.float32],
+    means: NDArray[np.floating[Any]],
     quats: NDArray[np.float32],
     log_scales: NDArray[np.float32],
     logits: NDArray[np.float32],
@@ -49,14 +50,14 @@ def activate(raw: RawSplats, path: Path) -> Splats:
 
     Raises:
         InputError: a value is not finite, or the numbers of values do not fit each other.
-    """
+    """  # what files have of the first is dropped before: see repair.py
     with np.errstate(over="ignore", invalid="ignore"):
         arrays = {field.name: getattr(raw, field.name) for field in fields(raw)}
         arrays["scales"] = np.exp(np.maximum(arrays.pop("log_scales"), LOG_SCALE_MIN))
         logits = arrays.pop("logits").astype(np.float64)
         arrays["opacities"] = 1.0 / (1.0 + np.exp(-logits))
     for name, values in arrays.items():
-        _require(_rows(np.isfinite(values)), path, f"{name} must be finite")
+        _require(rows(np.isfinite(values)), path, f"{name} must be finite")
     try:
         return Splats(
             **{
@@ -81,11 +82,11 @@ def deactivate(splats: Splats, path: Path) -> RawSplats:
         for name, tensor in splats.tensors().items()
     }
     for name, values in arrays.items():
-        _require(_rows(np.isfinite(values)), path, f"Splats.{name} must be finite")
+        _require(rows(np.isfinite(values)), path, f"Splats.{name} must be finite")
     scales, quats = arrays.pop("scales"), arrays.pop("quats").astype(np.float64)
-    _require(_rows(scales >= 0), path, "Splats.scales must not be negative")
+    _require(rows(scales >= 0), path, "Splats.scales must not be negative")
     lengths = np.linalg.norm(quats, axis=1, keepdims=True)
-    _require(_rows(lengths > 0), path, "Splats.quats must not be zero")
+    _require(rows(lengths > 0), path, "Splats.quats must not be zero")
     p = arrays.pop("opacities").clip(0.0, 1.0).astype(np.float64)
     with np.errstate(divide="ignore"):
         logits, logs = np.log(p / (1.0 - p)), np.log(scales)
@@ -97,7 +98,7 @@ def deactivate(splats: Splats, path: Path) -> RawSplats:
     )
 
 
-def _rows(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def rows(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """[N] whether all of a splat's values are good."""
     return np.all(good, axis=tuple(range(1, good.ndim)))
 

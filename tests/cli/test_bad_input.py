@@ -141,15 +141,29 @@ def with_nan(content: bytes) -> bytes:
     return content[:start] + np.float32(np.nan).tobytes() + content[start + 4 :]
 
 
+def all_nan(content: bytes) -> bytes:
+    start = content.index(b"end_header\n") + len(b"end_header\n")
+    return content[:start] + np.float32(np.nan).tobytes() * ((len(content) - start) // 4)
+
+
 def without_opacity(content: bytes) -> bytes:
     return content.replace(b"property float opacity\n", b"property float obscurity\n")
+
+
+def test_what_cannot_be_shown_is_left_out_of_an_export_and_said(
+    splats: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    splats.write_bytes(with_nan(splats.read_bytes()))
+    assert main(["export", str(splats), "-o", str(tmp_path / "a.ply")]) == DONE
+    assert "1 of 50 splats dropped: 1 with a position that is not finite" in caplog.text
+    assert len(gs.load_splats(tmp_path / "a.ply")) == 49
 
 
 @pytest.mark.parametrize(
     ("damage", "facts"),
     [
         (cut_in_half, ("bytes",)),
-        (with_nan, ('property "x" is NaN in 1 of 50',)),
+        (all_nan, ("no splat can be shown", "50 with a position that is not finite")),
         (without_opacity, ("opacity",)),
     ],
 )

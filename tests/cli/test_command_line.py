@@ -23,7 +23,7 @@ import torch
 import gaborsplat as gs
 from gaborsplat import camera_path
 from gaborsplat.cli import BAD_INPUT, DONE, FAILED, INTERRUPTED, main
-from gaborsplat.commands.view import load_scene
+from gaborsplat.inputs.loading import load_scene
 from gaborsplat.scenes import demo_path
 from gaborsplat.viewer.camera import Bounds
 

@@ -9,8 +9,8 @@ import pytest
 from viewer_page import cloud
 
 import gaborsplat as gs
-from gaborsplat.commands.view import load_scene
-from gaborsplat.following import PATIENCE, Followed
+from gaborsplat.inputs.following import PATIENCE, Followed
+from gaborsplat.inputs.loading import LoadedScene, load_scene
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer import Scene, SceneSource
@@ -133,10 +133,10 @@ def test_whatever_a_new_version_does_to_its_reader_ends_nothing(
     path = tmp_path / "a"
     path.touch()
     outcomes: list[Exception | Scene] = [
-        Scene(cloud(2)),
+        LoadedScene(cloud(2)),
         MemoryError("1 TB"),
         RuntimeError("CUDA\nout of memory"),
-        Scene(cloud(3), RenderSettings(antialiased=True)),
+        LoadedScene(cloud(3), RenderSettings(antialiased=True)),
     ]
 
     def load() -> Scene:

@@ -19,7 +19,8 @@ from viewer_page import CANVAS, cloud, downloads, opened
 import gaborsplat as gs
 from gaborsplat.cli import BAD_INPUT, DONE, main
 from gaborsplat.commands import view as viewing
-from gaborsplat.commands.view import ViewCommand, load_scene, name_of, origin_of
+from gaborsplat.commands.view import ViewCommand
+from gaborsplat.inputs.loading import load_scene, name_of
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import checkpoints
 from gaborsplat.run_folder import RunFolder
@@ -169,10 +170,10 @@ def test_splats_of_a_checkpoint_are_exported_in_the_captures_frame(
     document = json.loads(config.read_text())
     config.write_text(json.dumps({**document, "origin": FAR}))
     assert main(["export", str(unfinished), "-o", str(tmp_path / "a.ply")]) == DONE
-    assert origin_of(tmp_path / "a.ply") == FAR
+    assert load_scene(tmp_path / "a.ply").metadata.origin == FAR
     config.write_text(json.dumps({**document, "origin": "nowhere"}))
     with pytest.raises(InputError, match=r"config\.json: damaged \(origin 'nowhere'\)"):
-        origin_of(unfinished)
+        load_scene(unfinished)
 
 
 def empty_folder(folder: Path) -> Path:
@@ -341,7 +342,7 @@ def test_a_download_is_the_scene_that_is_shown(tmp_path: Path, stage: None, anti
     assert download.name == "a scene.ply"
     got = tmp_path / "got.ply"
     got.write_bytes(download.content)
-    assert origin_of(got) == FAR
+    assert load_scene(got).metadata.origin == FAR
     assert load_splat_file(got).antialiased == antialiased
     assert_same(gs.load_splats(got), splats)
 

@@ -193,6 +193,7 @@ USES: dict[str, Callable[[World], Any]] = {
     "SceneSource": _published,
     "Score": lambda w: gs.Score(30.0, 0.9),
     "SplatFile": lambda w: gs.load_splat_file(w.file).settings,
+    "SplatMetadata": lambda w: gs.SplatMetadata(antialiased=True, up="z").settings,
     "Splats": lambda w: (
         w.splats.scaled(2.0),
         w.splats.without_waves(),

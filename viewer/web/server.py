@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
+import numpy as np
 import rich
 import torch
 import viser
@@ -61,6 +62,8 @@ class ViewerOptions:
         actions: actions with a button in the panel.
         origin: what was subtracted from all coordinates of the capture, in whose frame camera
             paths are saved.
+        up: [3] direction that is up in the scene, in the splats' frame; None leaves it to the
+            cameras.
         stock_page: whether viser's page is left as it is, without the faster display of page.js.
         password: what browsers are asked for, unless they come by the viewer's `url`; None lets in
             everybody.
@@ -72,6 +75,7 @@ class ViewerOptions:
     beside: SceneSource | None = None
     actions: Sequence[Action] = ()
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    up: tuple[float, float, float] | None = None
     stock_page: bool = False
     password: str | None = None
     tls_cert: Path | None = None
@@ -244,7 +248,7 @@ def _panel_choices(
         beside.insert(0, "other")
     if any(each.photo is not None for each in cameras):
         beside.append("photo")
-    up = up_direction(views)
+    up = up_direction(views) if options.up is None else np.array(options.up)
     red, green, blue = (round(255 * level) for level in source.settings.background)
     return PanelChoices(
         bounds=bounds,

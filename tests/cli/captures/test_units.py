@@ -13,7 +13,7 @@ from colmap_files import ring, write_capture
 
 import gaborsplat as gs
 from gaborsplat.cli import DONE, main
-from gaborsplat.commands.view import load_scene
+from gaborsplat.inputs.loading import load_scene
 from gaborsplat.scenes import load_capture, load_splat_file
 
 QUICK = ["--steps", "60", "--max-splats", "300", "--no-viewer", "--gabor", "0"]

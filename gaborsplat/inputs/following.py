@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .console import error_console
-from .scenes import InputError, one_line
-from .viewer import Scene, SceneSource
+from ..console import error_console
+from ..scenes import InputError, one_line
+from ..viewer import SceneSource
+from .loading import LoadedScene
 
 INTERVAL = 1.0
 """Seconds between two looks at the files."""
@@ -22,14 +23,22 @@ is replaced within one tick of the file system's clock has another inode."""
 
 
 class Followed:
-    """The scene in some files, published in `source` anew whenever they have changed."""
+    """The scene in some files, published in `source` anew whenever they have changed.
 
-    def __init__(self, files: Callable[[], Sequence[Path]], load: Callable[[], Scene]) -> None:
+    Attributes:
+        source: the newest version.
+        metadata: how the first version was to be shown.
+    """
+
+    def __init__(
+        self, files: Callable[[], Sequence[Path]], load: Callable[[], LoadedScene]
+    ) -> None:
         """`files` says which they are at the moment, `load` reads them. Raises as `load`."""
         self._files, self._load = files, load
         self._last = self._taken = self._version()  # before the files are read
         self._restless = 0  # looks since they stood still
         scene = load()
+        self.metadata = scene.metadata
         self.source = SceneSource(scene.splats, scene.settings)
 
     def look(self) -> None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import numpy as np
 import zstandard
 
-from .. import limits
-from ..errors import InputError
+from ... import limits
+from ...errors import InputError
+from ..format import RawFile
+from .through_gsply import gsply_data, read_through_gsply
 
 _MAGIC = b"NGSP"
 _GZIP = b"\x1f\x8b"
@@ -25,6 +28,36 @@ _SECTIONS = (9, 1, 3, 3, 4)  # bytes a splat: position, opacity, colour, scale, 
 _ROTATION_OF_OLD = 3  # bytes in versions 1 and 2
 _HARMONICS = (0, 9, 24, 45)  # bytes a splat, by degree
 _FRACTION_BITS = 24
+_POSITION_BITS = 23  # besides the sign
+
+
+def read_spz(path: Path) -> RawFile:
+    """What is in a file.
+
+    Raises:
+        InputError: it is no SPZ file, or damaged.
+    """
+    import gsply
+
+    check_spz(path)
+    return RawFile(read_through_gsply(path, lambda: gsply.read_spz(path)))
+
+
+def write_spz(file: RawFile, draft: Path, path: Path) -> None:
+    """Writes a file.
+
+    Raises:
+        InputError: the format cannot hold the positions.
+    """
+    import gsply
+
+    # Fixed point of 24 bits: as fine as the farthest splat allows, but no finer than 1.5e-5.
+    farthest = float(np.abs(file.raw.means).max(initial=0.0))
+    whole_bits = int(np.ceil(np.log2(max(farthest, 1.0) + 1.0)))
+    bits = min(16, _POSITION_BITS - whole_bits)
+    if bits < 1:
+        raise InputError(f"{path}: .spz cannot hold positions as large as {farthest:g}")
+    gsply.write_spz(draft, gsply_data(file.raw), fractional_bits=bits)
 
 
 def check_spz(path: Path) -> None:

@@ -10,8 +10,8 @@ import plyfile
 import pytest
 import torch
 
+from gaborsplat.scenes import load_splat_file, load_splats, save_splats
 from gaborsplat.scenes.errors import InputError
-from gaborsplat.scenes.splats.splat_ply import load_splats
 
 INRIA = [
     *("x", "y", "z", "nx", "ny", "nz"),
@@ -221,29 +221,72 @@ def test_a_degree_that_does_not_exist_is_refused(tmp_path: Path, count: int):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "message"),
+    ("name", "value", "what"),
     [
-        ("y", np.nan, 'property "y" is NaN in 2 of 5 splats (first at 2)'),
-        ("opacity", np.nan, 'property "opacity" is NaN in 2 of 5'),
-        ("scale_0", np.inf, 'property "scale_0" is above 88 in 2 of 5'),
-        ("rot_1", np.inf, 'property "rot_1" is infinite in 2 of 5'),
-        ("f_dc_0", -np.inf, 'property "f_dc_0" is infinite in 2 of 5'),
+        ("y", np.nan, "a position that is not finite"),
+        ("z", -np.inf, "a position that is not finite"),
+        ("opacity", np.nan, "an opacity that is not a number"),
+        ("scale_0", np.inf, "a scale that is not finite"),
+        ("rot_1", np.inf, "a rotation that is zero or not finite"),
+        ("f_dc_0", -np.inf, "a colour that is not finite"),
     ],
 )
-def test_values_that_mean_nothing_are_refused_with_their_place(
-    tmp_path: Path, name: str, value: float, message: str
+def test_rows_with_values_that_mean_nothing_are_dropped_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, value: float, what: str
 ):
     columns = random_columns(MINIMAL)
+    sound = load_splats(write_ply(tmp_path / "sound.ply", columns))
     columns[name][[2, 4]] = value
-    with pytest.raises(InputError, match=re.escape(message)):
+    splats = load_splats(write_ply(tmp_path / "a.ply", columns))
+    assert torch.equal(splats.means, sound.means[[0, 1, 3]])
+    assert torch.equal(splats.sh, sound.sh[[0, 1, 3]])
+    assert f"a.ply: 2 of 5 splats dropped: 2 with {what} (first: 2)" in caplog.text
+    columns[name][:] = value
+    with pytest.raises(InputError, match=f"no splat can be shown: 5 with {what}"):
         load_splats(write_ply(tmp_path / "a.ply", columns))
 
 
-def test_doubles_too_large_for_float_are_refused(tmp_path: Path):
+def test_rotations_of_zero_are_dropped(tmp_path: Path):
+    columns = random_columns(MINIMAL)
+    for i in range(4):
+        columns[f"rot_{i}"][3] = 0
+    assert len(load_splats(write_ply(tmp_path / "a.ply", columns))) == 4
+
+
+def test_doubles_too_large_for_float_are_dropped(tmp_path: Path):
     columns = random_columns(MINIMAL, kind="f8")
     columns["x"][1] = 1e300
-    with pytest.raises(InputError, match='property "x" is infinite in 1 of 5'):
-        load_splats(write_ply(tmp_path / "a.ply", columns))
+    assert len(load_splats(write_ply(tmp_path / "a.ply", columns))) == 4
+
+
+def test_doubles_far_from_zero_keep_their_detail(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    columns = random_columns(MINIMAL, kind="f8")
+    near = load_splats(write_ply(tmp_path / "near.ply", columns))
+    shift = np.array([4.5e5, -5.2e6, 300.25])
+    for axis, value in zip("xyz", shift, strict=True):
+        columns[axis] = columns[axis] + value
+    path = write_ply(tmp_path / "far.ply", columns)
+    file = load_splat_file(path)
+    assert caplog.text == ""
+    exact = near.means.double() + torch.from_numpy(shift - np.array(file.origin))
+    torch.testing.assert_close(file.splats.means.double(), exact, atol=1e-6, rtol=0)
+    assert torch.equal(load_splats(path).means, file.splats.means)
+    assert "far.ply: float32 cannot hold its positions" in caplog.text
+    save_splats(file.splats, tmp_path / "again.ply", metadata=file.metadata)
+    again = load_splat_file(tmp_path / "again.ply")
+    assert again.origin == file.origin
+    torch.testing.assert_close(again.splats.means, file.splats.means, atol=1e-6, rtol=0)
+
+
+def test_floats_far_from_zero_are_shown_near_it_and_read_as_they_are(tmp_path: Path):
+    columns = random_columns(MINIMAL)
+    columns["x"] = (columns["x"] + 30000).astype(np.float32)
+    path = write_ply(tmp_path / "a.ply", columns)
+    assert np.array_equal(load_splats(path).means[:, 0], columns["x"])
+    file = load_splat_file(path)
+    assert file.splats.means.abs().max() < 100
+    whole = file.splats.means.double() + torch.tensor(file.origin).double()
+    assert np.array_equal(whole[:, 0].float(), columns["x"])
 
 
 @pytest.mark.parametrize(

@@ -11,21 +11,22 @@ import math
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from ...renderer.files import replacing
-from ...renderer.splats import WAVE_COUNTS, Splats
-from .. import limits
-from ..errors import InputError
-from .ply import PlyHeader, read_columns, read_header
-from .raw_splats import RawSplats, activate, deactivate
+from ....renderer.splats import WAVE_COUNTS
+from ... import limits
+from ...errors import InputError
+from ...ply import PlyHeader, read_columns, read_header
+from ..format import RawFile
+from ..metadata import SplatMetadata
+from ..raw_splats import RawSplats
 
 Columns = dict[str, NDArray[np.generic]]
 
 _REST = 45  # coefficients of bands 1 to 3; always written, as some readers insist on them
-_LOG_SCALE_MAX = 88.0  # beyond it the scale itself is infinite in float32
 _DEGREE_COMMENT = "SH degree:"
 _ORIGIN_COMMENT = "origin"
 _MODE_COMMENT = "gabor_mode"
@@ -59,16 +60,15 @@ def _names(waves: int, *, remainders: bool) -> list[str]:
     ]
 
 
-def load_splats(path: str | Path) -> Splats:
-    """Reads an uncompressed splat PLY of any program: columns go by name, normals may be missing.
+def read_splat_ply(path: Path) -> RawFile:
+    """An uncompressed splat PLY of any program: columns go by name, normals may be missing.
 
-    An opacity of +inf is exactly 1, a scale of -inf is a flat splat. Positions are relative to
-    `splat_origin(path)`.
+    An opacity of +inf is exactly 1, a scale of -inf is a flat splat.
 
     Raises:
-        InputError: it is not a splat PLY, is cut short, or has values that are not finite.
+        InputError: it is not a splat PLY, or is cut short.
     """
-    header = read_header(Path(path))
+    header = read_header(path)
     table = read_columns(header)
     rest = _rest_count(header, table)
     waves = _wave_count(header, table)
@@ -80,39 +80,33 @@ def load_splats(path: str | Path) -> Splats:
     raw = RawSplats(
         means=_means(header, table),
         quats=_stack(header, table, [f"rot_{i}" for i in range(4)]),
-        log_scales=_log_scales(header, table),
+        log_scales=_stack(header, table, [f"scale_{i}" for i in range(3)]),
         logits=_column(header, table, "opacity"),
         sh=sh[:, : _sh_coeffs(header, sh)],
         frequencies=gabor[:, :, :3],
         coefficients=gabor[:, :, 3:],
     )
-    return activate(raw, header.path)
+    return RawFile(raw, _metadata(header))
 
 
-def splat_origin(path: str | Path) -> tuple[float, float, float]:
-    """What `load_splats` subtracts from the positions in a PLY of ours: the capture's origin.
-
-    Raises:
-        InputError: the file is not PLY.
-    """
-    return _stated_origin(read_header(Path(path)))
-
-
-def mode_comments(antialiased: bool | None) -> list[str]:
-    """The comment by which programs tell how splats were trained, in the words of Brush; none if
-    that is not known."""
-    if antialiased is None:
-        return []
-    return [f"{_RENDER_MODE_COMMENT} {'mip' if antialiased else 'default'}"]
-
-
-def is_antialiased(path: str | Path) -> bool:
-    """Whether a PLY says that its splats are to be shown with Mip-Splatting's compensation.
+def stated_origin(path: Path) -> tuple[float, float, float]:
+    """The origin that a PLY names in its header, without a look at its splats.
 
     Raises:
         InputError: the file is not PLY.
     """
-    return f"{_RENDER_MODE_COMMENT} mip" in read_header(Path(path)).comments
+    return _stated_origin(read_header(path))
+
+
+def _metadata(header: PlyHeader) -> SplatMetadata:
+    antialiased = None
+    for comment in header.comments:
+        match comment.split():
+            case [word, mode, *_] if word == _RENDER_MODE_COMMENT:
+                antialiased = mode == "mip"
+            case _:
+                pass
+    return SplatMetadata(antialiased=antialiased, origin=_stated_origin(header))
 
 
 def _stated_origin(header: PlyHeader) -> tuple[float, float, float]:
@@ -131,49 +125,31 @@ def _stated_origin(header: PlyHeader) -> tuple[float, float, float]:
     return (0.0, 0.0, 0.0)
 
 
-def _means(header: PlyHeader, table: Columns) -> NDArray[np.float32]:
-    positions = _stack(header, table, ["x", "y", "z"])
+def _means(header: PlyHeader, table: Columns) -> NDArray[np.float64]:
+    """[N, 3] relative to the origin that the file names."""
+    positions = np.stack([_column(header, table, axis, np.float64) for axis in "xyz"], axis=1)
     origin = _stated_origin(header)
-    if not any(origin):
-        return positions
-    exact = positions.astype(np.float64) - origin
-    if all(name in table for name in _REMAINDERS):  # other programs may have dropped them
-        exact += _stack(header, table, _REMAINDERS)
-    return exact.astype(np.float32)
+    if any(origin) and all(name in table for name in _REMAINDERS):  # others may have dropped them
+        positions += _stack(header, table, _REMAINDERS)
+    return positions - origin
 
 
-def _column(header: PlyHeader, table: Columns, name: str) -> NDArray[np.float32]:
-    """[N] a column as float32, which may be infinite but is never NaN."""
+def _column(
+    header: PlyHeader, table: Columns, name: str, dtype: DTypeLike = np.float32
+) -> NDArray[Any]:
+    """[N] a column, whatever its values are."""
     if name not in table:
         raise InputError(f'{header.path}: no property "{name}"; a splat PLY must have it')
     with np.errstate(over="ignore", invalid="ignore"):  # some NaNs say so when they are converted
-        column = table[name].astype(np.float32)
-    _refuse(header, name, "NaN", np.isnan(column))
-    return column
-
-
-def _refuse(header: PlyHeader, name: str, what: str, bad: NDArray[np.bool_]) -> None:
-    if bad.any():
-        raise InputError(
-            f'{header.path}: property "{name}" is {what} in {int(bad.sum())} of {bad.size} splats '
-            f"(first at {int(np.argmax(bad))}); remove them"
-        )
+        return table[name].astype(dtype)
 
 
 def _stack(header: PlyHeader, table: Columns, names: Sequence[str]) -> NDArray[np.float32]:
-    """[N, len(names)] columns side by side, all finite."""
+    """[N, len(names)] columns side by side."""
     stacked = np.empty((header.element("vertex").count, len(names)), np.float32)
     for i, name in enumerate(names):
         stacked[:, i] = _column(header, table, name)
-        _refuse(header, name, "infinite", np.isinf(stacked[:, i]))
     return stacked
-
-
-def _log_scales(header: PlyHeader, table: Columns) -> NDArray[np.float32]:
-    columns = {name: _column(header, table, name) for name in ("scale_0", "scale_1", "scale_2")}
-    for name, column in columns.items():
-        _refuse(header, name, f"above {_LOG_SCALE_MAX:g}", column > _LOG_SCALE_MAX)
-    return np.stack(list(columns.values()), axis=1)
 
 
 def _rest_count(header: PlyHeader, table: Columns) -> int:
@@ -214,45 +190,33 @@ def _wave_count(header: PlyHeader, table: Columns) -> int:
     return waves
 
 
-def save_splats(
-    splats: Splats,
-    path: str | Path,
-    *,
-    origin: Sequence[float] = (0.0, 0.0, 0.0),
-    comments: Sequence[str] = (),
-) -> None:
+def write_splat_ply(file: RawFile, draft: Path, _: Path) -> None:
     """Writes splats as PLY: 62 columns, degree 3 throughout, then 5 columns a wave.
 
-    Opacities of 0 and 1 are written as logits -18 and 18, which read back as 2e-8 and 1.
-
-    Args:
-        splats: on any device; all values finite, scales not negative, quaternions not zero.
-        path: written whole or not at all; its folder is made if need be.
-        origin: `Capture.origin`, added to the positions so that the file is in the capture's own
-            frame. Far from zero float32 loses detail: what it loses is kept in further columns,
-            and the origin in a comment, for `load_splats`.
-        comments: further lines for the header.
-
-    Raises:
-        InputError: a value cannot be written.
+    Far from zero float32 loses detail: what it loses is kept in further columns, and the origin in
+    a comment. Opacities of 0 and 1 are written as logits -18 and 18, which read back as 2e-8 and 1.
     """
-    target = Path(path)
-    table = _table(deactivate(splats, target), origin)
-    stated = [f"{_DEGREE_COMMENT} {splats.sh_degree}", f"{_MODE_COMMENT} opacity"]
+    raw, metadata, origin = file.raw, file.metadata, file.metadata.origin
+    degree = math.isqrt(raw.sh.shape[1]) - 1
+    stated = [f"{_DEGREE_COMMENT} {degree}", f"{_MODE_COMMENT} opacity"]
     if any(origin):
         stated.append(f"{_ORIGIN_COMMENT} {' '.join(repr(float(value)) for value in origin)}")
+    if metadata.antialiased is not None:  # in the words of Brush
+        stated.append(f"{_RENDER_MODE_COMMENT} {'mip' if metadata.antialiased else 'default'}")
+    names = _names(raw.frequencies.shape[1], remainders=any(origin))
     lines = [
         "ply",
         "format binary_little_endian 1.0",
         f"comment gaborsplat {_version()}",
-        *(f"comment {' '.join(line.split())}" for line in (*stated, *comments)),
-        f"element vertex {len(splats)}",
-        *(f"property float {name}" for name in _names(splats.waves, remainders=any(origin))),
+        *(f"comment {' '.join(line.split())}" for line in (*stated, *file.comments)),
+        f"element vertex {len(raw.means)}",
+        *(f"property float {name}" for name in names),
         "end_header",
     ]
-    with replacing(target) as draft, draft.open("wb") as file:
-        file.write("".join(f"{line}\n" for line in lines).encode("ascii", "backslashreplace"))
-        file.write(table.data)  # whose errors, other than those of tofile, say why
+    table = _table(raw, origin)
+    with draft.open("wb") as out:
+        out.write("".join(f"{line}\n" for line in lines).encode("ascii", "backslashreplace"))
+        out.write(table.data)  # whose errors, other than those of tofile, say why
 
 
 def _version() -> str:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from gaborsplat.renderer.splats import WAVE_COUNTS, Splats
+from gaborsplat.scenes import load_splats, save_splats, stated_origin
 from gaborsplat.scenes.errors import InputError
-from gaborsplat.scenes.splats.ply import read_columns, read_header
-from gaborsplat.scenes.splats.splat_ply import load_splats, save_splats, splat_origin
+from gaborsplat.scenes.ply import read_columns, read_header
 
 INRIA = [
     *("x", "y", "z", "nx", "ny", "nz"),
@@ -211,7 +211,7 @@ def test_positions_are_in_the_frame_of_the_capture_and_keep_their_detail(tmp_pat
     origin = (431_234.1, -4_512_345.0000001, 0.0)
     path = tmp_path / "a.ply"
     save_splats(splats, path, origin=origin)
-    assert splat_origin(path) == origin
+    assert stated_origin(path) == origin
     # float32 rounds a position twice: where it lies in the capture, and what that lost.
     torch.testing.assert_close(load_splats(path).means, splats.means, atol=1e-6, rtol=1e-6)
     vertices = plyfile.PlyData.read(path)["vertex"]
@@ -219,7 +219,7 @@ def test_positions_are_in_the_frame_of_the_capture_and_keep_their_detail(tmp_pat
         expected = splats.means[:, axis].double() + origin[axis]
         np.testing.assert_allclose(vertices[name], expected, rtol=1e-7)
     save_splats(splats, tmp_path / "b.ply")
-    assert splat_origin(tmp_path / "b.ply") == (0, 0, 0)
+    assert stated_origin(tmp_path / "b.ply") == (0, 0, 0)
     assert "x_remainder" not in plyfile.PlyData.read(tmp_path / "b.ply")["vertex"].data.dtype.names
 
 

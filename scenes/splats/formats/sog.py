@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import limits
-from ..document import Entry, Fault, parse
-from ..errors import InputError
-from ..opencv import decoded
-from .raw_splats import RawSplats, gaussians
+from ... import limits
+from ...document import Entry, Fault, parse
+from ...errors import InputError
+from ...opencv import decoded
+from ..format import RawFile
+from ..raw_splats import RawSplats, gaussians
 from .webp import webp_size
 
 _LABELS_PER_ROW = 64  # entries of the palette of harmonics in a row of its texture
@@ -30,7 +31,7 @@ _SH_COEFFS = (3, 8, 15)  # beyond the constant one, by number of bands
 _META = "meta.json"
 
 
-def read_sog(path: Path) -> RawSplats:
+def read_sog(path: Path) -> RawFile:
     """Splats of a .sog file, or of a folder or meta.json of an unbundled one.
 
     Raises:
@@ -42,7 +43,7 @@ def read_sog(path: Path) -> RawSplats:
             version = meta.number("version") or 1
             if version != 2:
                 raise InputError(f"{path}: SOG version {version:g}; known is 2")
-            return _decode(source, meta)
+            return RawFile(_decode(source, meta))
     except Fault as fault:
         raise InputError(f"{path}: not a valid SOG file: {fault}") from fault
     except OSError as error:

@@ -1,0 +1,1 @@
+"""What commands are pointed at: runs and splat files, and how these are to be shown."""

@@ -1,0 +1,198 @@
+"""Reading and writing splats in the format that a file's name asks for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from ...renderer.files import replacing
+from ...renderer.settings import RenderSettings
+from ...renderer.splats import Splats
+from ..errors import InputError
+from .axes import turned, turned_axis, turned_origin
+from .format import RawFile
+from .formats.through_gsply import read_through_gsply
+from .metadata import DEFAULT_METADATA, MEMORY_FRAME, Frame, SplatMetadata
+from .raw_splats import activate, deactivate
+from .registry import format_of, readable_format, writable_format
+from .repair import fits_float32, near_zero, without_bad_rows
+
+log = logging.getLogger(__name__)
+
+_NEAR = 0.005
+"""Near plane per `_spread` of splats whose unit is so large that 0.01 would be too far."""
+_SAMPLED = 20_000
+
+VERIFIABLE = (".ply", ".spz")
+"""Endings of written files that gsply, an independent reader, can read back."""
+
+
+@dataclass(frozen=True)
+class SplatFile:
+    """What a splat file holds.
+
+    Attributes:
+        splats: positions are relative to `metadata.origin`.
+        metadata: how they are to be shown, as far as the file tells.
+    """
+
+    splats: Splats
+    metadata: SplatMetadata = DEFAULT_METADATA
+
+    @property
+    def antialiased(self) -> bool:
+        """Whether the splats were fitted with Mip-Splatting's opacity compensation, and are to be
+        rendered with it."""
+        return bool(self.metadata.antialiased)
+
+    @property
+    def origin(self) -> tuple[float, float, float]:
+        """(x, y, z) of the splats in the capture's own frame, in its units."""
+        return self.metadata.origin
+
+    @property
+    def settings(self) -> RenderSettings:
+        """How the splats are to be rendered."""
+        settings = self.metadata.settings
+        near = _NEAR * _spread(self.splats.means)
+        return replace(settings, near_plane=min(settings.near_plane, near)) if near else settings
+
+
+def _spread(means: Tensor) -> float:
+    """Median distance of centres [N, 3] from their middle; 0 without any."""
+    some = means[:: max(1, len(means) // _SAMPLED)].double()
+    if not len(some):
+        return 0.0
+    return float((some - some.median(0).values).norm(dim=1).median())
+
+
+def load_splat_file(path: str | Path, *, frame: Frame | None = None) -> SplatFile:
+    """Splats from a file, and how they are to be shown, as far as the file tells.
+
+    Rows that cannot be shown (NaN, infinity, no rotation) are dropped, and that is logged. A scene
+    that is far from zero gets an origin, so that no detail is lost in float32, here and in a
+    renderer.
+
+    Args:
+        path: as for `load_splats`.
+        frame: axes of the file's numbers, whatever it or its format says.
+
+    Raises:
+        InputError: as `load_splats`.
+    """
+    source = Path(path)
+    file = near_zero(_read(source, frame))
+    return SplatFile(activate(file.raw, source), file.metadata)
+
+
+def _read(source: Path, frame: Frame | None) -> RawFile:
+    """What is in a file, in our axes."""
+    found = readable_format(source)
+    file = found.read(source)
+    raw = without_bad_rows(file.raw, source)
+    taken = frame or file.metadata.frame or found.frame
+    up = file.metadata.up and turned_axis(file.metadata.up, taken, MEMORY_FRAME)
+    origin = turned_origin(file.metadata.origin, taken, MEMORY_FRAME)
+    metadata = replace(file.metadata, up=up, origin=origin)
+    return RawFile(turned(raw, taken, MEMORY_FRAME), metadata)
+
+
+def load_splats(path: str | Path) -> Splats:
+    """Splats from a file, float32 on the CPU; the ending of its name says which format.
+
+    Args:
+        path: a .ply of any program, compressed or not, .splat, .spz, or .sog, packed or as a folder
+            with meta.json. What other programs write without waves has none.
+
+    Positions are those in the file, relative to the origin that it names. Where float32 cannot hold
+    them, they are relative to an origin that is logged, and that `load_splat_file` tells.
+
+    Raises:
+        InputError: there is no such file, its format is not known, or it is damaged.
+    """
+    source = Path(path)
+    file = _read(source, None)
+    if not fits_float32(file.raw.means):
+        stated, file = file.metadata.origin, near_zero(file)
+        if file.metadata.origin != stated:
+            log.warning(
+                "%s: float32 cannot hold its positions; they are relative to %s",
+                source,
+                " ".join(f"{value:.9g}" for value in file.metadata.origin),
+            )
+    return activate(file.raw, source)
+
+
+def save_splats(
+    splats: Splats,
+    path: str | Path,
+    *,
+    origin: Sequence[float] | None = None,
+    antialiased: bool | None = None,
+    comments: Sequence[str] = (),
+    metadata: SplatMetadata = DEFAULT_METADATA,
+) -> None:
+    """Writes splats to a file; the ending of its name says which format.
+
+    .ply keeps everything. .compressed.ply and .spz are quantised, .splat keeps no view-dependent
+    colour, and none of the three keeps waves, nor anything but the splats. A file is written whole
+    or not at all.
+
+    Args:
+        splats: on any device; all values finite, scales not negative, quaternions not zero.
+        path: a .ply, .compressed.ply, .spz or .splat; its folder is made if need be.
+        origin: `Capture.origin`, added to the positions so that the file is in the capture's own
+            frame; by default that of `metadata`.
+        antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation,
+            as `RenderSettings.antialiased`; by default what `metadata` says.
+        comments: further lines for the header.
+        metadata: what a file that was read said of itself.
+
+    Raises:
+        InputError: the format cannot be written or cannot carry waves, or a value is not finite.
+    """
+    target = Path(path)
+    form = writable_format(target)
+    if splats.waves and "waves" not in form.keeps:
+        raise InputError(
+            f"{target}: {form.endings[0]} cannot carry Gabor waves, and these splats have "
+            f"{splats.waves} each; write .ply, or --bake them into plain Gaussians"
+        )
+    if origin is not None:
+        x, y, z = map(float, origin)
+        metadata = replace(metadata, origin=(x, y, z))
+    if antialiased is not None:
+        metadata = replace(metadata, antialiased=antialiased)
+    up = metadata.up and turned_axis(metadata.up, MEMORY_FRAME, form.frame)
+    place = turned_origin(metadata.origin, MEMORY_FRAME, form.frame)
+    raw = turned(deactivate(splats, target), MEMORY_FRAME, form.frame)
+    file = RawFile(raw, replace(metadata, up=up, origin=place, frame=form.frame), tuple(comments))
+    assert form.write is not None, "it is writable"
+    with replacing(target) as draft:
+        form.write(file, draft, target)
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError unless the ending of the name is that of a format we write."""
+    writable_format(path)
+
+
+def read_independently(path: str | Path) -> Splats:
+    """What gsply, which shares no code with us and knows no waves, reads from a file that we wrote.
+
+    Raises:
+        InputError: gsply does not know the format, or cannot read the file.
+    """
+    import gsply
+
+    source = Path(path)
+    readers = {".ply": gsply.plyread, ".spz": gsply.read_spz}
+    read, form = readers.get(source.suffix.lower()), format_of(source)
+    if read is None or form is None:
+        raise InputError(f"{source}: gsply reads {' and '.join(readers)} only")
+    raw = read_through_gsply(source, lambda: read(source))
+    return activate(turned(raw, form.frame, MEMORY_FRAME), source)

@@ -1,0 +1,51 @@
+"""What a format of splat files is to the rest of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from .metadata import DEFAULT_METADATA, Frame, SplatMetadata
+from .raw_splats import RawSplats
+
+Part = Literal["waves", "antialiased", "up", "origin", "background", "name"]
+"""What not every format can carry, besides the splats."""
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """What is in a file: numbers in the axes of `metadata.frame`, or of the format where that is
+    None. Positions are relative to `metadata.origin`."""
+
+    raw: RawSplats
+    metadata: SplatMetadata = DEFAULT_METADATA
+    comments: tuple[str, ...] = ()  # to be written, in formats that have a place for lines of text
+
+
+@dataclass(frozen=True)
+class SplatFormat:
+    """A format of splat files.
+
+    Attributes:
+        name: what people call it.
+        endings: of its files' names, in small letters; the first is the usual one.
+        read: what is in a file. Raises InputError.
+        write: writes a file, whose path is that of a draft: numbers in the format's axes,
+            positions relative to the origin. Raises InputError, which names the last argument, the
+            file that the user asked for. None for a format that is only read.
+        frame: axes of its numbers, where a file does not say otherwise.
+        keeps: what it can carry besides splats.
+        sh_degree: highest degree of harmonics that it can carry.
+        exact: whether values come back as they were, to the bit or nearly.
+    """
+
+    name: str
+    endings: tuple[str, ...]
+    read: Callable[[Path], RawFile]
+    write: Callable[[RawFile, Path, Path], None] | None = None
+    frame: Frame = "RDF"
+    keeps: frozenset[Part] = field(default_factory=lambda: frozenset[Part]())
+    sh_degree: int = 3
+    exact: bool = False
