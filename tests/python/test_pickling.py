@@ -45,6 +45,7 @@ EXAMPLES: dict[str, Callable[[World], Any]] = {
     "SceneSource": _source,
     "Score": lambda w: gs.Score(31.5, 0.93),
     "SplatFile": lambda w: gs.load_splat_file(w.file),
+    "SplatMetadata": lambda w: gs.SplatMetadata(up="z"),
     "Splats": lambda w: w.splats,
     "StepReport": _report,
     "TrainConfig": lambda w: gs.TrainConfig(steps=2000, gabor=1),
