@@ -214,9 +214,12 @@ class PictureRenderer:
 def groups_of(modes: Sequence[Mode]) -> list[list[Mode]]:
     """`modes` that are painted from one rendered picture, together."""
     alone: tuple[Mode, ...] = ("centres", "frequency")
-    groups: list[list[Mode]] = [[mode for mode in modes if mode not in alone]]
-    groups += [[mode] for mode in modes if mode in alone]
-    return [group for group in groups if group]
+    together: list[Mode] = [mode for mode in modes if mode not in alone]
+    groups: list[list[Mode]] = [together] if together else []
+    for mode in modes:
+        if mode in alone:
+            groups.append([mode])
+    return groups
 
 
 def _column(camera: Camera, settings: ViewSettings) -> int:
