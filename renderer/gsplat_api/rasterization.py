@@ -5,7 +5,6 @@ Written to the interface of gsplat 1.5.3 (Ye et al. 2025, Apache-2.0). What this
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -18,11 +17,20 @@ from ..backends.stages import Projected
 from ..cameras import Cameras
 from ..raster.autograd import RecordedPasses
 from ..raster.checks import checked
-from ..raster.forward import Channels, RasterOptions, blend_shaded
+from ..raster.forward import Channels, Rasterized, RasterOptions, blend_shaded
 from ..raster.inputs import ShadedSplats, SplatsInView
 from ..raster.passes import Passes
 from ..settings import RenderSettings
 from ..splats import GaborWaves, Harmonics, SplatShape
+from .arguments import (
+    check_choice,
+    check_no_batch,
+    check_shapes,
+    check_tensors,
+    real,
+    refuse_others,
+    whole,
+)
 from .info import Info
 
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
@@ -85,13 +93,13 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
             spherical harmonics.
         viewmats: [C, 4, 4] world to camera.
         Ks: [C, 3, 3] intrinsics [px].
-        width, height: size of the images [px].
+        width, height: size of the images [px]; any whole number, of numpy and torch too.
         near_plane, far_plane: bounds of camera z outside which splats are culled.
         radius_clip: splats of no larger radius are culled [px].
         eps2d: dilation of the 2D covariance [px^2].
         sh_degree: highest degree of the harmonics to evaluate; None blends `colors` as they are.
         packed: drop invisible splats before blending; `info` then holds [nnz, ...] tensors.
-        backgrounds: [C, D] colour behind the splats.
+        backgrounds: [C, D] colour behind the splats, of their type and on their device.
         render_mode: what the channels are: colour, accumulated depth (D), expected depth (ED).
         absgrad: give `info["means2d"]` an `absgrad` on backward.
         rasterize_mode: "antialiased" compensates the opacity for the dilation.
@@ -112,35 +120,47 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         the thresholds of density control (docs/mathematics.md, 4).
 
     Raises:
-        ValueError: a shape that does not fit, or an option of gsplat's that is not supported.
+        ValueError: an argument that does not fit, batch dimensions, or an option of gsplat's that
+            is not supported; one line with its name, the rule and the value.
     """
-    unsupported = {
-        "tile_size other than 16": tile_size != constants.TILE_SIZE,
-        "sparse_grad": sparse_grad,
-        "distributed": distributed,
-        f"camera_model={camera_model!r}": camera_model != "pinhole",
-        "covars": covars is not None,
-        "with_ut": with_ut,
-        "with_eval3d": with_eval3d,
-        "radial_coeffs": radial_coeffs is not None,
-        "tangential_coeffs": tangential_coeffs is not None,
-        "thin_prism_coeffs": thin_prism_coeffs is not None,
-        "ftheta_coeffs": ftheta_coeffs is not None,
-        "rolling_shutter": getattr(rolling_shutter, "name", "GLOBAL") != "GLOBAL",
-        "viewmats_rs": viewmats_rs is not None,
-    }
-    _check_choice("render_mode", render_mode, get_args(RenderMode))
-    _check_choice("rasterize_mode", rasterize_mode, ("classic", "antialiased"))
-    _refuse(unsupported)
+    refuse_others(
+        {
+            "tile_size": (constants.TILE_SIZE, tile_size),
+            "sparse_grad": (False, sparse_grad),
+            "distributed": (False, distributed),
+            "camera_model": ("pinhole", camera_model),
+            "covars": (None, covars),
+            "with_ut": (False, with_ut),
+            "with_eval3d": (False, with_eval3d),
+            "radial_coeffs": (None, radial_coeffs),
+            "tangential_coeffs": (None, tangential_coeffs),
+            "thin_prism_coeffs": (None, thin_prism_coeffs),
+            "ftheta_coeffs": (None, ftheta_coeffs),
+            "rolling_shutter": (
+                "GLOBAL",
+                "GLOBAL"
+                if rolling_shutter is None
+                else getattr(rolling_shutter, "name", rolling_shutter),
+            ),
+            "viewmats_rs": (None, viewmats_rs),
+        }
+    )
+    check_choice("render_mode", render_mode, get_args(RenderMode))
+    check_choice("rasterize_mode", rasterize_mode, ("classic", "antialiased"))
     del channel_chunk, segmented
+    size = whole("width", width), whole("height", height)
+    planes = real("near_plane", near_plane), real("far_plane", far_plane)
+    eps2d, clip = real("eps2d", eps2d), real("radius_clip", radius_clip)
+    sh_degree = None if sh_degree is None else whole("sh_degree", sh_degree, 0)
+    settings = _settings(settings, rasterize_mode, planes, eps2d)
 
-    settings = _settings(settings, rasterize_mode, (near_plane, far_plane), eps2d)
-    shape = SplatShape(means, quats, scales, opacities, *(gabor or _no_waves(means)))
-    cameras = Cameras(viewmats, Ks, (width, height))
-    if render_mode in ("D", "ED"):  # depth has no background
-        backgrounds = None
-    _check_shapes(shape, colors, backgrounds, cameras, sh_degree)
+    geometry = {"means": means, "quats": quats, "scales": scales, "opacities": opacities}
     others = {"colors": colors} | ({} if backgrounds is None else {"backgrounds": backgrounds})
+    check_tensors({**geometry, **others, "viewmats": viewmats, "Ks": Ks})
+    check_no_batch(means, viewmats)
+    shape = SplatShape(means, quats, scales, opacities, *_waves(gabor, means))
+    cameras = Cameras(viewmats, Ks, size)
+    check_shapes(shape, colors, backgrounds, cameras, sh_degree)
     shape, (colors, *_), cameras = checked(shape, others, cameras)
     gradient = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (*shape.tensors().values(), colors, viewmats)
@@ -152,22 +172,29 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         absolute=absgrad,
         packed=packed,
     )
-    options = replace(options, project=options.project.replaced(radius_clip=radius_clip))
+    options = replace(options, project=options.project.replaced(radius_clip=clip))
     passes = (RecordedPasses if gradient else Passes)(backend_for(means.device))
 
     splats = SplatsInView(shape, None, sh_degree or 0, cameras, options.project)
     shaded = _shaded(passes, splats, colors, sh_degree)
     drawn = blend_shaded(passes, splats, shaded, shaded.colors, options)
-    assert drawn.transmittance is not None  # but of bytes
-    image, alphas = drawn.image, 1 - drawn.transmittance[..., None]
-    if backgrounds is not None:
-        image = image + drawn.transmittance[..., None] * _wide(backgrounds, image.shape[-1])
-    if render_mode in ("ED", "RGB+ED"):
-        image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
     blended = drawn.blended
     visible = shaded.visible if drawn.packing is None else drawn.packing.pick(shaded.visible)
     info = Info(blended.projected, visible, blended.tiles.trimmed(), cameras, drawn.packing)
-    return image, alphas, info
+    return *_images(drawn, backgrounds, render_mode), info
+
+
+def _images(
+    drawn: Rasterized, backgrounds: Tensor | None, render_mode: RenderMode
+) -> tuple[Tensor, Tensor]:
+    """Images [C, H, W, D] and alphas [C, H, W, 1]."""
+    assert drawn.transmittance is not None  # but of bytes
+    image, alphas = drawn.image, 1 - drawn.transmittance[..., None]
+    if backgrounds is not None and render_mode not in ("D", "ED"):  # depth has none
+        image = image + drawn.transmittance[..., None] * _wide(backgrounds, image.shape[-1])
+    if render_mode in ("ED", "RGB+ED"):
+        image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
+    return image, alphas
 
 
 def _settings(
@@ -184,55 +211,22 @@ def _settings(
     )
 
 
-def _no_waves(means: Tensor) -> GaborWaves:
-    return GaborWaves(means.new_zeros(len(means), 0, 3), means.new_zeros(len(means), 0, 2))
+def _waves(gabor: Any, means: Tensor) -> GaborWaves:
+    """The waves; none without `gabor`. Raises ValueError if it is no pair of tensors."""
+    if gabor is not None:
+        if not isinstance(gabor, tuple | list) or len(gabor) != 2:
+            raise ValueError("rasterization: gabor must be a pair: frequencies and coefficients")
+        waves = GaborWaves(*gabor)
+        check_tensors({f"gabor {name}": each for name, each in waves._asdict().items()})
+        return waves
+    count = means.shape[:1].numel()
+    return GaborWaves(means.new_zeros(count, 0, 3), means.new_zeros(count, 0, 2))
 
 
 def _wide(backgrounds: Tensor, channels: int) -> Tensor:
     """[C, 1, 1, channels] of [C, D], 0 behind depth."""
     padded = torch.nn.functional.pad(backgrounds, (0, channels - backgrounds.shape[-1]))
     return padded[:, None, None, :]
-
-
-def _refuse(options: dict[str, bool]) -> None:
-    for option, used in options.items():
-        if used:
-            raise ValueError(f"rasterization: {option} is not supported")
-
-
-def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ValueError(f"rasterization: {option} is {value!r}; known are {', '.join(known)}")
-
-
-def _check_shapes(
-    geometry: SplatShape,
-    colors: Tensor,
-    backgrounds: Tensor | None,
-    views: Cameras,
-    sh_degree: int | None,
-) -> None:
-    n, c, k = len(geometry.means), len(views), geometry.waves
-    expected = {
-        "means": (geometry.means, (n, 3)),
-        "quats": (geometry.quats, (n, 4)),
-        "scales": (geometry.scales, (n, 3)),
-        "opacities": (geometry.opacities, (n,)),
-        "gabor frequencies": (geometry.frequencies, (n, k, 3)),
-        "gabor coefficients": (geometry.coefficients, (n, k, 2)),
-        "viewmats": (views.viewmats, (c, 4, 4)),
-        "Ks": (views.intrinsics, (c, 3, 3)),
-    }
-    if backgrounds is not None:
-        expected["backgrounds"] = (backgrounds, (c, colors.shape[-1]))
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")
-    shape = tuple(colors.shape)
-    per_splat = 1 if sh_degree is None else 2
-    if shape[:-per_splat] not in ((n,), (c, n)) or (sh_degree is not None and shape[-1] != 3):
-        rule = f"[{n}, D] or [{c}, {n}, D]" if sh_degree is None else f"[..., {n}, B, 3]"
-        raise ValueError(f"colors must have shape {rule}, not {shape}")
 
 
 def _shaded(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import synthetic
 import torch
@@ -12,6 +14,7 @@ from drawing import rasterized
 from torch import Tensor
 
 from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import TrainConfig
@@ -19,19 +22,150 @@ from gaborsplat.renderer.training import TrainConfig
 pytestmark = pytest.mark.usefixtures("device")
 
 
+REAL = (torch.float32, torch.float64)
+WHOLE = [int, float, np.int64, np.uint16, np.float32, np.array, torch.tensor]
+NUMBERS = [float, np.float32, np.float64, np.array, torch.tensor]
+
+
+def drawn(waves: int = 0, dtype: torch.dtype = torch.float32, **options: Any) -> Tensor:
+    splats = synthetic.cloud(5, waves, dtype=dtype)
+    return rasterized(splats, [synthetic.camera(dtype=dtype)], **options)[0]
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("mode", ["RGB", "RGB+D", "RGB+ED", "D", "ED"])
 @pytest.mark.parametrize(
     ("backgrounds", "message"),
     [
         (torch.zeros(3), r"backgrounds must have shape \(1, 3\), not \(3,\)"),
         (torch.zeros(2, 3), r"backgrounds must have shape \(1, 3\), not \(2, 3\)"),
         (torch.zeros(1, 4), r"backgrounds must have shape \(1, 3\), not \(1, 4\)"),
-        (torch.zeros(1, 3).double(), r"backgrounds is torch.float64 .*, but means is"),
+        (torch.zeros(1, 3).half(), r"backgrounds is torch.float16 .*, but means is"),
+        (torch.zeros(1, 3, device="meta"), r"backgrounds is .* on meta, but means is"),
+        ([0.0, 0.0, 0.0], r"backgrounds must be a torch.Tensor, not list"),
     ],
 )
-def test_backgrounds_that_do_not_fit_are_refused(backgrounds: Tensor, message: str):
-    splats = synthetic.cloud(5, 0, dtype=torch.float32)
+def test_backgrounds_that_do_not_fit_are_refused(
+    backgrounds: Any, message: str, mode: str, dtype: torch.dtype
+):
+    if isinstance(backgrounds, Tensor) and backgrounds.dtype == torch.float32:
+        backgrounds = backgrounds.to(dtype)
     with pytest.raises(ValueError, match=message):
-        rasterized(splats, [synthetic.camera(dtype=torch.float32)], backgrounds=backgrounds)
+        drawn(dtype=dtype, backgrounds=backgrounds, render_mode=mode)
+
+
+@pytest.mark.parametrize("kind", WHOLE, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_whole_numbers_of_any_kind_are_taken(kind: Any, waves: int):
+    width, height = synthetic.SIZE
+    expected = drawn(waves)
+    options = {"width": kind(width), "height": kind(height), "sh_degree": kind(0)}
+    camera, splats = synthetic.camera(dtype=torch.float32), synthetic.cloud(5, waves)
+    splats = splats.to(torch.float32)
+    found = rasterization(
+        *(splats.means, splats.quats, splats.scales, splats.opacities, splats.sh),
+        camera.world_to_camera[None],
+        camera.intrinsics[None],
+        tile_size=kind(16),
+        gabor=(splats.frequencies, splats.coefficients),
+        **options,
+    )[0]
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", NUMBERS, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_numbers_of_any_kind_are_taken(kind: Any):
+    options = {"near_plane": 2.5, "far_plane": 5.0, "radius_clip": 1.0, "eps2d": 0.5}
+    expected = drawn(**options)
+    assert not torch.equal(expected, drawn())
+    found = drawn(**{name: kind(value) for name, value in options.items()})
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("name", ["width", "height", "sh_degree"])
+@pytest.mark.parametrize(
+    "value",
+    [40.5, -1, 2**31, math.nan, math.inf, "40", True, torch.ones(2), np.ones(1), torch.tensor(0.5)],
+    ids=str,
+)
+def test_what_is_no_whole_number_is_refused_in_one_line(name: str, value: Any):
+    splats, camera = synthetic.cloud(5, 0), synthetic.camera()
+    options: dict[str, Any] = {"width": 40, "height": 28, "sh_degree": 0} | {name: value}
+    geometry = (splats.means, splats.quats, splats.scales, splats.opacities, splats.sh)
+    views = (camera.world_to_camera[None], camera.intrinsics[None])
+    with pytest.raises(ValueError, match=f"^rasterization: {name} must be a whole number.*$"):
+        rasterization(*geometry, *views, **options)
+
+
+@pytest.mark.parametrize("name", ["near_plane", "far_plane", "radius_clip", "eps2d"])
+@pytest.mark.parametrize("value", [math.nan, "1", None, torch.ones(2), True, 1j], ids=str)
+def test_what_is_no_number_is_refused_in_one_line(name: str, value: Any):
+    with pytest.raises(ValueError, match=f"^rasterization: {name} must be a number, not .*$"):
+        drawn(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "only"),
+    [
+        ("tile_size", 8, "16"),
+        ("tile_size", torch.ones(2), "16"),
+        ("sparse_grad", True, "False"),
+        ("distributed", True, "False"),
+        ("camera_model", "fisheye", "'pinhole'"),
+        ("covars", torch.zeros(5, 3, 3), "None"),
+        ("with_ut", True, "False"),
+        ("with_eval3d", True, "False"),
+        ("radial_coeffs", torch.zeros(1, 6), "None"),
+        ("rolling_shutter", "ROLLING_TOP_TO_BOTTOM", "'GLOBAL'"),
+        ("viewmats_rs", torch.zeros(1, 4, 4), "None"),
+    ],
+)
+def test_options_that_we_do_not_have_are_named_with_rule_and_value(
+    name: str, value: Any, only: str
+):
+    shown = f"Tensor of shape.*{value.shape[-1]}" if isinstance(value, Tensor) else repr(value)
+    rule = f"^rasterization: {name} is not supported: it must be {only}, not {shown}.*$"
+    with pytest.raises(ValueError, match=rule):
+        drawn(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["render_mode", "rasterize_mode"])
+@pytest.mark.parametrize("value", ["RGBD", None, torch.ones(2)], ids=str)
+def test_choices_are_named_where_there_is_no_such_one(name: str, value: Any):
+    with pytest.raises(ValueError, match=f"^rasterization: {name} is .*; known are .*$"):
+        drawn(**{name: value})
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("means", lambda it: it[None], r"means has batch dimensions \(1,\), which are not"),
+        ("viewmats", lambda it: it[None, None], r"viewmats has batch dimensions \(1, 1\)"),
+        ("means", lambda it: it[0, 0], r"means must have shape"),
+        ("viewmats", lambda it: it[0], r"viewmats must have shape"),
+        ("colors", lambda it: it.to("meta"), r"colors is .* on meta, but means is .* on cpu"),
+        ("colors", lambda it: it.half(), r"colors is torch.float16"),
+        ("colors", lambda it: it.tolist(), r"colors must be a torch.Tensor, not list"),
+        ("scales", lambda it: it.numpy(), r"scales must be a torch.Tensor, not ndarray"),
+        ("quats", lambda it: None, r"quats must be a torch.Tensor, not NoneType"),
+        ("gabor", lambda it: it[0], r"gabor must be a pair"),
+        ("gabor", lambda it: (it[0], None), r"gabor coefficients must be a torch.Tensor"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused_in_one_line(
+    name: str, change: Any, message: str, dtype: torch.dtype
+):
+    splats, camera = synthetic.cloud(5, 1, dtype=dtype), synthetic.camera(dtype=dtype)
+    given: dict[str, Any] = {
+        **{each: splats.tensors()[each] for each in ("means", "quats", "scales", "opacities")},
+        "colors": torch.rand(5, 7, dtype=dtype),
+        "viewmats": camera.world_to_camera[None],
+        "Ks": camera.intrinsics[None],
+        "gabor": (splats.frequencies, splats.coefficients),
+    }
+    assert rasterization(**given, width=40, height=28)[0].shape == (1, 28, 40, 7)
+    with pytest.raises(ValueError, match=f"^[^\n]*{message}[^\n]*$"):
+        rasterization(**(given | {name: change(given[name])}), width=40, height=28)
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,8 +18,9 @@ from ...renderer.raster.render import render, render_bytes
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
 from ..settings import CropBox, Mode, ViewSettings
-from .paint import Picture, normal_colors, occlusion_depth, paint
+from .paint import Picture, normal_colors, occlusion_depth, paint, turned_normals
 from .photos import NearestPhoto
+from .projection import Part, WideLens, wide_frames
 
 RenderFunction = Callable[[Splats, Camera, RenderSettings], Frame]
 
@@ -31,6 +32,9 @@ DOT_VARIANCE = 0.5
 
 FAINT = 1 / 255
 """Opacity up to which a splat gets no dot."""
+
+OVERSAMPLING = 2
+"""How many times finer than a picture that is no pinhole's its parts are drawn."""
 
 BYTES, FLOATS = 12, 96
 """Memory that a picture takes with the file that it becomes, per pixel [bytes]: one that is
@@ -120,41 +124,127 @@ class PictureRenderer:
         always with its waves, or the nearest photo, which occludes nothing. Raises what the
         render function or loading the photo raises.
         """
-        views = [_View.of(scene, self._left, camera, settings)]
-        if settings.beside == "other" and other is not None:
-            as_other = replace(settings, waves=True)
-            views.append(_View.of(other, self._right, camera, as_other))
-        width = camera.size[0]
-        column = min(max(round(settings.split * width), 0), width)
+        views = self._views(scene, other, camera, settings)
+        column = _column(camera, settings)
         drawn = self._drawn(views, column, settings.mode, depth)
         if settings.beside == "photo" and self._photos is not None:
             drawn = _before_photo(drawn, self._photos.show(camera), column)
         elif len(views) == 1:
             return drawn
-        if self._divider and 0 < column < width:
+        if self._divider and 0 < column < camera.size[0]:
             drawn.picture[:, column - 1 : column + 1] = DIVIDER
         return drawn
+
+    @torch.no_grad()
+    def frames(
+        self,
+        scene: Scene,
+        camera: Camera,
+        modes: Sequence[Mode],
+        settings: ViewSettings,
+        *,
+        other: Scene | None = None,
+        lens: WideLens | None = None,
+    ) -> list[Frame]:
+        """What `draw` would paint in each of `modes`, which are of one of `groups_of(MODES)`, on
+        black and without the line.
+
+        In `normals`, alpha is 0 where there is none. With a `lens`, all directions that it sees
+        from the place of `camera`; depth is the distance then. Raises what the render function
+        raises.
+        """
+        settings = replace(settings, mode=modes[0], background=(0, 0, 0))
+        views = self._views(scene, other, camera, settings)
+        parts = [self._shown(view, modes, lens) for view in views]
+        column = _column(camera, settings)
+        return [_joined(each, column) for each in zip(*parts, strict=True)]
+
+    def _views(
+        self, scene: Scene, other: Scene | None, camera: Camera, settings: ViewSettings
+    ) -> list[_View]:
+        """What is drawn, and what of `other` beside it, if it is wanted."""
+        views = [_View.of(scene, self._left, camera, settings)]
+        if settings.beside == "other" and other is not None:
+            as_other = replace(settings, waves=True)
+            views.append(_View.of(other, self._right, camera, as_other))
+        return views
 
     def _drawn(self, views: list[_View], column: int, mode: Mode, depth: bool) -> Drawn:
         if mode == "rgb" and not depth and self._as_bytes:
             # Bytes at once, without a depth that is not needed.
             pictures = [render_bytes(view.splats, view.camera, view.settings) for view in views]
             return Drawn(_side_by_side(pictures, column).cpu().numpy(), None)
-        frames = [self._frame(view, mode) for view in views]
-        # Joined before painting, so that false colours mean the same on both sides.
-        frame = Frame(
-            color=_side_by_side([each.color for each in frames], column),
-            alpha=_side_by_side([each.alpha for each in frames], column),
-            depth=_side_by_side([each.depth for each in frames], column),
-        )
+        frame = _joined([self._frames(view, [mode])[0] for view in views], column)
         return Drawn(paint(frame, mode), occlusion_depth(frame) if depth else None)
 
-    def _frame(self, view: _View, mode: Mode) -> Frame:
-        """Frame of a view, with the colours of `mode`."""
-        frame = self._renderers.of(mode)(view.splats, view.camera, view.settings)
-        if mode != "normals":
-            return frame
-        return replace(frame, color=normal_colors(frame.depth, frame.alpha, view.camera.intrinsics))
+    def _frames(self, view: _View, modes: Sequence[Mode]) -> list[Frame]:
+        """Frames of a view, with the colours of each of `modes`, which are of one group."""
+        frame = self._renderers.of(modes[0])(view.splats, view.camera, view.settings)
+        intrinsics = view.camera.intrinsics
+        return [
+            replace(frame, color=normal_colors(frame.depth, frame.alpha, intrinsics))
+            if mode == "normals"
+            else frame
+            for mode in modes
+        ]
+
+    def _shown(self, view: _View, modes: Sequence[Mode], lens: WideLens | None) -> list[Frame]:
+        """The same as a pinhole or `lens` sees it, with alpha 0 where there are no normals."""
+        if lens is None:
+            return _without_holes(self._frames(view, modes), modes)
+        # Frequencies are shown by pixels, which are not to be other ones.
+        oversampling = 1 if modes[0] == "frequency" else OVERSAMPLING
+        settings = replace(view.settings, eps2d=view.settings.eps2d * oversampling**2)
+
+        def draw(part: Part) -> list[Frame]:
+            frames = self._frames(
+                replace(view, camera=part.camera(view.camera), settings=settings), modes
+            )
+            frames = _without_holes(frames, modes)
+            return [
+                replace(frame, color=turned_normals(frame, part.turn.T))
+                if mode == "normals"
+                else frame
+                for frame, mode in zip(frames, modes, strict=True)
+            ]
+
+        return wide_frames(lens, view.camera, draw, oversampling)
+
+
+def groups_of(modes: Sequence[Mode]) -> list[list[Mode]]:
+    """`modes` that are painted from one rendered picture, together."""
+    alone: tuple[Mode, ...] = ("centres", "frequency")
+    together: list[Mode] = [mode for mode in modes if mode not in alone]
+    groups: list[list[Mode]] = [together] if together else []
+    for mode in modes:
+        if mode in alone:
+            groups.append([mode])
+    return groups
+
+
+def _column(camera: Camera, settings: ViewSettings) -> int:
+    """Where the right part of a picture begins [px]."""
+    width = camera.size[0]
+    return min(max(round(settings.split * width), 0), width)
+
+
+def _joined(frames: Sequence[Frame], column: int) -> Frame:
+    """Joined before painting, so that false colours mean the same on both sides."""
+    return Frame(
+        color=_side_by_side([each.color for each in frames], column),
+        alpha=_side_by_side([each.alpha for each in frames], column),
+        depth=_side_by_side([each.depth for each in frames], column),
+    )
+
+
+def _without_holes(frames: list[Frame], modes: Sequence[Mode]) -> list[Frame]:
+    """`frames`; those of normals cover only what has one."""
+    return [
+        replace(frame, alpha=torch.where(frame.color.any(dim=-1), frame.alpha, 0))
+        if mode == "normals"
+        else frame
+        for frame, mode in zip(frames, modes, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

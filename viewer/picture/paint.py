@@ -98,6 +98,25 @@ def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
     return ((0.5 + 0.5 * normals) * alpha[..., None]).nan_to_num(0.0)
 
 
+def turned_normals(frame: Frame, turn: Tensor) -> Tensor:
+    """[H, W, 3] the colours of `frame`, which are `normal_colors`, with the normals in other axes,
+    to which `turn` [3, 3] leads from those of its camera. Its alpha is 0 where it has none."""
+    flip = turn.new_tensor([1.0, -1.0, -1.0])  # normals have y up and z backwards
+    axes = (flip[:, None] * turn * flip).to(frame.color)
+    alpha = frame.alpha[..., None]
+    return 0.5 * (alpha + _weighted_normals(frame) @ axes.T)
+
+
+def normals_of(frame: Frame) -> Tensor:
+    """[H, W, 3] the unit normals that the colours of `frame` show, zero where there are none; axes
+    as `normal_colors` has them. Its alpha is 0 where it has none."""
+    return torch.nn.functional.normalize(_weighted_normals(frame), dim=-1)
+
+
+def _weighted_normals(frame: Frame) -> Tensor:
+    return 2 * frame.color - frame.alpha[..., None]
+
+
 def _slope(values: Tensor, dim: int) -> Tensor:
     """[H, W] mean of the forward and backward differences of `values` along `dim`.
 

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pytest
 from fake_ffmpeg import WRITE, install
 
-from gaborsplat.commands.render import _write_pictures
 from gaborsplat.scenes import one_line
+from gaborsplat.viewer.picture.encode import Encoder
+from gaborsplat.viewer.picture.folder import write_folder
 from gaborsplat.viewer.picture.video import write_video
 
 SIZE = (320, 240)
@@ -95,7 +96,10 @@ def write(
 ) -> tuple[Write, str]:
     """What writes, and the name of what it writes."""
     if request.param == "pictures":
-        return _write_pictures, "film"
+        pack = Encoder("rgb").packed
+        return lambda path, frames: write_folder(
+            path, ((f"{k:05d}.png", pack(frame)) for k, frame in enumerate(frames))
+        ), "film"
     if request.param == "ffmpeg":
         install(folder.parent, monkeypatch, WRITE, "libx264")
     else:

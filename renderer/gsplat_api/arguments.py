@@ -1,0 +1,153 @@
+"""What callers of gsplat's `rasterization` may hand over, as the plain values that it is for us."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..cameras import Cameras
+from ..splats import SplatShape
+
+LARGEST = 2**31 - 1
+"""Largest whole number that passes take."""
+
+
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int: integers of numpy and torch, and floats without a fraction, are one too.
+
+    Raises:
+        ValueError: it is something else, or not `least` to `LARGEST`.
+    """
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError, RuntimeError):
+        number = _fraction(value)
+    if number is None or _is_bool(value) or not least <= number <= LARGEST:
+        raise ValueError(
+            f"rasterization: {name} must be a whole number from {least}, not {_shown(value)}"
+        )
+    return number
+
+
+def _fraction(value: Any) -> int | None:
+    """A float without a fraction, as an int."""
+    number = _float(value)
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def real(name: str, value: Any) -> float:
+    """`value` as a float: any number of numpy and torch, also as an array or a tensor of none of
+    the dimensions. Infinity is a number, NaN is none.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    number = _float(value)
+    if number is None or math.isnan(number):
+        raise ValueError(f"rasterization: {name} must be a number, not {_shown(value)}")
+    return number
+
+
+def _float(value: Any) -> float | None:
+    if isinstance(value, str | bytes) or _is_bool(value) or getattr(value, "shape", ()) != ():
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool) or str(getattr(value, "dtype", "")) in ("bool", "torch.bool")
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape is not None and tuple(shape) != ():
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    return " ".join(repr(value).split())[:60]
+
+
+def refuse_others(given: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse an option that has another value than the only one that we have.
+
+    Args:
+        given: the only value and the value of each option, by name.
+
+    Raises:
+        ValueError: one has another, or a tensor where nothing is the only one.
+    """
+    for name, (only, value) in given.items():
+        if value is only:
+            continue
+        comparable = not isinstance(value, Tensor) or value.ndim == 0
+        if only is None or not comparable or value != only:
+            raise ValueError(
+                f"rasterization: {name} is not supported: it must be {only!r}, not {_shown(value)}"
+            )
+
+
+def check_choice(name: str, value: Any, known: Sequence[str]) -> None:
+    """Raises ValueError if `value` is none of `known`."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"rasterization: {name} is {_shown(value)}; known are {', '.join(known)}")
+
+
+def check_tensors(tensors: Mapping[str, Any]) -> None:
+    """Raises ValueError if one of `tensors` is no tensor."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, torch.Tensor):
+            raise ValueError(
+                f"rasterization: {name} must be a torch.Tensor, not {type(tensor).__name__}"
+            )
+
+
+def check_no_batch(means: Tensor, viewmats: Tensor) -> None:
+    """Raises ValueError if scenes or cameras have batch dimensions, which gsplat 1.5.3 takes."""
+    for name, tensor, dims in (("means", means, 2), ("viewmats", viewmats, 3)):
+        if tensor.ndim > dims:
+            raise ValueError(
+                f"rasterization: {name} has batch dimensions {tuple(tensor.shape[:-dims])}, which "
+                "are not supported; call it once for each scene (cameras [C, 4, 4] are one batch)"
+            )
+
+
+def check_shapes(
+    geometry: SplatShape,
+    colors: Tensor,
+    backgrounds: Tensor | None,
+    views: Cameras,
+    sh_degree: int | None,
+) -> None:
+    """Raises ValueError if a tensor has another shape than N splats and C cameras make."""
+    n, c = geometry.means.shape[:1].numel(), views.viewmats.shape[:1].numel()
+    k = geometry.frequencies.shape[1] if geometry.frequencies.ndim > 1 else 0
+    expected = {
+        "means": (geometry.means, (n, 3)),
+        "quats": (geometry.quats, (n, 4)),
+        "scales": (geometry.scales, (n, 3)),
+        "opacities": (geometry.opacities, (n,)),
+        "gabor frequencies": (geometry.frequencies, (n, k, 3)),
+        "gabor coefficients": (geometry.coefficients, (n, k, 2)),
+        "viewmats": (views.viewmats, (c, 4, 4)),
+        "Ks": (views.intrinsics, (c, 3, 3)),
+    }
+    for name, (tensor, wanted) in expected.items():
+        _check_shape(name, tensor, wanted)
+    shape = tuple(colors.shape)
+    per_splat = 1 if sh_degree is None else 2
+    if shape[:-per_splat] not in ((n,), (c, n)) or (sh_degree is not None and shape[-1] != 3):
+        rule = f"[{n}, D] or [{c}, {n}, D]" if sh_degree is None else f"[..., {n}, B, 3]"
+        raise ValueError(f"colors must have shape {rule}, not {shape}")
+    if backgrounds is not None:
+        _check_shape("backgrounds", backgrounds, (c, shape[-1]))
+
+
+def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")
