@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -111,19 +112,43 @@ def moved(splats: Splats, similarity: Similarity) -> Splats:
 
 
 def transformed_camera(camera: Camera, similarity: Similarity) -> Camera:
-    """The camera that sees of the moved scene what `camera` saw.
-
-    Raises:
-        ValueError: the similarity mirrors: no camera sees a mirrored scene as it was.
-    """
+    """The camera that sees of the moved scene what `camera` saw; of a mirrored one the mirrored
+    picture, left for right."""
     s = similarity
-    if s.sign < 0:
-        raise ValueError("a camera cannot be mirrored")
     before = camera.world_to_camera.detach().to("cpu", torch.float64)
+    left_right = before.new_tensor([s.sign, 1.0, 1.0])
+    turn = left_right[:, None] * before[:3, :3] @ (s.sign * s.rotation).T
     pose = before.clone()
-    pose[:3, :3] = before[:3, :3] @ s.rotation.T
-    pose[:3, 3] = s.scale * before[:3, 3] - pose[:3, :3] @ s.translation
-    return replace(camera, world_to_camera=pose.to(camera.world_to_camera))
+    pose[:3, :3] = turn
+    pose[:3, 3] = s.scale * left_right * before[:3, 3] - turn @ s.translation
+    intrinsics = camera.intrinsics.clone()
+    if s.sign < 0:
+        intrinsics[0, 2] = camera.size[0] - intrinsics[0, 2]
+    return Camera(pose.to(camera.world_to_camera), intrinsics, camera.size)
+
+
+def rotation_about(axis: int, degrees: float) -> Tensor:
+    """[3, 3] float64: the rotation about a coordinate axis, 0 to 2, by the right-hand rule."""
+    turn = torch.eye(3, dtype=torch.float64, device="cpu")
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    turn[first, first] = turn[second, second] = math.cos(math.radians(degrees))
+    turn[second, first] = math.sin(math.radians(degrees))
+    turn[first, second] = -turn[second, first]
+    return turn
+
+
+def rotation_between(start: Tensor, end: Tensor) -> Tensor:
+    """[3, 3] float64: the shortest rotation that takes the direction of `start` [3] to that of
+    `end` [3], both of any length but 0."""
+    a, b = (each.detach().to("cpu", torch.float64) / each.norm() for each in (start, end))
+    # Half a turn about a, then one about the direction halfway to b; any between opposite ones.
+    half = a + b
+    if float(half.norm()) < 1e-6:
+        axis = torch.zeros_like(a).index_fill(0, a.abs().argmin(), 1.0)
+        half = axis - (axis @ a) * a
+    half = half / half.norm()
+    identity = torch.eye(3, dtype=torch.float64, device="cpu")
+    return (2 * torch.outer(half, half) - identity) @ (2 * torch.outer(a, a) - identity)
 
 
 def _turned(sh: Tensor, similarity: Similarity) -> Tensor:
