@@ -65,6 +65,7 @@ class ExportCommand:
         held_out: list[CaptureView] = []
         if views is not None and self.edits.any:
             scene, views = self.edits.of(scene, views)
+            views = views if views.of_run else Views.around(scene)
         elif self.bake or self.verify:
             held_out = [*inputs.held_out()]
         written = scene.splats

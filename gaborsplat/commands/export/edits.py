@@ -80,7 +80,10 @@ class Edits:
             )
         if self.crop is not None:
             _named("--crop", lambda: in_box(torch.zeros(0, 3), *self._corners))
-        _named("--rotate, --transform", lambda: self._motion)
+        if not all(map(math.isfinite, self.rotate or ())):
+            raise ValueError("--rotate: degrees must be finite numbers")
+        if self.transform is not None:
+            _named("--transform", lambda: self._given)
 
     @property
     def any(self) -> bool:
@@ -99,17 +102,22 @@ class Edits:
         for axis, degrees in enumerate(self.rotate or ()):
             matrix[:3, :3] = rotation_about(axis, degrees) @ matrix[:3, :3]
         matrix[:3, :3] *= self.scale
-        if self.transform is not None:
-            given = torch.tensor(self.transform, dtype=torch.float64).reshape(4, 4)
-            matrix = Similarity.of(given).matrix @ matrix
-        return Similarity.of(matrix)
+        return Similarity.of(self._given.matrix @ matrix)
+
+    @property
+    def _given(self) -> Similarity:
+        """--transform alone."""
+        numbers = self.transform or torch.eye(4).flatten().tolist()
+        return Similarity.of(torch.tensor(numbers, dtype=torch.float64).reshape(4, 4))
 
     def of(self, scene: LoadedScene, views: Views) -> tuple[LoadedScene, Views]:
         """The scene with all changes, and the views of it; prints what each costs.
 
         Raises:
-            InputError: no splat is left.
+            InputError: no splat is left, or nothing says what is up.
         """
+        if not len(scene.splats):
+            raise InputError("there are no splats that could be changed")
         chosen = self._chosen(scene, views)
         fewer = self._fewer(chosen, views)
         return self._moved(fewer, views)
