@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from .format import RawFile, SplatFormat
+from .format import Part, RawFile, SplatFormat
 from .formats.compressed_ply import is_compressed, read_compressed_ply, write_compressed_ply
 from .formats.dot_splat import read_dot_splat, write_dot_splat
 from .formats.sog import read_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
-from .formats.spz import read_spz, write_spz
+from .formats.spz import read_spz, write_spz, write_spz_4
 
 
 def _read_ply(path: Path) -> RawFile:
     return read_compressed_ply(path) if is_compressed(path) else read_splat_ply(path)
 
+
+_SPZ_KEEPS: frozenset[Part] = frozenset({"antialiased"})
 
 FORMATS = (
     SplatFormat(
@@ -28,7 +30,8 @@ FORMATS = (
     ),
     SplatFormat("compressed PLY", (".compressed.ply",), _read_ply, write_compressed_ply),
     SplatFormat("splat", (".splat",), read_dot_splat, write_dot_splat, sh_degree=0),
-    SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB"),
+    SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB", keeps=_SPZ_KEEPS),
+    SplatFormat("SPZ 4", (".v4.spz",), read_spz, write_spz_4, frame="RUB", keeps=_SPZ_KEEPS),
     SplatFormat("SOG", (".sog",), read_sog),
 )
 """A file is of the format whose ending is the longest that its name has."""
