@@ -43,8 +43,9 @@ _LEVEL = 12  # of zstandard, that of Niantic's own writer
 _FRAME: Frame = "RUB"
 _STANDARD: tuple[Frame, ...] = ("LDB", "RDB", "LUB", "RUB", "LDF", "RDF", "LUF", "RUF")
 # What the extension's numbers mean, from 1: where x, y and z point. In the last eight z is up or
-# down, which no `Frame` is: such splats are turned when they are read.
-_AXES = (*_STANDARD, *("LFD", "RFD", "LFU", "RFU", "LBD", "RBD", "LBU", "RBU"))
+# down, which no `Frame` is: such splats are turned when they are read. These are the axes that
+# Niantic's library puts behind the numbers; its names swap front and back in 9, 10, 15 and 16.
+_AXES = (*_STANDARD, *("LBU", "RBU", "LFU", "RFU", "LBD", "RBD", "LFD", "RFD"))
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ def decoded_spz(path: Path, data: bytes) -> RawFile:
     antialiased = bool(contents.flags & _ANTIALIASED)
     if named is None:
         log.info("%s: does not name its axes; taken to be %s, as SPZ's are", path, _FRAME)
-    elif named not in _STANDARD:
-        raw, named = in_frame(raw, named, _FRAME), _FRAME
-    frame = next((each for each in _STANDARD if each == named), None)
+    frame: Frame | None = next((each for each in _STANDARD if each == named), None)
+    if named and not frame:
+        raw, frame = in_frame(raw, named, _FRAME), _FRAME
     return RawFile(raw, SplatMetadata(antialiased=antialiased, frame=frame))
 
 

@@ -38,18 +38,22 @@ class Layout:
     fraction: int
 
     @property
-    def sections(self) -> tuple[int, ...]:
-        """Bytes of positions, opacities, colours, scales, rotations and harmonics."""
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of a splat's position, opacity, colour, scale, rotation and harmonics."""
         position, rotation = 6 if self.version == 1 else 9, 3 if self.version < 3 else 4
         harmonics = 3 * ((self.degree + 1) ** 2 - 1)
-        each = (position, 1, 3, 3, rotation, harmonics)
-        return tuple(self.splats * size for size in each)
+        return (position, 1, 3, 3, rotation, harmonics)
+
+    @property
+    def sections(self) -> tuple[int, ...]:
+        """Bytes of each section."""
+        return tuple(self.splats * size for size in self.sizes)
 
 
 def unpacked(layout: Layout, sections: list[NDArray[np.uint8]]) -> RawSplats:
     """The splats of six sections; of degree 4, the first three degrees."""
     places, alphas, colours, scales, rotations, harmonics = (
-        each.reshape(layout.splats, -1) for each in sections
+        each.reshape(layout.splats, size) for each, size in zip(sections, layout.sizes, strict=True)
     )
     with np.errstate(divide="ignore"):  # 0 and 255 are no and full opacity
         logits = np.log(alphas[:, 0] / (255.0 - alphas[:, 0]))
