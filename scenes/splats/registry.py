@@ -8,9 +8,12 @@ from ..errors import InputError
 from .format import Part, RawFile, SplatFormat
 from .formats.compressed_ply import is_compressed, read_compressed_ply, write_compressed_ply
 from .formats.dot_splat import read_dot_splat, write_dot_splat
+from .formats.gltf.reading import read_splat_gltf
+from .formats.gltf.writing import write_splat_glb
+from .formats.ksplat import read_ksplat
 from .formats.sog import read_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
-from .formats.spz import read_spz, write_spz, write_spz_4
+from .formats.spz.container import read_spz, write_spz, write_spz_4
 
 
 def _read_ply(path: Path) -> RawFile:
@@ -32,6 +35,17 @@ FORMATS = (
     SplatFormat("splat", (".splat",), read_dot_splat, write_dot_splat, sh_degree=0),
     SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB", keeps=_SPZ_KEEPS),
     SplatFormat("SPZ 4", (".v4.spz",), read_spz, write_spz_4, frame="RUB", keeps=_SPZ_KEEPS),
+    SplatFormat("ksplat", (".ksplat",), read_ksplat, sh_degree=2),
+    SplatFormat(
+        "GLB",
+        (".glb",),
+        read_splat_gltf,
+        write_splat_glb,
+        frame="LUF",
+        keeps=frozenset({"waves", "antialiased", "up", "origin", "background", "name"}),
+        exact=True,
+    ),
+    SplatFormat("glTF", (".gltf",), read_splat_gltf, frame="LUF"),
     SplatFormat("SOG", (".sog",), read_sog),
 )
 """A file is of the format whose ending is the longest that its name has."""

@@ -18,12 +18,12 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 
-from ... import limits
-from ...errors import InputError
-from ..format import RawFile
-from ..metadata import Frame, SplatMetadata
-from ..placed import in_frame
-from .spz_values import SH_DEGREE, Layout, packed, unpacked
+from .... import limits
+from ....errors import InputError
+from ...format import RawFile
+from ...metadata import Frame, SplatMetadata
+from ...placed import in_frame
+from .values import SH_DEGREE, Layout, packed, unpacked
 
 log = logging.getLogger(__name__)
 

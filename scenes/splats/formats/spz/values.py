@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..raw_splats import RawSplats, gaussians
+from ...raw_splats import RawSplats, gaussians
 
 SH_DEGREE = 4
 """Highest degree of harmonics in files; `Splats` have 3."""
