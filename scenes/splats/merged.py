@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .raw_splats import RawSplats
+from .raw_splats import RawSplats, gaussians
 
 
 def merged(parts: Sequence[RawSplats]) -> RawSplats:
     """All splats in one, in the order of the parts; harmonics and waves that a part has not are
     zero."""
-    if len(parts) == 1:
-        return parts[0]
+    if len(parts) < 2:
+        return parts[0] if parts else _nothing()
     coeffs = max(part.sh.shape[1] for part in parts)
     waves = max(part.frequencies.shape[1] for part in parts)
     together: Callable[[list[NDArray[Any]]], NDArray[Any]] = np.concatenate
@@ -28,6 +28,11 @@ def merged(parts: Sequence[RawSplats]) -> RawSplats:
         frequencies=together([_padded(part.frequencies, waves) for part in parts]),
         coefficients=together([_padded(part.coefficients, waves) for part in parts]),
     )
+
+
+def _nothing() -> RawSplats:
+    zeros = (np.zeros(shape, np.float32) for shape in ((0, 3), (0, 4), (0, 3), (0,), (0, 1, 3)))
+    return gaussians(*zeros)
 
 
 def _padded(values: NDArray[np.float32], count: int) -> NDArray[np.float32]:

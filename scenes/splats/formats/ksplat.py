@@ -32,6 +32,7 @@ _USUAL_SH = (-1.5, 1.5)
 _FIELDS = struct.Struct("<IIIIfHxxIIIIH")
 _LEVELS = (("<f4", "<f4", "<f4"), ("<u2", "<f2", "<f2"), ("<u2", "<f2", "u1"))
 _STEPS = 32767
+_DEGREE = 2
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def _section(file: _File, index: int, place: int) -> tuple[RawSplats, int]:
     """The splats of a section that begins at `place`, and the bytes that it takes."""
     fields = _FIELDS.unpack_from(file.data, _HEADER + _SECTION * index)
     count, room, _, buckets, _, bucket_size, _, _, _, partial, degree = fields
-    if degree > 2:
-        raise InputError(f"{file.path}: harmonics of degree {degree}; known are 0 to 2")
+    if degree > _DEGREE:
+        raise InputError(f"{file.path}: harmonics of degree {degree}; known are 0 to {_DEGREE}")
     record = _record(file.level, degree)
     first = place + 4 * partial + bucket_size * buckets
     end = first + room * record.itemsize
@@ -112,7 +113,7 @@ def _record(level: int, degree: int) -> np.dtype[Any]:
     return np.dtype(
         [
             *(("xyz", position, 3), ("scales", shape, 3), ("quat", shape, 4), ("rgba", "u1", 4)),
-            ("rest", harmonic, (coeffs, 3)),
+            ("rest", harmonic, 3 * coeffs),
         ]
     )
 
@@ -138,9 +139,14 @@ def _from_buckets(
 
 
 def _harmonics(file: _File, splats: NDArray[Any]) -> NDArray[np.float32]:
-    """[N, B, 3]"""
+    """[N, B, 3]; in files a band has all of its red ones first, then the green, then the blue."""
     values = splats["rest"].astype(np.float32)
-    if file.level < 2:
-        return values
-    low, high = file.sh_range
-    return np.float32(low) + values / np.float32(255.0) * np.float32(high - low)
+    if file.level == 2:
+        low, high = map(np.float32, file.sh_range)
+        values = low + values / np.float32(255.0) * (high - low)
+    bands: list[NDArray[np.float32]] = []
+    for first, size in ((0, 3), (9, 5)):
+        band = values[:, first : first + 3 * size]
+        if band.shape[1]:
+            bands.append(band.reshape(-1, 3, size).transpose(0, 2, 1))
+    return np.concatenate([np.zeros((len(values), 0, 3), np.float32), *bands], axis=1)

@@ -26,8 +26,8 @@ from ...merged import merged
 from ...metadata import Axis, Frame, SplatMetadata
 from ...placed import placed
 from ...raw_splats import RawSplats, gaussians
-from .buffers import Gltf, extensions_of, read_gltf
 from ..spz.container import decoded_spz
+from .buffers import Gltf, extensions_of, read_gltf
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,8 @@ def _given(node: Entry, key: str, usual: tuple[float, ...]) -> NDArray[np.float6
 
 def _check_size(gltf: Gltf, parts: list[_Part]) -> None:
     """A few bytes may say that the same splats stand in thousands of places."""
-    if not parts:
+    used = gltf.document.items("extensionsUsed") or ()
+    if not parts and (SPLATS not in used or gltf.document.items("meshes")):
         raise Fault(f"has no Gaussian splats ({SPLATS}); open a mesh in another program")
     splats = 0
     for part in parts:

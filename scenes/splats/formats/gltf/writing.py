@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from .....renderer.splats import SH_C0
 from ...format import RawFile
 from ...raw_splats import RawSplats
-from .reading import NOTES, SPLATS, WAVES
 from .buffers import BINARY_CHUNK, CHUNK, FLOAT, HEADER, JSON_CHUNK, WIDTHS
+from .reading import NOTES, SPLATS, WAVES
 
 _BYTE = 5121
 _POINTS = 0
