@@ -53,7 +53,7 @@ FORMATS = (
 READABLE = tuple(ending for each in FORMATS for ending in each.endings)
 """Endings of files that can be read; a SOG may also be a folder with meta.json."""
 WRITABLE = tuple(ending for each in FORMATS if each.write for ending in each.endings)
-"""Endings of files that can be written. Only .ply carries waves."""
+"""Endings of files that can be written. Only .ply and .glb carry waves."""
 
 
 def format_of(path: Path) -> SplatFormat | None:
