@@ -94,35 +94,35 @@ def check_unpacked(path: Path, unpacked: int, size: int) -> None:
         )
 
 
-def gzip_start(path: Path, size: int) -> bytes:
-    """The first `size` bytes that are in a gzip file, or all if there are fewer.
+def gzip_start(path: Path, data: bytes, size: int) -> bytes:
+    """The first `size` bytes that are in gzipped `data` of `path`, or all if there are fewer.
 
     Raises:
         InputError: it is damaged.
     """
-    return b"".join(_pieces(path, size))
+    return b"".join(_pieces(path, data, size))
 
 
-def gzip_size(path: Path, most: int) -> int:
-    """How many bytes are in a gzip file, if they are not more than `most`.
+def gzip_contents(path: Path, data: bytes, most: int) -> bytearray:
+    """All that is in gzipped `data` of `path`, if it is not more than `most` bytes.
 
     Raises:
         InputError: it is damaged, or has more.
     """
-    size = 0
-    for piece in _pieces(path, most + 1):
-        size += len(piece)
-    if size > most:
+    contents = bytearray()
+    for piece in _pieces(path, data, most + 1):
+        contents += piece
+    if len(contents) > most:
         raise InputError(
             f"{path}: unpacks to more than the {most:,} bytes that it should have; it is damaged, "
             "or made to fill the memory"
         )
-    return size
+    return contents
 
 
-def _pieces(path: Path, most: int) -> Iterator[bytes]:
+def _pieces(path: Path, data: bytes, most: int) -> Iterator[bytes]:
     try:
-        with gzip.open(path) as file:
+        with gzip.open(io.BytesIO(data)) as file:
             while most and (piece := file.read(min(most, _PIECE))):
                 most -= len(piece)
                 yield piece

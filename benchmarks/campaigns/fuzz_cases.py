@@ -6,6 +6,7 @@ those of the reader's first seed that has one of that name.
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import random
@@ -32,6 +33,8 @@ from gaborsplat.scenes.photos.decoding import read_header
 from gaborsplat.scenes.transforms.reading import read_transforms
 from gaborsplat.viewer.path.file import Placement, film_from_json, path_from_json
 from tests.support.colmap_files import ring, write_binary, write_text
+from tests.support.gltf_files import Scene, some_arrays
+from tests.support.ksplat_files import ksplat
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "campaigns" / "corpus"
 
@@ -112,7 +115,36 @@ def _spz() -> list[Files]:
         path = Path(folder) / "a.spz"
         path.write_bytes(files[1]["a.spz"])
         gsply.write_spz(Path(folder) / "b.spz", gsply.read_spz(path), version=4)
-        return [*files, {"a.spz": (Path(folder) / "b.spz").read_bytes()}]
+        files += [{"a.spz": (Path(folder) / "b.spz").read_bytes()}]
+    files += [{"a.spz": gzip.decompress(files[1]["a.spz"])}]
+    return [*files, _written("a.v4.spz", random_splats(), antialiased=True)]
+
+
+def _ksplat() -> list[Files]:
+    rng = np.random.default_rng(5)
+
+    def section(count: int, coeffs: int) -> dict[str, Any]:
+        arrays = {"xyz": rng.uniform(-1, 1, (count, 3)), "scales": rng.uniform(0.01, 1, (count, 3))}
+        arrays |= {"quat": rng.normal(size=(count, 4)), "rgba": rng.integers(1, 255, (count, 4))}
+        return arrays | {"sh": rng.uniform(-1, 1, (count, coeffs, 3))}
+
+    return [
+        {"a.ksplat": ksplat([section(5, 3), section(2, coeffs)], level)}
+        for level, coeffs in ((0, 0), (1, 3), (2, 8))
+    ]
+
+
+def _gltf() -> list[Files]:
+    scene = Scene()
+    scene.splats(some_arrays(), translation=[1e5, 2, 3], rotation=[0.0, 0.6, 0.0, 0.8])
+    scene.splats(some_arrays(degree=0), scale=[2, 2, 2])
+    scene.document["nodes"].append({"children": [0, 1]})
+    packed = Scene()
+    view = packed.view(_spz()[1]["a.spz"])
+    own = {"extensions": {"KHR_gaussian_splatting_compression_spz_2": {"bufferView": view}}}
+    packed.primitive({"attributes": {}, "extensions": {"KHR_gaussian_splatting": own}})
+    ours = _written("a.glb", random_splats(waves=2), origin=(1e5, 0, -7.5), antialiased=True)
+    return [ours, {"a.glb": scene.glb()}, {"a.glb": packed.glb()}]
 
 
 def sog_members(count: int = 4) -> Files:
@@ -285,6 +317,8 @@ READERS: dict[str, Reader] = {
     "compressed-ply": Reader(_load, _compressed, _plain, {"": (damage.ply_of,)}),
     "splat": Reader(_load, _splat, _plain, {"": (damage.bytes_of,)}),
     "spz": Reader(_load, _spz, _packed, {"": (damage.gzip_of, damage.zstd_of)}),
+    "ksplat": Reader(_load, _ksplat, _plain, {"": (damage.bytes_of,)}),
+    "glb": Reader(_load, _gltf, _packed, {"": (damage.glb_of,)}),
     "sog": Reader(
         _load, lambda: [{"a.sog": zipped(sog_members())}], _packed, {"": (damage.sog_of,)}
     ),

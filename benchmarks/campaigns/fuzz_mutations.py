@@ -245,6 +245,18 @@ def zstd_of(rng: random.Random, data: bytes) -> bytes:
     return head + entries + b"".join(parts)
 
 
+def glb_of(rng: random.Random, data: bytes) -> bytes:
+    """The document of a GLB is damaged, and its lengths mended; or all bytes are."""
+    size = int.from_bytes(data[12:16], "little")
+    if rng.random() < 0.3 or len(data) < 20 + size:
+        return bytes_of(rng, data)
+    text, rest = json_of(rng, data[20 : 20 + size]), data[20 + size :]
+    if rng.random() < 0.3:
+        rest = bytes_of(rng, rest)
+    total = 20 + len(text) + len(rest)
+    return struct.pack("<4sIII4s", b"glTF", 2, total, len(text), b"JSON") + text + rest
+
+
 def _unpacked(stream: bytes) -> bytes:
     try:
         with zstandard.ZstdDecompressor().stream_reader(stream) as reader:

@@ -105,8 +105,8 @@ def load_splats(path: str | Path) -> Splats:
     """Splats from a file, float32 on the CPU; the ending of its name says which format.
 
     Args:
-        path: a .ply of any program, compressed or not, .splat, .spz, or .sog, packed or as a folder
-            with meta.json. What other programs write without waves has none.
+        path: a .ply of any program, compressed or not, .splat, .ksplat, .spz, .glb, .gltf, or .sog,
+            packed or as a folder with meta.json. What other programs write has no waves.
 
     Positions are those in the file, relative to the origin that it names. Where float32 cannot hold
     them, they are relative to an origin that is logged, and that `load_splat_file` tells.
@@ -138,13 +138,14 @@ def save_splats(
 ) -> None:
     """Writes splats to a file; the ending of its name says which format.
 
-    .ply keeps everything. .compressed.ply and .spz are quantised, .splat keeps no view-dependent
-    colour, and none of the three keeps waves, nor anything but the splats. A file is written whole
-    or not at all.
+    .ply and .glb keep everything. .compressed.ply and .spz are quantised, .splat keeps no
+    view-dependent colour, and none of the three keeps waves. Of how the splats are to be shown each
+    keeps what the format has a place for. A file is written whole or not at all.
 
     Args:
         splats: on any device; all values finite, scales not negative, quaternions not zero.
-        path: a .ply, .compressed.ply, .spz or .splat; its folder is made if need be.
+        path: a .ply, .compressed.ply, .spz (.v4.spz for version 4), .splat or .glb; its folder is
+            made if need be.
         origin: `Capture.origin`, added to the positions so that the file is in the capture's own
             frame; by default that of `metadata`.
         antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation,

@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from .format import RawFile, SplatFormat
+from .format import Part, RawFile, SplatFormat
 from .formats.compressed_ply import is_compressed, read_compressed_ply, write_compressed_ply
 from .formats.dot_splat import read_dot_splat, write_dot_splat
+from .formats.gltf.reading import read_splat_gltf
+from .formats.gltf.writing import write_splat_glb
+from .formats.ksplat import read_ksplat
 from .formats.sog import read_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
-from .formats.spz import read_spz, write_spz
+from .formats.spz.container import read_spz, write_spz, write_spz_4
 
 
 def _read_ply(path: Path) -> RawFile:
     return read_compressed_ply(path) if is_compressed(path) else read_splat_ply(path)
 
+
+_SPZ_KEEPS: frozenset[Part] = frozenset({"antialiased"})
 
 FORMATS = (
     SplatFormat(
@@ -28,7 +33,19 @@ FORMATS = (
     ),
     SplatFormat("compressed PLY", (".compressed.ply",), _read_ply, write_compressed_ply),
     SplatFormat("splat", (".splat",), read_dot_splat, write_dot_splat, sh_degree=0),
-    SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB"),
+    SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB", keeps=_SPZ_KEEPS),
+    SplatFormat("SPZ 4", (".v4.spz",), read_spz, write_spz_4, frame="RUB", keeps=_SPZ_KEEPS),
+    SplatFormat("ksplat", (".ksplat",), read_ksplat, sh_degree=2),
+    SplatFormat(
+        "GLB",
+        (".glb",),
+        read_splat_gltf,
+        write_splat_glb,
+        frame="LUF",
+        keeps=frozenset({"waves", "antialiased", "up", "origin", "background", "name"}),
+        exact=True,
+    ),
+    SplatFormat("glTF", (".gltf",), read_splat_gltf, frame="LUF"),
     SplatFormat("SOG", (".sog",), read_sog),
 )
 """A file is of the format whose ending is the longest that its name has."""
@@ -36,7 +53,7 @@ FORMATS = (
 READABLE = tuple(ending for each in FORMATS for ending in each.endings)
 """Endings of files that can be read; a SOG may also be a folder with meta.json."""
 WRITABLE = tuple(ending for each in FORMATS if each.write for ending in each.endings)
-"""Endings of files that can be written. Only .ply carries waves."""
+"""Endings of files that can be written. Only .ply and .glb carry waves."""
 
 
 def format_of(path: Path) -> SplatFormat | None:

@@ -1,0 +1,306 @@
+"""Reading splats of a glTF, .glb or .gltf: every primitive of KHR_gaussian_splatting that its scene
+shows, where its nodes put it, as one cloud.
+
+Format: https://github.com/KhronosGroup/glTF/tree/main/extensions/2.0/Khronos/KHR_gaussian_splatting.
+Scales there are linear; in drafts before February 2026 they were logarithms, and such files say
+nothing of it but by their negative numbers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .... import limits
+from ....document import Entry, Fault
+from ....errors import InputError
+from ...axes import turned
+from ...format import RawFile
+from ...merged import merged
+from ...metadata import Axis, Frame, SplatMetadata
+from ...placed import placed
+from ...raw_splats import RawSplats, gaussians
+from ..spz.container import decoded_spz
+from .buffers import Gltf, extensions_of, read_gltf
+
+log = logging.getLogger(__name__)
+
+SPLATS = "KHR_gaussian_splatting"
+WAVES = "EXT_gaborsplat_waves"
+"""Our own: Gabor waves of a primitive's splats; who does not know it draws the Gaussians."""
+NOTES = "gaborsplat"
+"""In the extras of a document: how the splats are to be shown, in words of ours."""
+UP: Axis = "y"
+"""Up in every glTF."""
+_FRAME: Frame = "LUF"
+_SPZ: Frame = "RUB"
+
+_PACKED = (f"{SPLATS}_compression_spz_2", f"{SPLATS}_compression_spz")
+_PACKED_ALONE = "KHR_spz_gaussian_splats_compression"  # before there was KHR_gaussian_splatting
+_UNREAD = ("KHR_draco_mesh_compression",)
+_LINEAR = "lin_rec709_display"
+_MOST = 1 << 40
+_SPLAT_BYTES = 4 * (3 + 4 + 3 + 1 + 48)  # float32, of degree 3
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A primitive of splats where a node puts it."""
+
+    primitive: Entry
+    matrix: NDArray[np.float64]  # [4, 4]
+    node: Entry
+
+
+def read_splat_gltf(path: Path) -> RawFile:
+    """What is in a file.
+
+    Raises:
+        InputError: it is no glTF, has no splats, or is damaged.
+    """
+    gltf = read_gltf(path)
+    try:
+        parts = list(_parts(gltf))
+        _check_size(gltf, parts)
+        return _read(gltf, parts)
+    except Fault as fault:
+        raise InputError(f"{path}: {fault}") from fault
+
+
+def _parts(gltf: Gltf) -> Iterator[_Part]:
+    """Every primitive of splats that is in the scene."""
+    seen: set[int] = set()
+    left = [(index, np.eye(4)) for index in reversed(_roots(gltf))]
+    while left:
+        index, above = left.pop()
+        if index in seen:
+            raise Fault(f"nodes[{index}] stands in two places; the file is damaged")
+        seen.add(index)
+        node = gltf.item("nodes", index)
+        matrix = above @ _matrix(node)
+        if not np.abs(matrix).max() < limits.VALUE:
+            raise Fault(f"{node.place} is put at a place that is not finite")
+        left += [(child, matrix) for child in reversed(_indices(node, "children"))]
+        if node.values.get("mesh") is None:
+            continue
+        mesh = gltf.item("meshes", node.whole("mesh", 0, _MOST))
+        for i, value in enumerate(mesh.items("primitives") or ()):
+            place = mesh.at(f"primitives[{i}]")
+            primitive = Entry("", {place: value}).entry(place)
+            if {SPLATS, _PACKED_ALONE} & extensions_of(primitive).keys():
+                yield _Part(primitive, matrix, node)
+
+
+def _roots(gltf: Gltf) -> list[int]:
+    """The nodes of the scene; without scenes, all that are nobody's children."""
+    if gltf.document.items("scenes"):
+        number = gltf.document.values.get("scene")
+        first = 0 if number is None else gltf.document.whole("scene", 0, _MOST)
+        return _indices(gltf.item("scenes", first), "nodes")
+    nodes = gltf.entries("nodes")
+    children = {child for node in nodes for child in _indices(node, "children")}
+    return [index for index in range(len(nodes)) if index not in children]
+
+
+def _indices(entry: Entry, key: str) -> list[int]:
+    items = entry.items(key) or ()
+    place = entry.at(key)
+    return [Entry("", {place: item}).whole(place, 0, _MOST) for item in items]
+
+
+def _matrix(node: Entry) -> NDArray[np.float64]:
+    """[4, 4] of a node; by columns in the file, or as translation, rotation and scale."""
+    if node.values.get("matrix") is not None:
+        return node.array("matrix", 16, 16).reshape(4, 4).T
+    x, y, z, w = _given(node, "rotation", (0.0, 0.0, 0.0, 1.0))
+    length = x * x + y * y + z * z + w * w
+    if not length:
+        raise Fault(f"{node.at('rotation')} is zero")
+    turn = np.array(
+        [
+            [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
+        ]
+    )
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn / length * _given(node, "scale", (1.0, 1.0, 1.0))
+    matrix[:3, 3] = _given(node, "translation", (0.0, 0.0, 0.0))
+    return matrix
+
+
+def _given(node: Entry, key: str, usual: tuple[float, ...]) -> NDArray[np.float64]:
+    missing = node.values.get(key) is None
+    return np.array(usual) if missing else node.array(key, len(usual), len(usual))
+
+
+def _check_size(gltf: Gltf, parts: list[_Part]) -> None:
+    """A few bytes may say that the same splats stand in thousands of places."""
+    used = gltf.document.items("extensionsUsed") or ()
+    if not parts and (SPLATS not in used or gltf.document.items("meshes")):
+        raise Fault(f"has no Gaussian splats ({SPLATS}); open a mesh in another program")
+    splats = 0
+    for part in parts:
+        if any(name in extensions_of(part.primitive) for name in _UNREAD):
+            raise Fault(f"{part.primitive.place} is compressed by {_UNREAD[0]}, which is not read")
+        view, _ = _packed_view(part.primitive)
+        if view is None:
+            splats += gltf.count(part.primitive.entry("attributes").whole("POSITION", 0, _MOST))
+        else:
+            splats += len(gltf.view(view)) // 2  # a splat in SPZ has sixteen bytes, well packed
+    limits.check_unpacked(gltf.path, splats * _SPLAT_BYTES // 4, gltf.size)
+
+
+def _packed_view(primitive: Entry) -> tuple[int | None, str]:
+    """The buffer view with an SPZ, and the extension that says so; None if there is none."""
+    extensions = extensions_of(primitive)
+    inner = {**extensions_of(Entry("", {"extensions": extensions})), **_inner(extensions)}
+    for name in (*_PACKED, _PACKED_ALONE):
+        if isinstance(inner.get(name), dict):
+            entry = Entry(f"{primitive.place} {name}", cast("dict[str, Any]", inner[name]))
+            return entry.whole("bufferView", 0, _MOST), name
+    return None, ""
+
+
+def _inner(extensions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The extensions of KHR_gaussian_splatting itself."""
+    own = extensions.get(SPLATS)
+    return (
+        extensions_of(Entry(SPLATS, cast("dict[str, Any]", own))) if isinstance(own, dict) else {}
+    )
+
+
+def _read(gltf: Gltf, parts: list[_Part]) -> RawFile:
+    raws: list[RawSplats] = []
+    antialiased: set[bool] = set()
+    logarithms = _has_logarithms(gltf, parts)
+    for part in parts:
+        view, _ = _packed_view(part.primitive)
+        if view is None:
+            raw = _from_attributes(gltf, part.primitive, logarithms)
+        else:
+            packed = decoded_spz(gltf.path, bytes(gltf.view(view)))
+            antialiased.add(bool(packed.metadata.antialiased))
+            raw = _in_gltf_axes(gltf, part.primitive, packed)
+        try:
+            raws.append(placed(raw, part.matrix))
+        except ValueError as error:
+            raise Fault(f"{part.node.place} cannot be applied to splats: {error}") from error
+    if any(_inner_value(part.primitive, "colorSpace") == _LINEAR for part in parts):
+        log.warning("%s: its colours are linear; they are shown as they are, too dark", gltf.path)
+    noted = _noted(gltf)
+    if noted.antialiased is None and len(antialiased) == 1:
+        noted = replace(noted, antialiased=antialiased.pop())
+    raw = merged(raws)
+    if any(noted.origin):
+        raw = replace(raw, means=raw.means.astype(np.float64) - noted.origin)
+    return RawFile(raw, noted)
+
+
+def _inner_value(primitive: Entry, key: str) -> object:
+    own = extensions_of(primitive).get(SPLATS)
+    return cast("dict[str, Any]", own).get(key) if isinstance(own, dict) else None
+
+
+def _has_logarithms(gltf: Gltf, parts: list[_Part]) -> bool:
+    """Whether the scales are logarithms, as they were in drafts."""
+    for part in parts:
+        if _packed_view(part.primitive)[0] is None:
+            attributes = part.primitive.entry("attributes")
+            scales = gltf.values(attributes.whole(f"{SPLATS}:SCALE", 0, _MOST), "VEC3")
+            if (scales < 0).any():
+                log.info("%s: scales below 0: taken as logarithms, as in an old draft", gltf.path)
+                return True
+    return False
+
+
+def _from_attributes(gltf: Gltf, primitive: Entry, logarithms: bool) -> RawSplats:
+    attributes = primitive.entry("attributes")
+    count = gltf.count(attributes.whole("POSITION", 0, _MOST))
+
+    def values(name: str, kind: str) -> NDArray[np.float32]:
+        found = gltf.values(attributes.whole(name, 0, _MOST), kind)
+        if len(found) != count:
+            raise Fault(f"{attributes.at(name)} has {len(found)} values for {count} splats")
+        return found
+
+    scales = values(f"{SPLATS}:SCALE", "VEC3")
+    opacities = values(f"{SPLATS}:OPACITY", "SCALAR")[:, 0].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_scales = scales if logarithms else np.log(scales)
+        logits = np.log(opacities / (1.0 - opacities)).astype(np.float32)
+    higher = [d for d in (1, 2, 3) if f"{SPLATS}:SH_DEGREE_{d}_COEF_0" in attributes.values]
+    bands = range(max(higher, default=0) + 1)
+    names = [f"{SPLATS}:SH_DEGREE_{d}_COEF_{i}" for d in bands for i in range(2 * d + 1)]
+    raw = gaussians(
+        means=values("POSITION", "VEC3"),
+        quats=values(f"{SPLATS}:ROTATION", "VEC4")[:, [3, 0, 1, 2]],
+        log_scales=log_scales,
+        logits=logits,
+        sh=np.stack([values(name, "VEC3") for name in names], axis=1),
+    )
+    return _with_waves(gltf, primitive, raw)
+
+
+def _with_waves(gltf: Gltf, primitive: Entry, raw: RawSplats) -> RawSplats:
+    found = _inner(extensions_of(primitive)).get(WAVES)
+    if not isinstance(found, dict):
+        return raw
+    entry = Entry(f"{primitive.place} {WAVES}", cast("dict[str, Any]", found))
+    columns = [
+        [gltf.values(index, kind) for index in _indices(entry, key)]
+        for key, kind in (("frequencies", "VEC3"), ("coefficients", "VEC2"))
+    ]
+    lengths = {len(each) for column in columns for each in column}
+    if len(columns[0]) not in (1, 2, 4) or len(columns[1]) != len(columns[0]):
+        raise Fault(f"{entry.place} must have 1, 2 or 4 frequencies and as many coefficients")
+    if lengths != {len(raw.means)}:
+        raise Fault(f"{entry.place} must have as many values as there are splats")
+    frequencies, coefficients = (np.stack(each, axis=1) for each in columns)
+    return replace(raw, frequencies=frequencies, coefficients=coefficients)
+
+
+def _in_gltf_axes(gltf: Gltf, primitive: Entry, packed: RawFile) -> RawSplats:
+    """The splats of an SPZ in the axes of the glTF. The extension's text has them turned, Cesium
+    takes them as they are: the bounds that the primitive states tell which."""
+    raw = packed.raw
+    as_text = turned(raw, packed.metadata.frame or _SPZ, _FRAME)
+    try:
+        position = gltf.item("accessors", primitive.entry("attributes").whole("POSITION", 0, _MOST))
+        stated = np.array([position.array("min", 3, 3), position.array("max", 3, 3)])
+    except Fault:
+        return raw
+    if not len(raw.means):
+        return raw
+
+    def error(means: NDArray[np.floating[Any]]) -> float:
+        return float(np.abs(np.array([means.min(axis=0), means.max(axis=0)]) - stated).max())
+
+    return as_text if error(as_text.means) < error(raw.means) else raw
+
+
+def _noted(gltf: Gltf) -> SplatMetadata:
+    """What we ourselves have written into a file."""
+    extras = gltf.document.entry("asset").values.get("extras")
+    notes = cast("dict[str, Any]", extras).get(NOTES) if isinstance(extras, dict) else None
+    if not isinstance(notes, dict):
+        return SplatMetadata(up=UP)
+    entry = Entry(f"asset.extras.{NOTES}", cast("dict[str, Any]", notes))
+    place = entry.array("origin", 3, 3).tolist() if "origin" in notes else (0.0, 0.0, 0.0)
+    colour = entry.array("background", 3, 3).tolist() if "background" in notes else None
+    if colour and not all(0 <= each <= 1 for each in colour):
+        raise Fault(f"{entry.at('background')} must be of numbers from 0 to 1")
+    antialiased, up = entry.values.get("antialiased"), entry.values.get("up")
+    return SplatMetadata(
+        antialiased=antialiased if isinstance(antialiased, bool) else None,
+        up=next((each for each in get_args(Axis) if each == up), None),
+        origin=(place[0], place[1], place[2]),
+        background=(colour[0], colour[1], colour[2]) if colour else None,
+        name=entry.text("name"),
+    )
