@@ -8,7 +8,8 @@ from ..errors import InputError
 from .format import RawFile, SplatFormat
 from .formats.compressed_ply import is_compressed, read_compressed_ply, write_compressed_ply
 from .formats.dot_splat import read_dot_splat, write_dot_splat
-from .formats.sog import read_sog
+from .formats.sog.reading import read_sog
+from .formats.sog.writing import write_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
 from .formats.spz import read_spz, write_spz
 
@@ -29,7 +30,13 @@ FORMATS = (
     SplatFormat("compressed PLY", (".compressed.ply",), _read_ply, write_compressed_ply),
     SplatFormat("splat", (".splat",), read_dot_splat, write_dot_splat, sh_degree=0),
     SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB"),
-    SplatFormat("SOG", (".sog",), read_sog),
+    SplatFormat(
+        "SOG",
+        (".sog",),
+        read_sog,
+        write_sog,
+        keeps=frozenset({"antialiased", "up", "origin", "background", "name"}),
+    ),
 )
 """A file is of the format whose ending is the longest that its name has."""
 
