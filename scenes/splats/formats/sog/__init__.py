@@ -1,4 +1,4 @@
-"""SOG, PlayCanvas' splats in WebP textures, version 2: read and written, and its streamed form read.
+"""SOG version 2, PlayCanvas' splats in WebP textures: read and written; streamed SOG is read.
 
 Format: https://developer.playcanvas.com/user-manual/gaussian-splatting/formats/sog/. A file is a
 ZIP archive of meta.json and its textures; unbundled, they lie in a folder. Every texture holds one

@@ -19,6 +19,7 @@ from ...format import RawFile
 from ...raw_splats import RawSplats, gaussians
 from .layout import CODEBOOK, LABELS_PER_ROW, LEFT_OUT, META, PALETTE, SH_COEFFS, VERSION
 from .notes import read_notes
+from .turns import unpacked_quats
 from .webp import webp_size
 
 
@@ -139,16 +140,9 @@ def _means(part: Entry, low: NDArray[np.uint8], high: NDArray[np.uint8]) -> NDAr
 
 
 def _quats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The three smallest components in [-1, 1] / sqrt(2); alpha - LEFT_OUT says which is left out."""
-    small = (pixels[:, :3] / 127.5 - 1.0) / np.sqrt(2.0)
-    largest = np.sqrt(np.maximum(0.0, 1.0 - np.square(small).sum(1)))
-    left_out = pixels[:, 3].astype(np.int64) - LEFT_OUT
-    if not ((left_out >= 0) & (left_out < 4)).all():
+    if not ((pixels[:, 3] >= LEFT_OUT) & (pixels[:, 3] < LEFT_OUT + 4)).all():
         raise Fault("a rotation has no valid mode")
-    # Row m lists, for each component, which of (small, largest) it is when m was left out.
-    source = np.array([[3, 0, 1, 2], [0, 3, 1, 2], [0, 1, 3, 2], [0, 1, 2, 3]])[left_out]
-    parts = np.concatenate([small, largest[:, None]], axis=1)
-    return np.take_along_axis(parts, source, axis=1).astype(np.float32)
+    return unpacked_quats(pixels).astype(np.float32)
 
 
 def _harmonics(source: _Source, part: Entry) -> NDArray[np.float32]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from .....renderer.files import replacing
@@ -20,16 +20,17 @@ from .....renderer.training.density.order import morton_order
 from ...format import RawFile
 from ...raw_splats import RawSplats
 from . import clusters
-from .layout import CODEBOOK, LABELS_PER_ROW, LEFT_OUT, META, PALETTE, SH_COEFFS, VERSION
+from .layout import CODEBOOK, LABELS_PER_ROW, META, PALETTE, SH_COEFFS, VERSION
 from .notes import written_notes
-from .turns import with_ordered_axes
+from .turns import packed_quats, with_ordered_axes
 
 Texture = NDArray[np.uint8]
 
-_SPLATS_PER_ENTRY = 8
-"""Splats for which the palette of harmonics has an entry: of 45 bytes, which is more than the rest
-of a splat takes."""
-_LEAST_PALETTE = 1024
+_SPLATS_PER_ENTRY = 2
+"""Splats for which the palette of harmonics has an entry, as far as labels can tell them apart."""
+_STEP = 2.5
+"""How far apart numbers of the palette are, in errors that it has anyway: with coarse entries there
+are more of them for the same bytes, which loses less."""
 _EFFORT = 4  # of WebP, up to 6: what more gains is a hundredth, for twice the time
 
 
@@ -61,12 +62,12 @@ def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
     order = morton_order(torch.from_numpy(np.ascontiguousarray(raw.means, np.float32))).numpy()
     quats, log_scales = with_ordered_axes(raw.quats[order], raw.log_scales[order])
     opacity = 1.0 / (1.0 + np.exp(-raw.logits[order].astype(np.float64)))
-    even = np.ones(len(order), np.float32)
+    weights = _weights(opacity, log_scales)
     means, textures = _means(raw.means[order])
-    scales, textures["scales.webp"] = _booked(log_scales, even)
-    colour, rgb = _booked(raw.sh[order, 0], even)
-    textures["sh0.webp"] = np.concatenate([rgb, _byte(opacity * 255.0)[:, None]], axis=1)
-    textures["quats.webp"] = _quats(quats)
+    scales, textures["scales.webp"] = _booked(log_scales, weights)
+    colour, rgb = _booked(raw.sh[order, 0], weights)
+    textures["sh0.webp"] = np.concatenate([rgb, _bytes(opacity * 255.0)[:, None]], axis=1)
+    textures["quats.webp"] = packed_quats(quats, log_scales)
     meta: dict[str, Any] = {
         "version": VERSION,
         "count": len(order),
@@ -77,7 +78,6 @@ def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
     }
     textures = {name: _in_rows(pixels) for name, pixels in textures.items()}
     if len(order) and raw.sh.shape[1] > 1:
-        weights = (opacity * np.exp(log_scales[:, :2].sum(axis=1))).astype(np.float32)
         meta["shN"], harmonics = _harmonics(raw.sh[order, 1:], weights)
         textures |= harmonics
     return meta, textures
@@ -98,10 +98,11 @@ def _means(means: NDArray[np.floating[Any]]) -> tuple[dict[str, Any], dict[str, 
     return {"mins": lowest.tolist(), "maxs": highest.tolist()}, textures
 
 
-def _quats(quats: NDArray[np.float32]) -> Texture:
-    """[N, 4] x, y and z of quaternions whose w is the largest part, which is left out."""
-    small = _byte((quats[:, 1:] * np.sqrt(2.0) + 1.0) * 127.5)
-    return np.concatenate([small, np.full((len(quats), 1), LEFT_OUT, np.uint8)], axis=1)
+def _weights(opacity: NDArray[np.float64], log_scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N] how much a splat counts: the root of the light that it takes where it is seen broadside,
+    as that is what a picture's error is of, and how much of it is hidden nobody knows."""
+    light = np.log(np.maximum(opacity, 1e-6)) + log_scales[:, :2].astype(np.float64).sum(axis=1)
+    return np.exp((light - light.max(initial=-np.inf)) / 2).astype(np.float32)
 
 
 def _booked(
@@ -110,7 +111,11 @@ def _booked(
     """A codebook for values [N, ...] of so much weight each, and their places in it."""
     each = np.repeat(weights, values[:1].size)
     book = clusters.codebook(values.ravel(), each, CODEBOOK)
-    return book.astype(np.float64).round(6).tolist() or [0.0], clusters.indices(values, book)
+    return _numbers(book), clusters.indices(values, book)
+
+
+def _numbers(book: NDArray[np.float32]) -> list[float]:
+    return [float(f"{value:.7g}") for value in book.tolist()] or [0.0]
 
 
 def _harmonics(
@@ -118,10 +123,13 @@ def _harmonics(
 ) -> tuple[dict[str, Any], dict[str, Texture]]:
     """A palette for harmonics [N, coefficients, 3] beyond the constant one."""
     coefficients = sh.shape[1]
-    size = min(max(len(sh) // _SPLATS_PER_ENTRY, _LEAST_PALETTE), len(sh), PALETTE)
-    palette, labels = clusters.palette(sh.reshape(len(sh), -1), weights, size)
-    shares = np.bincount(labels, weights, len(palette)).astype(np.float32)
-    book, entries = _booked(palette, shares)
+    size = min(max(len(sh) // _SPLATS_PER_ENTRY, 1), PALETTE)
+    flat = sh.reshape(len(sh), -1)
+    palette, labels = clusters.palette(flat, weights, size)
+    squares = np.square(flat - palette[labels]).mean(axis=1)
+    error = float(np.sqrt(np.average(squares, weights=weights)))
+    book = clusters.even_codebook(palette, _STEP * error, CODEBOOK)
+    entries = clusters.indices(palette, book)
     rows = -(-len(palette) // LABELS_PER_ROW)
     centroids = np.zeros((rows * LABELS_PER_ROW, coefficients, 3), np.uint8)
     centroids[: len(palette)] = entries.reshape(-1, coefficients, 3)
@@ -129,7 +137,7 @@ def _harmonics(
     meta = {
         "count": len(palette),
         "bands": SH_COEFFS.index(coefficients) + 1,
-        "codebook": book,
+        "codebook": _numbers(book),
         "files": ["shN_centroids.webp", "shN_labels.webp"],
     }
     return meta, {
@@ -138,7 +146,7 @@ def _harmonics(
     }
 
 
-def _byte(values: NDArray[np.floating[Any]]) -> Texture:
+def _bytes(values: NDArray[np.floating[Any]]) -> Texture:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
