@@ -8,7 +8,9 @@ from ..errors import InputError
 from .format import RawFile, SplatFormat
 from .formats.compressed_ply import is_compressed, read_compressed_ply, write_compressed_ply
 from .formats.dot_splat import read_dot_splat, write_dot_splat
+from .formats.sog.layout import META, STREAMED_META
 from .formats.sog.reading import read_sog
+from .formats.sog.streamed import read_streamed_sog
 from .formats.sog.writing import write_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
 from .formats.spz import read_spz, write_spz
@@ -37,18 +39,22 @@ FORMATS = (
         write_sog,
         keeps=frozenset({"antialiased", "up", "origin", "background", "name"}),
     ),
+    SplatFormat("streamed SOG", (STREAMED_META,), read_streamed_sog),
 )
 """A file is of the format whose ending is the longest that its name has."""
 
 READABLE = tuple(ending for each in FORMATS for ending in each.endings)
-"""Endings of files that can be read; a SOG may also be a folder with meta.json."""
+"""Endings of files that can be read; a SOG may also be a meta.json beside its textures."""
 WRITABLE = tuple(ending for each in FORMATS if each.write for ending in each.endings)
 """Endings of files that can be written. Only .ply carries waves."""
+
+FOLDERS = (STREAMED_META, META)
+"""A folder that has a file of such a name stands for it."""
 
 
 def format_of(path: Path) -> SplatFormat | None:
     """The format of a file by its name, None if that is of none that is known."""
-    name = path.name.lower()
+    name = ".sog" if path.name == META else path.name.lower()
     endings = {ending: each for each in FORMATS for ending in each.endings if name.endswith(ending)}
     return endings[max(endings, key=len)] if endings else None
 
@@ -71,11 +77,10 @@ def readable_format(path: Path) -> SplatFormat:
     Raises:
         InputError: there is no such file, or its format is not known.
     """
-    if path.name == "meta.json" or (path / "meta.json").is_file():
-        return next(each for each in FORMATS if each.name == "SOG")
-    if not path.is_file():
+    inside = next((path / name for name in FOLDERS if (path / name).is_file()), None)
+    if inside is None and not path.is_file():
         raise InputError(f"{path}: no such file")
-    found = format_of(path)
+    found = format_of(inside or path)
     if found is None:
         raise InputError(f"{path}: cannot be read; known are {', '.join(READABLE)}")
     return found

@@ -23,8 +23,11 @@ from .turns import unpacked_quats
 from .webp import webp_size
 
 
-def read_sog(path: Path) -> RawFile:
+def read_sog(path: Path, most: int | None = None) -> RawFile:
     """Splats of a .sog file, or of a folder or meta.json of an unbundled one.
+
+    Args:
+        most: splats that it may have, fewer than follow from its size.
 
     Raises:
         InputError: it is not SOG version 2, or is damaged.
@@ -35,7 +38,7 @@ def read_sog(path: Path) -> RawFile:
             version = meta.number("version") or 1
             if version != VERSION:
                 raise InputError(f"{path}: SOG version {version:g}; known is {VERSION}")
-            return RawFile(_decode(source, meta), read_notes(meta))
+            return RawFile(_decode(source, meta, most), read_notes(meta))
     except Fault as fault:
         raise InputError(f"{path}: not a valid SOG file: {fault}") from fault
     except OSError as error:
@@ -85,8 +88,9 @@ def _opened(path: Path) -> Generator[_Source, None, None]:
     yield _Source(path, read, sum(each.stat().st_size for each in members.values()))
 
 
-def _decode(source: _Source, meta: Entry) -> RawSplats:
-    count = meta.whole("count", 0, limits.most_unpacked(source.size) // 4)
+def _decode(source: _Source, meta: Entry, most: int | None) -> RawSplats:
+    possible = limits.most_unpacked(source.size) // limits.SPLAT_PIXEL
+    count = meta.whole("count", 0, possible if most is None else min(most, possible))
 
     def texture(part: str, index: int = 0) -> NDArray[np.uint8]:
         name = _file(meta.entry(part), index)
