@@ -48,8 +48,8 @@ READABLE = tuple(ending for each in FORMATS for ending in each.endings)
 WRITABLE = tuple(ending for each in FORMATS if each.write for ending in each.endings)
 """Endings of files that can be written. Only .ply carries waves."""
 
-FOLDERS = (STREAMED_META, META)
-"""A folder that has a file of such a name stands for it."""
+META_NAMES = (STREAMED_META, META)
+"""Names of files that stand for the folder which they are in, and it for them."""
 
 
 def format_of(path: Path) -> SplatFormat | None:
@@ -77,7 +77,7 @@ def readable_format(path: Path) -> SplatFormat:
     Raises:
         InputError: there is no such file, or its format is not known.
     """
-    inside = next((path / name for name in FOLDERS if (path / name).is_file()), None)
+    inside = next((path / name for name in META_NAMES if (path / name).is_file()), None)
     if inside is None and not path.is_file():
         raise InputError(f"{path}: no such file")
     found = format_of(inside or path)
