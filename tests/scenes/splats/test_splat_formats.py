@@ -216,7 +216,12 @@ def test_a_sog_written_from_its_specification_reads_back(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("ending", "position", "shape"),
-    [(".compressed.ply", 5e-3, 0.05), (".splat", 1e-7, 0.03), (".spz", 2e-5, 0.1)],
+    [
+        (".compressed.ply", 5e-3, 0.05),
+        (".splat", 1e-7, 0.03),
+        (".spz", 2e-5, 0.1),
+        (".sog", 1e-4, 0.08),
+    ],
 )
 @pytest.mark.parametrize("degree", [0, 3])
 def test_what_is_written_reads_back_within_its_quantisation(
@@ -231,7 +236,7 @@ def test_what_is_written_reads_back_within_its_quantisation(
 
 
 def test_all_readable_endings_are_tested_and_writable_ones_are_readable():
-    assert set(READABLE) == {".ply", ".compressed.ply", ".splat", ".spz", ".sog"}
+    assert set(READABLE) == {".ply", ".compressed.ply", ".splat", ".spz", ".sog", "lod-meta.json"}
     assert set(WRITABLE) <= set(READABLE)
 
 

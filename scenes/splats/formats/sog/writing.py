@@ -28,6 +28,8 @@ Texture = NDArray[np.uint8]
 
 _SPLATS_PER_ENTRY = 2
 """Splats for which the palette of harmonics has an entry, as far as labels can tell them apart."""
+_LEAST_PALETTE = 1024
+"""Entries that there may be in any case: a small file is small as it is."""
 _STEP = 2.5
 """How far apart numbers of the palette are, in errors that it has anyway: with coarse entries there
 are more of them for the same bytes, which loses less."""
@@ -123,7 +125,7 @@ def _harmonics(
 ) -> tuple[dict[str, Any], dict[str, Texture]]:
     """A palette for harmonics [N, coefficients, 3] beyond the constant one."""
     coefficients = sh.shape[1]
-    size = min(max(len(sh) // _SPLATS_PER_ENTRY, 1), PALETTE)
+    size = min(max(len(sh) // _SPLATS_PER_ENTRY, _LEAST_PALETTE), PALETTE)
     flat = sh.reshape(len(sh), -1)
     palette, labels = clusters.palette(flat, weights, size)
     squares = np.square(flat - palette[labels]).mean(axis=1)
