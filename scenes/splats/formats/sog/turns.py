@@ -78,9 +78,9 @@ def _axis_turns() -> Floats:
     """[9, 4] quaternions of the rotations whose first two columns are axes a and b, at 3 a + b."""
     turns = np.zeros((9, 4), np.float32)
     for order in permutations(range(3)):
-        matrix = torch.eye(3)[:, list(order)]
-        matrix[:, 2] *= torch.linalg.det(matrix)  # no reflection
-        turns[3 * order[0] + order[1]] = to_quaternions(matrix[None])[0].numpy()
+        matrix = np.eye(3)[:, list(order)]
+        matrix[:, 2] *= np.linalg.det(matrix)  # no reflection
+        turns[3 * order[0] + order[1]] = to_quaternions(torch.from_numpy(matrix[None]))[0].numpy()
     return turns
 
 
