@@ -33,6 +33,7 @@ _LEAST_PALETTE = 1024
 _STEP = 2.5
 """How far apart numbers of the palette are, in errors that it has anyway: with coarse entries there
 are more of them for the same bytes, which loses less."""
+_BRIGHTEST = 1e4  # of harmonics: more is no colour, and its square no float32
 _EFFORT = 4  # of WebP, up to 6: what more gains is a hundredth, for twice the time
 
 
@@ -65,9 +66,10 @@ def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
     quats, log_scales = with_ordered_axes(raw.quats[order], raw.log_scales[order])
     opacity = 1.0 / (1.0 + np.exp(-raw.logits[order].astype(np.float64)))
     weights = _weights(opacity, log_scales)
+    sh = raw.sh[order].clip(-_BRIGHTEST, _BRIGHTEST)
     means, textures = _means(raw.means[order])
     scales, textures["scales.webp"] = _booked(log_scales, weights)
-    colour, rgb = _booked(raw.sh[order, 0], weights)
+    colour, rgb = _booked(sh[:, 0], weights)
     textures["sh0.webp"] = np.concatenate([rgb, _bytes(opacity * 255.0)[:, None]], axis=1)
     textures["quats.webp"] = packed_quats(quats, log_scales)
     meta: dict[str, Any] = {
@@ -79,8 +81,8 @@ def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
         "sh0": {"codebook": colour, "files": ["sh0.webp"]},
     }
     textures = {name: _in_rows(pixels) for name, pixels in textures.items()}
-    if len(order) and raw.sh.shape[1] > 1:
-        meta["shN"], harmonics = _harmonics(raw.sh[order, 1:], weights)
+    if len(order) and sh.shape[1] > 1:
+        meta["shN"], harmonics = _harmonics(sh[:, 1:], weights)
         textures |= harmonics
     return meta, textures
 
