@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks.campaigns.fuzz_cases import Files, random_splats, streamed_sog
+from gaborsplat.inputs.loading import files_of, is_run, name_of
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import (
     InputError,
@@ -273,6 +274,14 @@ def leaf(file: int, offset: int, count: int, level: str = "0") -> dict[str, Any]
 def test_a_streamed_sog_is_its_finest_leaves_and_its_surroundings(tmp_path: Path):
     folder = written(tmp_path, streamed_sog())
     assert len(load_splats(folder)) == len(load_splats(folder / "lod-meta.json")) == 4 + 1
+
+
+def test_a_streamed_sog_is_known_by_its_folder(tmp_path: Path):
+    folder = written(tmp_path / "robot", streamed_sog())
+    for path in (folder, folder / "lod-meta.json"):
+        assert not is_run(path)
+        assert name_of(path) == "robot"
+        assert {each.name for each in files_of(path)} == set(streamed_sog())
 
 
 @pytest.mark.parametrize(
