@@ -78,6 +78,14 @@ class Trial:
     splats: Splats
     metadata: SplatMetadata = DEFAULT_METADATA
 
+    def pictures(self, cameras: list[Camera]) -> list[Tensor]:
+        """[H, W, 3] colours, as they are to be shown."""
+        return [render(self.splats, each, self.metadata.settings).color for each in cameras]
+
+
+Views = list[tuple[Camera, Tensor]]
+"""Cameras, and the pictures of what was written."""
+
 
 def trials(splats: Splats) -> dict[str, Trial]:
     """What is written, by name."""
@@ -96,7 +104,7 @@ def of_degree(splats: Splats, degree: int) -> Splats:
     return replace(splats, sh=torch.nn.functional.pad(splats.sh[:, :count], (0, 0, 0, missing)))
 
 
-def measure(form: SplatFormat, trial: Trial, cameras: list[Camera], folder: Path) -> dict[str, Any]:
+def measure(form: SplatFormat, trial: Trial, views: Views, folder: Path) -> dict[str, Any]:
     """Bytes of a file, and what comes back from it."""
     path = folder / f"scene{form.endings[0]}"
     keeps_waves = "waves" in form.keeps
@@ -105,14 +113,14 @@ def measure(form: SplatFormat, trial: Trial, cameras: list[Camera], folder: Path
     read = load_splat_file(path)
     found: dict[str, Any] = {
         "bytes_a_splat": path.stat().st_size / max(1, len(written)),
-        "psnr": agreement(trial, read, cameras),
+        "psnr": agreement(trial, read, views),
         "position_error": position_error(trial, read),
         "origin_kept": read.origin == trial.metadata.origin,
         "antialiased_kept": read.antialiased == bool(trial.metadata.antialiased),
     }
     if form.endings[0].endswith(VERIFIABLE) and not any(trial.metadata.origin):
         theirs = SplatFile(read_independently(path), read.metadata)
-        found["psnr_by_gsply"] = agreement(trial, theirs, cameras)
+        found["psnr_by_gsply"] = agreement(trial, theirs, views)
     return found
 
 
@@ -125,18 +133,13 @@ def relative(trial: Trial, read: SplatFile) -> Tensor:
     return read.splats.means.double() + torch.tensor(shift, dtype=torch.float64)
 
 
-def agreement(trial: Trial, read: SplatFile, cameras: list[Camera]) -> float:
+def agreement(trial: Trial, read: SplatFile, views: Views) -> float:
     """PSNR [dB] of pictures of what was read against those of what was written, each shown as it
     says, at most 100."""
-    splats = replace(read.splats, means=relative(trial, read).float())
-    pairs = [
-        (
-            render(splats, camera, read.metadata.settings).color,
-            render(trial.splats, camera, trial.metadata.settings).color,
-        )
-        for camera in cameras
-    ]
-    return float(torch.stack([psnr(one, other) for one, other in pairs]).mean())
+    shown = Trial(replace(read.splats, means=relative(trial, read).float()), read.metadata)
+    pictures = shown.pictures([camera for camera, _ in views])
+    found = [psnr(one, other) for one, (_, other) in zip(pictures, views, strict=True)]
+    return float(torch.stack(found).mean())
 
 
 def position_error(trial: Trial, read: SplatFile) -> float:
@@ -192,14 +195,16 @@ def main(options: Options) -> None:
     cameras = camera_path.orbit((), bounds_of_splats(scene.splats), VIEWS, options.size)
     forms = [form for form in FORMATS if form.write is not None]
     results: dict[str, Any] = {"splats": len(scene.splats), "waves": scene.splats.waves}
-    results["formats"] = {}
-    for form in forms:
-        found: dict[str, Any] = {"ending": form.endings[0], "keeps": sorted(form.keeps)}
-        for name, trial in trials(scene.splats).items():
+    formats: dict[str, dict[str, Any]] = {
+        form.name: {"ending": form.endings[0], "keeps": sorted(form.keeps)} for form in forms
+    }
+    for name, trial in trials(scene.splats).items():
+        console.print(f"{name} ...")
+        views = list(zip(cameras, trial.pictures(cameras), strict=True))
+        for form in forms:
             with tempfile.TemporaryDirectory() as folder:
-                found[name] = measure(form, trial, cameras, Path(folder))
-        results["formats"][form.name] = found
-        console.print(f"{form.name}: {found['degree 3']['bytes_a_splat']:.1f} bytes a splat")
+                formats[form.name][name] = measure(form, trial, views, Path(folder))
+    results["formats"] = formats
     if options.large:
         results["large"] = {
             "splats": options.large,

@@ -52,10 +52,11 @@ def test_what_is_lost_is_seen():
     splats = cloud()
     camera = synthetic.camera(dtype=torch.float32)
     trial = formats.Trial(splats)
+    views = list(zip([camera], trial.pictures([camera]), strict=True))
     moved = Splats(**{**splats.tensors(), "means": splats.means + torch.tensor([0.1, 0, 0])})
     same, other = (SplatFile(each) for each in (splats, moved))
-    assert formats.agreement(trial, same, [camera]) == pytest.approx(100)
-    assert formats.agreement(trial, other, [camera]) < 40
+    assert formats.agreement(trial, same, views) == pytest.approx(100)
+    assert formats.agreement(trial, other, views) < 40
     assert formats.position_error(trial, same) == 0
     size = (splats.means - splats.means.median(0).values).norm(dim=1).median()
     assert 0 < formats.position_error(trial, other) <= 0.1 / size + 1e-6
