@@ -34,6 +34,7 @@ from .splats.metadata import Axis as Axis
 from .splats.metadata import Frame as Frame
 from .splats.metadata import SplatMetadata as SplatMetadata
 from .splats.metadata import axis_vector as axis_vector
+from .splats.registry import META_NAMES as META_NAMES
 from .splats.registry import READABLE as READABLE
 from .splats.registry import WRITABLE as WRITABLE
 

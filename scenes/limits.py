@@ -42,6 +42,8 @@ JSON = 1 << 26
 50 000 photos."""
 SOG_META = 1 << 20
 """Bytes of a SOG's meta.json, which has five lists of 256 numbers at most."""
+SPLAT_PIXEL = 4
+"""Bytes of a texture of a SOG that every splat takes."""
 ARCHIVE_CONTENTS = 1 << 20
 """Bytes of a ZIP's table of contents, whose entries take twenty times as much in memory. A SOG has
 eight members."""

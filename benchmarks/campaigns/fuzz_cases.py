@@ -26,7 +26,7 @@ from PIL import Image
 from benchmarks.campaigns import fuzz_mutations as damage
 from benchmarks.campaigns.fuzz_mutations import Mutation
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.scenes import SplatFile, load_splat_file, read_model, save_splats
+from gaborsplat.scenes import SplatFile, SplatMetadata, load_splat_file, read_model, save_splats
 from gaborsplat.scenes.colmap.point_clouds import read_ply_points
 from gaborsplat.scenes.limits import most_unpacked
 from gaborsplat.scenes.photos.decoding import read_header
@@ -177,6 +177,29 @@ def sog_members(count: int = 4) -> Files:
     return members
 
 
+def streamed_sog(counts: tuple[int, ...] = (4, 9)) -> Files:
+    """A streamed SOG of two levels, in archives of so many splats each, and its surroundings."""
+    level = lambda file, first, count: {"file": file, "offset": first, "count": count}  # noqa: E731
+    fine, coarse = counts
+    bound = {"min": [-2, -1, 0], "max": [2, 1, 3]}
+    half = fine // 2
+    leaves = [
+        {"bound": bound, "lods": {"0": level(0, 0, half), "1": level(1, 0, coarse)}},
+        {"bound": bound, "lods": {"0": level(0, half, fine - half)}},
+    ]
+    meta = {
+        **{"version": 1, "count": sum(counts), "counts": counts, "lodLevels": 2},
+        **{"filenames": ["0_0.sog", "1_0.sog"], "environment": "env.sog"},
+        "tree": {"bound": bound, "children": leaves},
+    }
+    return {
+        "lod-meta.json": json.dumps(meta).encode(),
+        "0_0.sog": zipped(sog_members(fine)),
+        "1_0.sog": zipped(sog_members(coarse)),
+        "env.sog": zipped(sog_members(1)),
+    }
+
+
 def zipped(members: Files, method: int = zipfile.ZIP_STORED) -> bytes:
     """An archive of members."""
     file = io.BytesIO()
@@ -184,6 +207,12 @@ def zipped(members: Files, method: int = zipfile.ZIP_STORED) -> bytes:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content, method)  # without a date
     return file.getvalue()
+
+
+def _sog() -> list[Files]:
+    shown = SplatMetadata(antialiased=True, up="-y", origin=(1e5, 0, -7.5), background=(1, 1, 1))
+    ours = _written("a.sog", random_splats(degree=2), metadata=shown)
+    return [{"a.sog": zipped(sog_members())}, ours]
 
 
 def _model(write: Callable[[Any, Path], Path]) -> list[Files]:
@@ -319,14 +348,18 @@ READERS: dict[str, Reader] = {
     "spz": Reader(_load, _spz, _packed, {"": (damage.gzip_of, damage.zstd_of)}),
     "ksplat": Reader(_load, _ksplat, _plain, {"": (damage.bytes_of,)}),
     "glb": Reader(_load, _gltf, _packed, {"": (damage.glb_of,)}),
-    "sog": Reader(
-        _load, lambda: [{"a.sog": zipped(sog_members())}], _packed, {"": (damage.sog_of,)}
-    ),
+    "sog": Reader(_load, _sog, _packed, {"": (damage.sog_of,)}),
     "sog-folder": Reader(
         lambda folder, _: _sound(load_splat_file(folder)),
         lambda: [sog_members()],
         _packed,
         {".json": (damage.json_of,), "": (damage.bytes_of,)},
+    ),
+    "sog-streamed": Reader(
+        lambda folder, _: _sound(load_splat_file(folder)),
+        lambda: [streamed_sog()],
+        _packed,
+        {".json": (damage.json_of,), "": (damage.sog_of,)},
     ),
     "points": Reader(
         lambda folder, name: read_ply_points(folder / name, []),

@@ -13,6 +13,7 @@ from ..console import error_console
 from ..run_folder import RunFolder
 from ..scenes import (
     DEFAULT_METADATA,
+    META_NAMES,
     READABLE,
     Axis,
     Capture,
@@ -69,7 +70,7 @@ class LoadedScene(Scene):
 
 def is_run(path: Path) -> bool:
     """Whether `path` is a run folder, rather than a splat file or an unbundled SOG."""
-    return path.is_dir() and not (path / "meta.json").is_file()
+    return path.is_dir() and not any((path / name).is_file() for name in META_NAMES)
 
 
 def load_scene(path: Path, shown_as: ShownAs = AS_THEY_SAY) -> LoadedScene:
@@ -113,15 +114,15 @@ def files_of(path: Path) -> Sequence[Path]:
     """The files that the splats of a run or a file are in at the moment."""
     if is_run(path):
         return [RunFolder(path).newest_splats_file()]
-    if path.name == "meta.json":  # an unbundled SOG
+    if path.name in META_NAMES:  # an unbundled SOG
         path = path.parent
-    return sorted(path.iterdir()) if path.is_dir() else [path]
+    return sorted([*path.glob("*"), *path.glob("*/*")]) if path.is_dir() else [path]
 
 
 def name_of(path: Path) -> str:
     """What a run or a file is called, without folders and ending."""
     path = path.resolve()
-    name = path.parent.name if path.name == "meta.json" else path.name
+    name = path.parent.name if path.name in META_NAMES else path.name
     ending = max((each for each in READABLE if name.lower().endswith(each)), key=len, default="")
     return name[: len(name) - len(ending)] or "splats"
 

@@ -106,7 +106,8 @@ def load_splats(path: str | Path) -> Splats:
 
     Args:
         path: a .ply of any program, compressed or not, .splat, .ksplat, .spz, .glb, .gltf, or .sog,
-            packed or as a folder with meta.json. What other programs write has no waves.
+            packed or as a folder with meta.json, or with lod-meta.json and such folders. What other
+            programs write has no waves.
 
     Positions are those in the file, relative to the origin that it names. Where float32 cannot hold
     them, they are relative to an origin that is logged, and that `load_splat_file` tells.
@@ -138,14 +139,14 @@ def save_splats(
 ) -> None:
     """Writes splats to a file; the ending of its name says which format.
 
-    .ply and .glb keep everything. .compressed.ply and .spz are quantised, .splat keeps no
-    view-dependent colour, and none of the three keeps waves. Of how the splats are to be shown each
+    .ply and .glb keep everything. .compressed.ply, .spz and .sog are quantised, .splat keeps no
+    view-dependent colour, and none of the four keeps waves. Of how the splats are to be shown each
     keeps what the format has a place for. A file is written whole or not at all.
 
     Args:
         splats: on any device; all values finite, scales not negative, quaternions not zero.
-        path: a .ply, .compressed.ply, .spz (.v4.spz for version 4), .splat or .glb; its folder is
-            made if need be.
+        path: a .ply, .compressed.ply, .spz (.v4.spz for version 4), .splat, .glb or .sog, or a
+            meta.json, beside which the textures of a SOG come; its folder is made if need be.
         origin: `Capture.origin`, added to the positions so that the file is in the capture's own
             frame; by default that of `metadata`.
         antialiased: whether the splats are to be shown with Mip-Splatting's opacity compensation,

@@ -11,7 +11,10 @@ from .formats.dot_splat import read_dot_splat, write_dot_splat
 from .formats.gltf.reading import read_splat_gltf
 from .formats.gltf.writing import write_splat_glb
 from .formats.ksplat import read_ksplat
-from .formats.sog import read_sog
+from .formats.sog.layout import META, STREAMED_META
+from .formats.sog.reading import read_sog
+from .formats.sog.streamed import read_streamed_sog
+from .formats.sog.writing import write_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
 from .formats.spz.container import read_spz, write_spz, write_spz_4
 
@@ -46,19 +49,29 @@ FORMATS = (
         exact=True,
     ),
     SplatFormat("glTF", (".gltf",), read_splat_gltf, frame="LUF"),
-    SplatFormat("SOG", (".sog",), read_sog),
+    SplatFormat(
+        "SOG",
+        (".sog",),
+        read_sog,
+        write_sog,
+        keeps=frozenset({"antialiased", "up", "origin", "background", "name"}),
+    ),
+    SplatFormat("streamed SOG", (STREAMED_META,), read_streamed_sog),
 )
 """A file is of the format whose ending is the longest that its name has."""
 
 READABLE = tuple(ending for each in FORMATS for ending in each.endings)
-"""Endings of files that can be read; a SOG may also be a folder with meta.json."""
+"""Endings of files that can be read; a SOG may also be a meta.json beside its textures."""
 WRITABLE = tuple(ending for each in FORMATS if each.write for ending in each.endings)
 """Endings of files that can be written. Only .ply and .glb carry waves."""
+
+META_NAMES = (STREAMED_META, META)
+"""Names of files that stand for the folder which they are in, and it for them."""
 
 
 def format_of(path: Path) -> SplatFormat | None:
     """The format of a file by its name, None if that is of none that is known."""
-    name = path.name.lower()
+    name = ".sog" if path.name == META else path.name.lower()
     endings = {ending: each for each in FORMATS for ending in each.endings if name.endswith(ending)}
     return endings[max(endings, key=len)] if endings else None
 
@@ -81,11 +94,10 @@ def readable_format(path: Path) -> SplatFormat:
     Raises:
         InputError: there is no such file, or its format is not known.
     """
-    if path.name == "meta.json" or (path / "meta.json").is_file():
-        return next(each for each in FORMATS if each.name == "SOG")
-    if not path.is_file():
+    inside = next((path / name for name in META_NAMES if (path / name).is_file()), None)
+    if inside is None and not path.is_file():
         raise InputError(f"{path}: no such file")
-    found = format_of(path)
+    found = format_of(inside or path)
     if found is None:
         raise InputError(f"{path}: cannot be read; known are {', '.join(READABLE)}")
     return found

@@ -151,7 +151,7 @@ def _loaded(world: World) -> Any:
 
 
 def _saved(world: World) -> Any:
-    for ending in (".ply", ".compressed.ply", ".splat", ".spz"):
+    for ending in (".ply", ".compressed.ply", ".splat", ".spz", ".sog"):
         path = world.folder / f"{torch.initial_seed()}{ending}"
         gs.save_splats(gs.bake(world.splats), path, origin=(1.0, 2.0, 3.0), antialiased=True)
         yield gs.load_splats(path)

@@ -222,6 +222,7 @@ def test_a_sog_written_from_its_specification_reads_back(tmp_path: Path):
         (".spz", 2e-5, 0.1),
         (".v4.spz", 2e-5, 0.1),
         (".glb", 1e-7, 1e-5),
+        (".sog", 1e-4, 0.08),
     ],
 )
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
@@ -237,7 +238,7 @@ def test_what_is_written_reads_back_within_its_quantisation(
 
 
 def test_all_readable_endings_are_tested_and_writable_ones_are_readable():
-    plys, packed = {".ply", ".compressed.ply"}, {".spz", ".v4.spz", ".sog"}
+    plys, packed = {".ply", ".compressed.ply"}, {".spz", ".v4.spz", ".sog", "lod-meta.json"}
     assert set(READABLE) == {*plys, *packed, ".splat", ".ksplat", ".glb", ".gltf"}
     assert set(WRITABLE) <= set(READABLE)
 

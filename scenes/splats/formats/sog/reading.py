@@ -1,9 +1,4 @@
-"""Reading SOG, PlayCanvas' splats in WebP textures, version 2.
-
-Format: https://developer.playcanvas.com/user-manual/gaussian-splatting/formats/sog/. A file is a
-ZIP archive of meta.json and its textures; unbundled, they lie in a folder. Every texture holds one
-pixel per splat, row after row; most values index a codebook in meta.json.
-"""
+"""Reading SOG."""
 
 from __future__ import annotations
 
@@ -16,34 +11,34 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import limits
-from ...document import Entry, Fault, parse
-from ...errors import InputError
-from ...opencv import decoded
-from ..format import RawFile
-from ..raw_splats import RawSplats, gaussians
+from .... import limits
+from ....document import Entry, Fault, parse
+from ....errors import InputError
+from ....opencv import decoded
+from ...format import RawFile
+from ...raw_splats import RawSplats, gaussians
+from .layout import CODEBOOK, LABELS_PER_ROW, LEFT_OUT, META, PALETTE, SH_COEFFS, VERSION
+from .notes import read_notes
+from .turns import unpacked_quats
 from .webp import webp_size
 
-_LABELS_PER_ROW = 64  # entries of the palette of harmonics in a row of its texture
-_PALETTE = 1 << 16  # entries that the two bytes of a label tell apart
-_CODEBOOK = 256  # entries that a byte tells apart
-_SH_COEFFS = (3, 8, 15)  # beyond the constant one, by number of bands
-_META = "meta.json"
 
-
-def read_sog(path: Path) -> RawFile:
+def read_sog(path: Path, most: int | None = None) -> RawFile:
     """Splats of a .sog file, or of a folder or meta.json of an unbundled one.
+
+    Args:
+        most: splats that it may have, fewer than follow from its size.
 
     Raises:
         InputError: it is not SOG version 2, or is damaged.
     """
     try:
         with _opened(path) as source:
-            meta = parse(source.read(_META, limits.SOG_META), limits.SOG_META)
+            meta = parse(source.read(META, limits.SOG_META), limits.SOG_META)
             version = meta.number("version") or 1
-            if version != 2:
-                raise InputError(f"{path}: SOG version {version:g}; known is 2")
-            return RawFile(_decode(source, meta))
+            if version != VERSION:
+                raise InputError(f"{path}: SOG version {version:g}; known is {VERSION}")
+            return RawFile(_decode(source, meta, most), read_notes(meta))
     except Fault as fault:
         raise InputError(f"{path}: not a valid SOG file: {fault}") from fault
     except OSError as error:
@@ -81,7 +76,7 @@ def _opened(path: Path) -> Generator[_Source, None, None]:
             )
         return
     folder = path if path.is_dir() else path.parent
-    members = {each.name: each for each in (*folder.glob("*.webp"), folder / _META)}
+    members = {each.name: each for each in (*folder.glob("*.webp"), folder / META)}
 
     def read(name: str, most: int) -> bytes:
         if name not in members:
@@ -93,8 +88,9 @@ def _opened(path: Path) -> Generator[_Source, None, None]:
     yield _Source(path, read, sum(each.stat().st_size for each in members.values()))
 
 
-def _decode(source: _Source, meta: Entry) -> RawSplats:
-    count = meta.whole("count", 0, limits.most_unpacked(source.size) // 4)
+def _decode(source: _Source, meta: Entry, most: int | None) -> RawSplats:
+    possible = limits.most_unpacked(source.size) // limits.SPLAT_PIXEL
+    count = meta.whole("count", 0, possible if most is None else min(most, possible))
 
     def texture(part: str, index: int = 0) -> NDArray[np.uint8]:
         name = _file(meta.entry(part), index)
@@ -132,7 +128,7 @@ def _file(part: Entry, index: int) -> str:
 
 def _looked_up(part: Entry, indices: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What a part's codebook has for bytes of any shape."""
-    codebook = part.array("codebook", 1, _CODEBOOK).astype(np.float32)
+    codebook = part.array("codebook", 1, CODEBOOK).astype(np.float32)
     highest = int(indices.max(initial=0))
     if highest >= len(codebook):
         raise Fault(f"{part.at('codebook')} has {len(codebook)} numbers; a splat has {highest}")
@@ -148,27 +144,20 @@ def _means(part: Entry, low: NDArray[np.uint8], high: NDArray[np.uint8]) -> NDAr
 
 
 def _quats(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The three smallest components in [-1, 1] / sqrt(2); alpha - 252 says which is left out."""
-    small = (pixels[:, :3] / 127.5 - 1.0) / np.sqrt(2.0)
-    largest = np.sqrt(np.maximum(0.0, 1.0 - np.square(small).sum(1)))
-    left_out = pixels[:, 3].astype(np.int64) - 252
-    if not ((left_out >= 0) & (left_out < 4)).all():
+    if not ((pixels[:, 3] >= LEFT_OUT) & (pixels[:, 3] < LEFT_OUT + 4)).all():
         raise Fault("a rotation has no valid mode")
-    # Row m lists, for each component, which of (small, largest) it is when m was left out.
-    source = np.array([[3, 0, 1, 2], [0, 3, 1, 2], [0, 1, 3, 2], [0, 1, 2, 3]])[left_out]
-    parts = np.concatenate([small, largest[:, None]], axis=1)
-    return np.take_along_axis(parts, source, axis=1).astype(np.float32)
+    return unpacked_quats(pixels).astype(np.float32)
 
 
 def _harmonics(source: _Source, part: Entry) -> NDArray[np.float32]:
     """[entries, sh_coeffs, 3] the palette of harmonics beyond the constant one."""
-    sh_coeffs = _SH_COEFFS[part.whole("bands", 1, 3) - 1]
+    sh_coeffs = SH_COEFFS[part.whole("bands", 1, 3) - 1]
     name = _file(part, 0)
     pixels = source.pixels(name)
-    wanted = _LABELS_PER_ROW * sh_coeffs
-    if pixels.shape[1] != wanted or pixels.shape[0] > _PALETTE // _LABELS_PER_ROW:
+    wanted = LABELS_PER_ROW * sh_coeffs
+    if pixels.shape[1] != wanted or pixels.shape[0] > PALETTE // LABELS_PER_ROW:
         raise Fault(
             f"{name} is {pixels.shape[1]} x {pixels.shape[0]} pixels; a palette of harmonics is "
-            f"{wanted} x {_PALETTE // _LABELS_PER_ROW} or less"
+            f"{wanted} x {PALETTE // LABELS_PER_ROW} or less"
         )
     return _looked_up(part, pixels[:, :, :3]).reshape(-1, sh_coeffs, 3)

@@ -1,0 +1,123 @@
+"""Results of benchmarks.scenes.formats as tables, on the terminal and in a Markdown file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.support.report import show_table
+from gaborsplat.console import console
+from gaborsplat.devices import machine
+from gaborsplat.scenes import InputError, replacing
+
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+"""Lines of a Markdown file between which the tables go."""
+
+Rows = list[list[str]]
+
+
+def sizes(results: dict[str, Any]) -> Rows:
+    """Bytes a splat, by degree of the harmonics."""
+    rows = [["format", *(f"degree {degree}" for degree in range(4)), "PLY is so many times larger"]]
+    formats = results["formats"]
+    for name, found in formats.items():
+        bytes_a_splat = [found[f"degree {degree}"]["bytes_a_splat"] for degree in range(4)]
+        ratio = formats["PLY"]["degree 3"]["bytes_a_splat"] / bytes_a_splat[-1]
+        rows.append([name, *(f"{each:.1f}" for each in bytes_a_splat), f"{ratio:.1f}"])
+    return rows
+
+
+def losses(results: dict[str, Any]) -> Rows:
+    """PSNR of pictures of what was read, and errors of positions."""
+    waves = f"{results['waves']} waves"
+    rows = [["format", *(f"degree {n}" for n in range(4)), waves, "antialiased", "by gsply"]]
+    rows[0] += ["position error", "in UTM", "keeps"]
+    for name, found in results["formats"].items():
+        psnr = [found[f"degree {n}"]["psnr"] for n in range(4)]
+        psnr += [found[each]["psnr"] for each in ("waves", "antialiased")]
+        theirs = found["degree 3"].get("psnr_by_gsply")
+        errors = (found[each]["position_error"] for each in ("degree 3", "UTM"))
+        rows.append(
+            [
+                *(name, *map(_decibel, psnr), "" if theirs is None else _decibel(theirs)),
+                *(*(f"{each:.1g}" for each in errors), ", ".join(found["keeps"])),
+            ]
+        )
+    return rows
+
+
+def times(results: dict[str, Any]) -> Rows:
+    """Seconds and memory of large files."""
+    rows = [["format", "by", "save [s]", "memory [GB]", "load [s]", "memory [GB]"]]
+    for name, programs in results["large"]["formats"].items():
+        for who, found in programs.items():
+            cells = [
+                cell
+                for what in ("save", "load")
+                for cell in (
+                    f"{found[what]['seconds']:.1f}",
+                    f"{found[what]['peak_bytes'] / 1e9:.2f}",
+                )
+            ]
+            rows.append([name, who, *cells])
+    return rows
+
+
+def _decibel(value: float) -> str:
+    return "exact" if value >= 99.95 else f"{value:.1f}"
+
+
+def titled(results: dict[str, Any]) -> dict[str, Rows]:
+    """All tables, by what they are of."""
+    found = {
+        f"Bytes a splat ({results['splats']:,} splats)": sizes(results),
+        "PSNR [dB] of pictures of what is read back against those of what was written": losses(
+            results
+        ),
+    }
+    if "large" in results:
+        found[f"Time and memory of {results['large']['splats']:,} splats"] = times(results)
+    return found
+
+
+def show(results: dict[str, Any]) -> None:
+    """Prints the tables, and on what machine that was."""
+    for title, rows in titled(results).items():
+        table = Table(title=title)
+        for column in rows[0]:
+            table.add_column(column)
+        for row in rows[1:]:
+            table.add_row(*row)
+        show_table(table)
+    console.print(_machine())
+
+
+def _machine() -> str:
+    found = machine()
+    return f"{found['processor']}, {found['threads']} threads, {found['isa']}"
+
+
+def document(path: Path, results: dict[str, Any]) -> None:
+    """Puts the tables between the marks of a Markdown file.
+
+    Raises:
+        InputError: it has no such marks.
+    """
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise InputError(f"{path}: has no lines {BEGIN} and {END} for the tables to go between")
+    tables = [
+        "\n".join([f"**{title}**", "", *_markdown(rows)]) for title, rows in titled(results).items()
+    ]
+    with replacing(path) as draft:
+        middle = "\n\n".join([BEGIN, *tables, f"Measured on: {_machine()}.", END])
+        draft.write_text(before + middle + after, encoding="utf-8")
+
+
+def _markdown(rows: Rows) -> list[str]:
+    rule = ["---"] * len(rows[0])
+    return [f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:])]
