@@ -48,6 +48,10 @@ ARCHIVE_CONTENTS = 1 << 20
 """Bytes of a ZIP's table of contents, whose entries take twenty times as much in memory. A SOG has
 eight members."""
 
+FOLDER = 20_000
+"""Files and folders that are looked through for splats: the runs of most programs have a hundred,
+and the photos of a large capture ten thousand."""
+
 EXPANSION = 64
 """Unpacked bytes per byte of a compressed file. Splats are noise that packs 1 to 6 times smaller;
 gzip goes up to 1000, zstandard and WebP have no limit."""

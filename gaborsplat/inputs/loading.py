@@ -20,8 +20,10 @@ from ..scenes import (
     Frame,
     InputError,
     SplatMetadata,
+    holds_splats,
     load_splat_file,
     one_line,
+    splat_file_in,
 )
 from ..viewer import Scene
 from ..viewer.path.file import Origin
@@ -68,8 +70,11 @@ class LoadedScene(Scene):
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is a run folder, rather than a splat file or an unbundled SOG."""
-    return path.is_dir() and not (path / "meta.json").is_file()
+    """Whether `path` is a run folder, rather than a splat file, an unbundled SOG, or the folder of
+    another program with a splat file in it."""
+    if not path.is_dir() or (path / "meta.json").is_file():
+        return False
+    return (path / "config.json").is_file() or not holds_splats(path)
 
 
 def load_scene(path: Path, shown_as: ShownAs = AS_THEY_SAY) -> LoadedScene:
@@ -115,6 +120,8 @@ def files_of(path: Path) -> Sequence[Path]:
         return [RunFolder(path).newest_splats_file()]
     if path.name == "meta.json":  # an unbundled SOG
         path = path.parent
+    if path.is_dir() and not (path / "meta.json").is_file():
+        return [splat_file_in(path) or path]
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
@@ -122,7 +129,9 @@ def name_of(path: Path) -> str:
     """What a run or a file is called, without folders and ending."""
     path = path.resolve()
     name = path.parent.name if path.name == "meta.json" else path.name
-    ending = max((each for each in READABLE if name.lower().endswith(each)), key=len, default="")
+    ending = max(
+        (each for each in (*READABLE, ".zip") if name.lower().endswith(each)), key=len, default=""
+    )
     return name[: len(name) - len(ending)] or "splats"
 
 

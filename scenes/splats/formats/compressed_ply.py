@@ -70,7 +70,7 @@ def read_compressed_ply(path: Path) -> RawFile:
     with np.errstate(all="ignore"):
         alpha = _unpacked(words["packed_color"], _ALPHA)[:, 0]
         logits = np.log(alpha) - np.log1p(-alpha)
-        dc = (colors - np.float32(0.5)) / np.float32(_C0)
+        dc = ((colors - 0.5) / _C0).astype(np.float32)
     raw = gaussians(
         means=between(0, "packed_position", _POSITION),
         quats=_quaternions(words["packed_rotation"]),

@@ -20,8 +20,12 @@ _AXES: tuple[Axis, ...] = ("x", "y", "z", "-x", "-y", "-z")
 _UPRIGHT = 0.9  # cosine of the angle up to which a direction is taken for that of an axis
 _NAME = 200  # letters of a name that are kept
 _PLAIN = string.punctuation.replace("%", "") + " "  # in names; PLY is ASCII, and others become %E9
-_MODES = {("splatrendermode:", "mip"): True, ("splatrendermode:", "default"): False}
-_MODES |= {("antialiased", "1"): True, ("antialiased", "0"): False}
+_MODES = {
+    ("splatrendermode:", "mip"): True,
+    ("splatrendermode:", "default"): False,
+    ("antialiased", "1"): True,
+    ("antialiased", "0"): False,
+}
 _BRUSH = "exported from brush"
 
 
