@@ -29,7 +29,7 @@ _LISTED = 5
 
 
 @contextmanager
-def opened(path: Path) -> Generator[Path]:
+def opened(path: Path) -> Generator[Path, None, None]:
     """Where the splats are that somebody calls `path`: there, or in the only splat file of that
     folder or archive, whose newest step is taken. What is taken is said. An archive is unpacked for
     as long as this is open.
