@@ -133,7 +133,7 @@ def _parse(path: Path, lines: list[str]) -> tuple[str, tuple[str, ...], tuple[Pl
             case _:
                 raise InputError(f'{place}: not a line of a PLY header: "{line[:60]}"')
         if len(plain) > limits.PLY_PROPERTIES:
-            raise InputError(f"{place}: more than {limits.PLY_PROPERTIES} elements and properties")
+            raise InputError(f"{place}: more than {limits.PLY_PROPERTIES} properties and elements")
     if not encoding:
         raise InputError(f"{path}: the PLY header names no format")
     described = _described(path, encoding, plain)

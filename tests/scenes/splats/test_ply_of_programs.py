@@ -60,7 +60,7 @@ def test_a_header_of_endless_names_is_refused(tmp_path: Path):
         load_splats(path)
     many = b"".join(b"element e%d 0\n" % i for i in range(5000))
     path.write_bytes(whole.replace(b"element vertex", many + b"element vertex", 1))
-    with pytest.raises(InputError, match="more than 4096 elements and properties"):
+    with pytest.raises(InputError, match="more than 4096 properties and elements"):
         load_splats(path)
 
 
