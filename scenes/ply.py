@@ -2,8 +2,8 @@
 
 The guard takes headers as programs write them (a byte-order mark, blanks at the end of a line, line
 ends of any kind or of several), keeps comments, and makes room for nothing that the file has no
-bytes for. plyfile is shown a plain header, of the elements up to the one that is wanted, and maps
-the file into memory. Numbers in text are taken out here: plyfile takes seven times as long.
+bytes for. plyfile is shown a plain header, of the elements up to the one that is wanted, and says
+where its rows are. Numbers in text are taken out here: plyfile takes seven times as long.
 
 Specification: http://paulbourke.net/dataformats/ply/.
 """
@@ -163,7 +163,7 @@ def _plain_header(encoding: str, lines: Sequence[str]) -> bytes:
 
 def read_columns(header: PlyHeader, name: str = "vertex") -> Columns:
     """The columns of an element by name, each [count] and of the type it has in the file, or
-    float64 where that is text. They are views of the file, as it lies on the disk.
+    float64 where that is text; views of the rows as they are in the file.
 
     Raises:
         InputError: the file is cut short, or has lists up to the end of that element that differ
@@ -196,9 +196,14 @@ def _columns_of_bytes(header: PlyHeader, elements: Sequence[PlyElement]) -> Colu
         with header.path.open("rb") as file:
             file.seek(header.size)
             stream: Any = _Stream(plain, file)
-            data = plyfile.PlyData.read(stream, known_list_len=lengths).elements[-1].data
+            mapped = plyfile.PlyData.read(stream, known_list_len=lengths).elements[-1].data
+            # A file that is cut short while it is mapped ends the process of who looks at it.
+            file.seek(file.tell() - mapped.nbytes)
+            data = np.fromfile(file, mapped.dtype, len(mapped))
     except (plyfile.PlyParseError, ValueError) as error:
         raise InputError(f"{header.path}: cannot be read: {error}") from error
+    if len(data) < elements[-1].count:
+        raise InputError(f"{header.path}: was cut short while it was read; read it again")
     plain_columns = set(elements[-1].properties) - {each.name for each in elements[-1].lists}
     return {name: data[name] for name in elements[-1].properties if name in plain_columns}
 

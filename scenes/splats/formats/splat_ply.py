@@ -121,9 +121,8 @@ def _check_splats(header: PlyHeader) -> None:
         return
     mesh = header.has("face") and header.element("face").count > 0
     raise InputError(
-        f"{header.path}: is a {'mesh' if mesh else 'point cloud'}, not splats; train on the photos "
-        "of the scene: beside their COLMAP model, as points3D.ply, its points are where splats "
-        "begin"
+        f"{header.path}: is a {'mesh' if mesh else 'point cloud'}, not splats; train on photos "
+        "of the scene, with this as points3D.ply beside their COLMAP model"
     )
 
 

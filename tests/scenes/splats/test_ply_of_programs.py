@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import plyfile
 import pytest
 import torch
 
@@ -180,3 +181,20 @@ def test_points_and_meshes_are_called_that(tmp_path: Path, faces: int, what: str
     with pytest.raises(InputError, match=told):
         load_splats(path)
     assert stated_origin(path) == (0, 0, 0)
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write_ply(tmp_path / "a.ply", random_columns(INRIA, 2000))
+    whole, read = path.read_bytes(), plyfile.PlyData.read
+
+    def cut_after(*arguments: object, **options: object) -> plyfile.PlyData:
+        data = read(*arguments, **options)
+        if options:  # of the rows, not of the header alone
+            path.write_bytes(whole[:5000])
+        return data
+
+    monkeypatch.setattr(plyfile.PlyData, "read", cut_after)
+    with pytest.raises(InputError, match=r"a\.ply: was cut short while it was read"):
+        load_splats(path)
