@@ -196,10 +196,10 @@ def _columns_of_bytes(header: PlyHeader, elements: Sequence[PlyElement]) -> Colu
         with header.path.open("rb") as file:
             file.seek(header.size)
             stream: Any = _Stream(plain, file)
-            mapped = plyfile.PlyData.read(stream, known_list_len=lengths).elements[-1].data
+            mapped: Any = plyfile.PlyData.read(stream, known_list_len=lengths).elements[-1].data
             # A file that is cut short while it is mapped ends the process of who looks at it.
             file.seek(file.tell() - mapped.nbytes)
-            data = np.fromfile(file, mapped.dtype, len(mapped))
+            data: NDArray[np.void] = np.fromfile(file, mapped.dtype, len(mapped))
     except (plyfile.PlyParseError, ValueError) as error:
         raise InputError(f"{header.path}: cannot be read: {error}") from error
     if len(data) < elements[-1].count:
