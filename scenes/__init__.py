@@ -21,6 +21,8 @@ from .photos.images import fit_within as fit_within
 from .photos.masks import MaskMode as MaskMode
 from .plausibility import doubts as doubts
 from .sources import capture_folder as capture_folder
+from .splats.containers import holds_splats as holds_splats
+from .splats.containers import splat_file_in as splat_file_in
 from .splats.files import VERIFIABLE as VERIFIABLE
 from .splats.files import SplatFile as SplatFile
 from .splats.files import check_writable as check_writable

@@ -24,7 +24,9 @@ SIDE = 1 << 20
 PLY_HEADER = 1 << 20
 """Bytes of a PLY header; the longest seen in the wild are a few kilobytes."""
 PLY_PROPERTIES = 4096
-"""Columns of an element of a PLY; the widest known, with features of 512 numbers, have 600."""
+"""Elements and columns of a PLY; the widest known, with features of 512 numbers, have 600."""
+PLY_LINE = 256
+"""Letters of a line that names a column of a PLY: plyfile takes a microsecond for each."""
 COUNT_DIGITS = 18
 """Digits of a number of rows: no disk holds more, and Python reads no number of 4300 digits."""
 
@@ -47,6 +49,10 @@ SPLAT_PIXEL = 4
 ARCHIVE_CONTENTS = 1 << 20
 """Bytes of a ZIP's table of contents, whose entries take twenty times as much in memory. A SOG has
 eight members."""
+
+FOLDER = 20_000
+"""Files and folders that are looked through for splats: the runs of most programs have a hundred,
+and the photos of a large capture ten thousand."""
 
 EXPANSION = 64
 """Unpacked bytes per byte of a compressed file. Splats are noise that packs 1 to 6 times smaller;

@@ -94,11 +94,24 @@ def _ply() -> list[Files]:
     header += "".join(f"property float {name}\n" for name in names) + "end_header\n"
     values = np.linspace(-1, 1, 3 * len(names)).reshape(3, -1)
     text = "\n".join(" ".join(f"{value:.3f}" for value in row) for row in values)
+    known = SplatMetadata(True, "-y", background=(0.5, 0.25, 1.0), name="a caf\u00e9")
+    filtered = header.replace("scale_2", "filter_3D")  # of a 2DGS, which has two scales
+    faces = "element face 1\nproperty list uchar int vertex_indices\nelement vertex"
+    listed = header.replace("element vertex", faces).format("binary_little_endian")
     return [
-        _written("a.ply", random_splats(waves=2), origin=(1e5, 0, -7.5), antialiased=True),
+        _written("a.ply", random_splats(waves=2), origin=(1e5, 0, -7.5), metadata=known),
+        {"a.ply": listed.encode() + b"\3" + bytes(12) + values.astype("<f4").tobytes()},
         {"a.ply": (header.format("ascii") + text).encode()},
-        {"a.ply": header.format("binary_big_endian").encode() + values.astype(">f4").tobytes()},
+        {"a.ply": filtered.format("binary_big_endian").encode() + values.astype(">f4").tobytes()},
     ]
+
+
+def _zip() -> list[Files]:
+    folders = [_written("a.ply", random_splats()), _written("a.splat", random_splats())]
+    inner = [
+        {"points/input.ply": b"", f"out/{name}": data} for f in folders for name, data in f.items()
+    ]
+    return [{"a.zip": zipped(members, method)} for members in inner for method in (0, 8)]
 
 
 def _splat() -> list[Files]:
@@ -344,6 +357,7 @@ def _json(size: int) -> int:
 READERS: dict[str, Reader] = {
     "ply": Reader(_load, _ply, _plain, {"": (damage.ply_of,)}),
     "compressed-ply": Reader(_load, _compressed, _plain, {"": (damage.ply_of,)}),
+    "zip": Reader(_load, _zip, _packed, {"": (damage.bytes_of,)}),
     "splat": Reader(_load, _splat, _plain, {"": (damage.bytes_of,)}),
     "spz": Reader(_load, _spz, _packed, {"": (damage.gzip_of, damage.zstd_of)}),
     "ksplat": Reader(_load, _ksplat, _plain, {"": (damage.bytes_of,)}),

@@ -8,6 +8,7 @@ known by its case.
 from __future__ import annotations
 
 import json
+import logging
 import mmap
 import os
 import resource
@@ -60,6 +61,7 @@ class Trial:
     def watching(self) -> Iterator[None]:
         """Warnings and what libraries write to stderr are seen meanwhile."""
         kept = os.dup(2)
+        logging.getLogger("gaborsplat").addHandler(logging.NullHandler())  # what is said, is meant
         with tempfile.TemporaryFile() as file, warnings.catch_warnings():
             self.stderr, self.said = file.fileno(), 0
             os.dup2(self.stderr, 2)

@@ -81,7 +81,7 @@ build() {
     # torch stays the machine's.
     "$python" -c 'import torch; print(f"torch=={torch.__version__}")' > "$scratch/torch" || return
     PIP_CONSTRAINT=$scratch/torch "$python" -m pip --python "$scratch/venv/bin/python" install -q \
-        -e '.[cuda]' 'pytest>=8' 'pytest-xdist>=3' 'hypothesis>=6' 'plyfile>=1' || return
+        -e '.[cuda]' 'pytest>=8' 'pytest-xdist>=3' 'hypothesis>=6' || return
     "$scratch/venv/bin/python" -c 'from gaborsplat.renderer import _native; print(f"built {_native.__name__}")'
 }
 

@@ -21,8 +21,10 @@ from ..scenes import (
     Frame,
     InputError,
     SplatMetadata,
+    holds_splats,
     load_splat_file,
     one_line,
+    splat_file_in,
 )
 from ..viewer import Scene
 from ..viewer.path.file import Origin
@@ -69,8 +71,15 @@ class LoadedScene(Scene):
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is a run folder, rather than a splat file or an unbundled SOG."""
-    return path.is_dir() and not any((path / name).is_file() for name in META_NAMES)
+    """Whether `path` is a run folder, rather than a splat file, an unbundled SOG, or the folder of
+    another program with a splat file in it."""
+    if not path.is_dir() or _is_sog(path):
+        return False
+    return (path / "config.json").is_file() or not holds_splats(path)
+
+
+def _is_sog(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in META_NAMES)
 
 
 def load_scene(path: Path, shown_as: ShownAs = AS_THEY_SAY) -> LoadedScene:
@@ -116,6 +125,8 @@ def files_of(path: Path) -> Sequence[Path]:
         return [RunFolder(path).newest_splats_file()]
     if path.name in META_NAMES:  # an unbundled SOG
         path = path.parent
+    if path.is_dir() and not _is_sog(path):
+        return [splat_file_in(path) or path]
     return sorted([*path.glob("*"), *path.glob("*/*")]) if path.is_dir() else [path]
 
 
@@ -123,7 +134,9 @@ def name_of(path: Path) -> str:
     """What a run or a file is called, without folders and ending."""
     path = path.resolve()
     name = path.parent.name if path.name in META_NAMES else path.name
-    ending = max((each for each in READABLE if name.lower().endswith(each)), key=len, default="")
+    ending = max(
+        (each for each in (*READABLE, ".zip") if name.lower().endswith(each)), key=len, default=""
+    )
     return name[: len(name) - len(ending)] or "splats"
 
 

@@ -14,6 +14,7 @@ from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
 from ..errors import InputError
 from .axes import turned, turned_axis, turned_origin
+from .containers import opened
 from .format import RawFile
 from .formats.through_gsply import read_through_gsply
 from .metadata import DEFAULT_METADATA, MEMORY_FRAME, Frame, SplatMetadata
@@ -91,8 +92,9 @@ def load_splat_file(path: str | Path, *, frame: Frame | None = None) -> SplatFil
 
 def _read(source: Path, frame: Frame | None) -> RawFile:
     """What is in a file, in our axes."""
-    found = readable_format(source)
-    file = found.read(source)
+    with opened(source) as place:
+        found = readable_format(place)
+        file = found.read(place)
     raw = without_bad_rows(file.raw, source)
     taken = frame or file.metadata.frame or found.frame
     up = file.metadata.up and turned_axis(file.metadata.up, taken, MEMORY_FRAME)
@@ -106,8 +108,9 @@ def load_splats(path: str | Path) -> Splats:
 
     Args:
         path: a .ply of any program, compressed or not, .splat, .ksplat, .spz, .glb, .gltf, or .sog,
-            packed or as a folder with meta.json, or with lod-meta.json and such folders. What other
-            programs write has no waves.
+            packed or as a folder with meta.json, or with lod-meta.json and such folders; or a
+            folder or .zip with one such file, or with several steps of one, of which the newest is
+            taken. What other programs write has no waves.
 
     Positions are those in the file, relative to the origin that it names. Where float32 cannot hold
     them, they are relative to an origin that is logged, and that `load_splat_file` tells.

@@ -1,63 +1,231 @@
 """Compressed PLY, as SuperSplat writes it: splats in chunks of 256 that share their bounds.
 
+A chunk has the bounds of positions, logarithms of scales and, since SuperSplat 2, colours; a splat
+has four numbers of 32 bits, each with its place between the bounds; harmonics are bytes.
+
 Format: https://developer.playcanvas.com/user-manual/gaussian-splatting/formats/ply/.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ....renderer.training.density.order import morton_order
 from ...errors import InputError
-from ...ply import PlyHeader, read_header
+from ...ply import Columns, PlyHeader, read_columns, read_header
 from ..format import RawFile
-from .through_gsply import gsply_data, read_through_gsply
+from ..raw_splats import gaussians
+from .ply_comments import comments_of, read_comments
 
 _CHUNK = 256  # splats that share their bounds
-_CHUNK_COLUMNS, _PACKED_COLUMNS = 18, 4
+_POSITION = _SCALE = ((21, 11), (11, 10), (0, 11))  # lowest bit and bits of x, y and z
+_ROTATION = ((20, 10), (10, 10), (0, 10))  # of the three that are not the largest; it is above
+_COLOR = ((24, 8), (16, 8), (8, 8))
+_ALPHA = ((0, 8),)
+_PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
+_BOUNDS = ("{}_x {}_y {}_z", "{}_scale_x {}_scale_y {}_scale_z", "{}_r {}_g {}_b")
+_REST = {0: 0, 9: 1, 24: 2, 45: 3}  # columns of harmonics, and the degree
+_LARGEST = 20.0  # logarithm of a scale: flat splats would leave nothing to the others
+_SH_STEPS = 32.0  # of a byte in a harmonic of 1: bytes reach from -4 to 4
+_C0 = 0.28209479177387814
 
 
 def is_compressed(path: Path) -> bool:
     """Whether a PLY has its splats in chunks."""
-    return any(element.name == "chunk" for element in read_header(path).elements)
+    return read_header(path).has("chunk")
 
 
 def read_compressed_ply(path: Path) -> RawFile:
-    """What is in a file.
+    """What is in a file, of any version of the format.
 
     Raises:
         InputError: it is damaged.
     """
-    import gsply
-
     header = read_header(path)
-    _check_compressed(header)
-    return RawFile(read_through_gsply(path, lambda: gsply.plyread(path)))
+    _check(header)
+    chunks, packed = read_columns(header, "chunk"), read_columns(header, "vertex")
+    count = header.element("vertex").count
+    words = {name: _column(header, packed, name, np.uint32) for name in _PACKED}
+
+    def between(kind: int, name: str, places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+        """[N, 3] of a splat's numbers between the bounds of its chunk."""
+        low, high = (_bounds(header, chunks, kind, side) for side in ("min", "max"))
+        with np.errstate(all="ignore"):  # what comes of it is looked at later
+            low, high = (np.repeat(each, _CHUNK, axis=0)[:count] for each in (low, high))
+            high -= low
+            high *= _unpacked(words[name], places)
+            high += low
+        return high
+
+    colors = between(2, "packed_color", _COLOR) if "min_r" in chunks else None
+    if colors is None:  # of SuperSplat 1
+        colors = _unpacked(words["packed_color"], _COLOR)
+    with np.errstate(all="ignore"):
+        alpha = _unpacked(words["packed_color"], _ALPHA)[:, 0]
+        logits = np.log(alpha) - np.log1p(-alpha)
+        dc = ((colors - 0.5) / _C0).astype(np.float32)
+    raw = gaussians(
+        means=between(0, "packed_position", _POSITION),
+        quats=_quaternions(words["packed_rotation"]),
+        log_scales=between(1, "packed_scale", _SCALE),
+        logits=logits,
+        sh=_harmonics(header, dc),
+    )
+    return RawFile(raw, read_comments(header.comments, path))
 
 
-def _check_compressed(header: PlyHeader) -> None:
-    """Checks what gsply takes for granted: it makes room by the counts in the header."""
+def _check(header: PlyHeader) -> None:
     path, chunk, vertex = header.path, header.element("chunk"), header.element("vertex")
-    if header.encoding != "binary_little_endian":
-        raise InputError(f"{path}: is {header.encoding}; splats in chunks are binary_little_endian")
-    header.check_length(header.elements[-1].name)
+    if header.encoding == "ascii":
+        raise InputError(f"{path}: is ascii; splats in chunks are binary")
     if chunk.count != -(-vertex.count // _CHUNK):
         raise InputError(
             f"{path}: {chunk.count} chunks hold at most {chunk.count * _CHUNK} splats, "
             f"not {vertex.count}"
         )
-    for element, columns in ((chunk, _CHUNK_COLUMNS), (vertex, _PACKED_COLUMNS)):
-        if len(element.properties) != columns:
-            raise InputError(
-                f'{path}: element "{element.name}" has {len(element.properties)} properties; '
-                f"splats in chunks have {columns}"
-            )
-    for element in header.elements:
-        if element.name == "sh" and element.count != vertex.count:
-            raise InputError(f"{path}: harmonics of {element.count} splats for {vertex.count}")
+
+
+def _column(header: PlyHeader, columns: Columns, name: str, dtype: Any) -> NDArray[Any]:
+    if name not in columns:
+        raise InputError(f'{header.path}: no property "{name}"; splats in chunks have it')
+    with np.errstate(all="ignore"):
+        return columns[name].astype(dtype)
+
+
+def _bounds(header: PlyHeader, chunks: Columns, kind: int, side: str) -> NDArray[np.float32]:
+    """[chunks, 3] of one kind of `_BOUNDS`, "min" or "max"."""
+    names = _BOUNDS[kind].format(side, side, side).split()
+    return np.stack([_column(header, chunks, name, np.float32) for name in names], axis=1)
+
+
+def _unpacked(words: NDArray[np.uint32], places: Sequence[tuple[int, int]]) -> NDArray[np.float32]:
+    """[N, places] numbers from 0 to 1, each from its place in the words [N]."""
+    numbers = np.empty((len(words), len(places)), np.float32)
+    for i, (lowest, bits) in enumerate(places):
+        most = (1 << bits) - 1
+        numbers[:, i] = (words >> np.uint32(lowest)) & np.uint32(most)
+        numbers[:, i] /= most
+    return numbers
+
+
+def _quaternions(words: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """[N, 4] wxyz: of length 1, so that the largest follows from the others."""
+    small = (_unpacked(words, _ROTATION) - np.float32(0.5)) * np.float32(math.sqrt(2))
+    largest = words >> np.uint32(30)
+    quats = np.empty((len(words), 4), np.float32)
+    for i in range(4):
+        of = largest == i
+        others = [k for k in range(4) if k != i]
+        quats[np.ix_(of, others)] = small[of]
+        quats[of, i] = np.sqrt(np.maximum(0, 1 - np.square(small[of]).sum(axis=1)))
+    return quats
+
+
+def _harmonics(header: PlyHeader, dc: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N, coefficients, 3], the first of which are `dc` [N, 3]."""
+    if not header.has("sh"):
+        return dc[:, None]
+    element = header.element("sh")
+    rest = len(element.properties)
+    if element.count != len(dc):
+        raise InputError(f"{header.path}: harmonics of {element.count} splats for {len(dc)}")
+    if rest not in _REST:
+        raise InputError(
+            f"{header.path}: {rest} properties of harmonics; degrees 0 to 3 have 0, 9, 24 or 45"
+        )
+    columns, bands = read_columns(header, "sh") if rest else {}, rest // 3
+    sh = np.empty((len(dc), 1 + bands, 3), np.float32)
+    sh[:, 0] = dc
+    for i in range(rest):
+        byte = _column(header, columns, f"f_rest_{i}", np.float32)
+        middle = (byte - np.float32(127.5)) / np.float32(_SH_STEPS)
+        ends = np.where(byte == 0, -4, np.where(byte == 255, 4, middle))
+        sh[:, 1 + i % bands, i // bands] = ends
+    return sh
 
 
 def write_compressed_ply(file: RawFile, draft: Path, _: Path) -> None:
-    """Writes a file."""
-    import gsply
+    """Writes a file: splats along a Morton curve, so that those of a chunk are near each other."""
+    raw = file.raw
+    order = morton_order(torch.from_numpy(np.asarray(raw.means, np.float32))).numpy()
+    color = raw.sh[order, 0] * np.float32(_C0) + np.float32(0.5)
+    scales = raw.log_scales[order].clip(-_LARGEST, _LARGEST)
+    means, words = np.asarray(raw.means[order], np.float32), np.empty((len(order), 4), "<u4")
+    bounds = [
+        _pack_between(values, places, words[:, column])
+        for values, places, column in (
+            (means, _POSITION, 0),
+            (scales, _SCALE, 2),
+            (color, _COLOR, 3),
+        )
+    ]
+    _pack_rotations(raw.quats[order], words[:, 1])
+    alpha = 1 / (1 + np.exp(-raw.logits[order].astype(np.float64)))
+    words[:, 3] |= _packed(alpha[:, None], _ALPHA)
+    rest = raw.sh[order, 1:].transpose(0, 2, 1).reshape(len(order), 3 * (raw.sh.shape[1] - 1))
+    sh = np.floor(rest * _SH_STEPS + 128).clip(0, 255).astype(np.uint8)
+    header = _header(file, len(order), sh.shape[1])
+    with draft.open("wb") as out:
+        for part in (header, np.concatenate(bounds, axis=1).astype("<f4"), words, sh):
+            out.write(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
 
-    draft.write_bytes(gsply.compress_to_bytes(gsply_data(file.raw)))
+
+def _header(file: RawFile, count: int, rest: int) -> bytes:
+    sides = ("min", "max")
+    bounds = [name for each in _BOUNDS for s in sides for name in each.format(s, s, s).split()]
+    lines = [
+        *("ply", "format binary_little_endian 1.0"),
+        *(f"comment {' '.join(line.split())}" for line in comments_of(file.metadata)),
+        f"element chunk {-(-count // _CHUNK)}",
+        *(f"property float {name}" for name in bounds),
+        f"element vertex {count}",
+        *(f"property uint {name}" for name in _PACKED),
+        *([f"element sh {count}"] if rest else []),
+        *(f"property uchar f_rest_{i}" for i in range(rest)),
+    ]
+    return "\n".join([*lines, "end_header", ""]).encode("ascii", "backslashreplace")
+
+
+def _packed(
+    numbers: NDArray[np.floating[Any]], places: Sequence[tuple[int, int]]
+) -> NDArray[np.uint32]:
+    """[N] words of numbers [N, places] from 0 to 1."""
+    words = np.zeros(len(numbers), np.uint32)
+    for i, (lowest, bits) in enumerate(places):
+        most = (1 << bits) - 1
+        number = np.rint(numbers[:, i].astype(np.float64) * most).clip(0, most)
+        words |= number.astype(np.uint32) << np.uint32(lowest)
+    return words
+
+
+def _pack_between(
+    values: NDArray[np.float32], places: Sequence[tuple[int, int]], words: NDArray[np.uint32]
+) -> NDArray[np.float32]:
+    """[chunks, 6] least and most of the values [N, 3] of each chunk; puts their places between
+    these into `words` [N]."""
+    starts = np.arange(0, len(values), _CHUNK)
+    if not len(starts):
+        return np.zeros((0, 6), np.float32)
+    low, high = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    chunk = np.arange(len(values)) // _CHUNK
+    span = (high.astype(np.float64) - low)[chunk]
+    share = np.divide(values - low.astype(np.float64)[chunk], span, where=span > 0, out=span * 0)
+    words[:] = _packed(share, places)
+    return np.concatenate([low, high], axis=1)
+
+
+def _pack_rotations(quats: NDArray[np.float32], words: NDArray[np.uint32]) -> None:
+    """Puts rotations [N, 4], wxyz of length 1, into `words` [N]."""
+    largest = np.abs(quats).argmax(axis=1)
+    rows = np.arange(len(quats))
+    turned = quats * np.where(quats[rows, largest] < 0, -1, 1)[:, None]  # the largest is positive
+    others = np.array([[k for k in range(4) if k != i] for i in range(4)])[largest]
+    small = turned[rows[:, None], others] / math.sqrt(2) + 0.5
+    words[:] = _packed(small, _ROTATION) | (largest.astype(np.uint32) << np.uint32(30))

@@ -7,8 +7,10 @@ a viewer that knows nothing of them shows the Gaussian envelopes.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,20 +19,23 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ....renderer.splats import WAVE_COUNTS
-from ... import limits
 from ...errors import InputError
-from ...ply import PlyHeader, read_columns, read_header
+from ...ply import Columns, PlyHeader, read_columns, read_header
 from ..format import RawFile
-from ..metadata import SplatMetadata
 from ..raw_splats import RawSplats
+from .ply_comments import comments_of, read_comments
+from .ply_comments import stated_origin as origin_of
 
-Columns = dict[str, NDArray[np.generic]]
+log = logging.getLogger(__name__)
 
+_REST_COUNTS, _REST_OF_DEGREE_4 = (0, 9, 24, 45), 72
 _REST = 45  # coefficients of bands 1 to 3; always written, as some readers insist on them
 _DEGREE_COMMENT = "SH degree:"
-_ORIGIN_COMMENT = "origin"
 _MODE_COMMENT = "gabor_mode"
-_RENDER_MODE_COMMENT = "SplatRenderMode:"
+_FILTER = "filter_3D"
+_SPLATS = ("f_dc_", "f_rest_", "opacity", "scale_", "rot_")
+_BLOCK = 1 << 14
+"""Rows that are taken out at a time: of 62 columns they fit a processor's cache."""
 _REMAINDERS = ("x_remainder", "y_remainder", "z_remainder")
 """What float32 cannot hold of a position far from zero: x + x_remainder is exact to 48 bits."""
 
@@ -63,30 +68,34 @@ def _names(waves: int, *, remainders: bool) -> list[str]:
 def read_splat_ply(path: Path) -> RawFile:
     """An uncompressed splat PLY of any program: columns go by name, normals may be missing.
 
-    An opacity of +inf is exactly 1, a scale of -inf is a flat splat.
+    An opacity of +inf is exactly 1, a scale of -inf is a flat splat. So are all splats of a file
+    without the third scale (2D Gaussian splatting, 2DGS). Harmonics above degree 3 are left out,
+    and Mip-Splatting's 3D filter goes into scales and opacities; both are said.
 
     Raises:
         InputError: it is not a splat PLY, or is cut short.
     """
     header = read_header(path)
-    table = read_columns(header)
-    rest = _rest_count(header, table)
+    _check_splats(header)
+    table = _Table(path, read_columns(header))
+    metadata = read_comments(header.comments, path)
     waves = _wave_count(header, table)
-    n = header.element("vertex").count
-    f_dc = _stack(header, table, [f"f_dc_{i}" for i in range(3)])
-    f_rest = _stack(header, table, [f"f_rest_{i}" for i in range(rest)])
-    sh = np.concatenate([f_dc[:, None], f_rest.reshape(n, 3, rest // 3).transpose(0, 2, 1)], axis=1)
-    gabor = _stack(header, table, wave_columns(waves)).reshape(n, waves, 5)
+    gabor = table.stacked(wave_columns(waves)).reshape(table.rows, waves, 5)
     raw = RawSplats(
-        means=_means(header, table),
-        quats=_stack(header, table, [f"rot_{i}" for i in range(4)]),
-        log_scales=_stack(header, table, [f"scale_{i}" for i in range(3)]),
-        logits=_column(header, table, "opacity"),
-        sh=sh[:, : _sh_coeffs(header, sh)],
+        means=_means(table, metadata.origin),
+        quats=table.stacked([f"rot_{i}" for i in range(4)]),
+        log_scales=_log_scales(table),
+        logits=table.stacked(["opacity"])[:, 0],
+        sh=_sh(header, table),
         frequencies=gabor[:, :, :3],
         coefficients=gabor[:, :, 3:],
     )
-    return RawFile(raw, _metadata(header))
+    if _FILTER in table.columns:
+        raw = _filtered(raw, table.stacked([_FILTER], np.float64)[:, 0])
+        log.warning(
+            "%s: %s, Mip-Splatting's 3D filter, went into scales and opacities", path, _FILTER
+        )
+    return RawFile(raw, metadata)
 
 
 def stated_origin(path: Path) -> tuple[float, float, float]:
@@ -95,70 +104,94 @@ def stated_origin(path: Path) -> tuple[float, float, float]:
     Raises:
         InputError: the file is not PLY.
     """
-    return _stated_origin(read_header(path))
+    return origin_of(read_header(path).comments, path)
 
 
-def _metadata(header: PlyHeader) -> SplatMetadata:
-    antialiased = None
-    for comment in header.comments:
-        match comment.split():
-            case [word, mode, *_] if word == _RENDER_MODE_COMMENT:
-                antialiased = mode == "mip"
-            case _:
-                pass
-    return SplatMetadata(antialiased=antialiased, origin=_stated_origin(header))
+def is_point_cloud(header: PlyHeader) -> bool:
+    """Whether a PLY has points, of a cloud or a mesh, and nothing that splats have."""
+    if not header.has("vertex"):
+        return False
+    names = header.element("vertex").properties
+    return set("xyz") <= set(names) and not any(name.startswith(_SPLATS) for name in names)
 
 
-def _stated_origin(header: PlyHeader) -> tuple[float, float, float]:
-    for comment in header.comments:
-        match comment.split():
-            case [word, x, y, z] if word == _ORIGIN_COMMENT:
-                try:
-                    origin = (float(x), float(y), float(z))
-                except ValueError as error:
-                    raise InputError(f"{header.path}: comment {comment[:60]}: {error}") from error
-                if not max(map(abs, origin)) < limits.VALUE or any(map(math.isnan, origin)):
-                    raise InputError(f"{header.path}: comment {comment[:60]}: not a place")
-                return origin
-            case _:
-                pass
-    return (0.0, 0.0, 0.0)
+def _check_splats(header: PlyHeader) -> None:
+    """Says what a file is that has no splats."""
+    if not is_point_cloud(header):
+        return
+    mesh = header.has("face") and header.element("face").count > 0
+    raise InputError(
+        f"{header.path}: is a {'mesh' if mesh else 'point cloud'}, not splats; train on photos "
+        "of the scene, with this as points3D.ply beside their COLMAP model"
+    )
 
 
-def _means(header: PlyHeader, table: Columns) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _Table:
+    """The columns of a file, and how to take them out."""
+
+    path: Path
+    columns: Columns
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def stacked(self, names: Sequence[str], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+        """[N, len(names)] columns side by side, whatever their values are."""
+        out = np.empty((self.rows, len(names)), dtype)
+        self.fill(out, names)
+        return out
+
+    def fill(self, out: NDArray[Any], names: Sequence[str]) -> None:
+        """Puts columns side by side into `out` [N, len(names)]."""
+        for name in names:
+            if name not in self.columns:
+                raise InputError(f'{self.path}: no property "{name}"; a splat PLY must have it')
+        with np.errstate(over="ignore", invalid="ignore"):  # some NaNs say so when converted
+            # Block by block: columns lie far apart in the file, but near each other in a block.
+            for start in range(0, self.rows, _BLOCK):
+                block = slice(start, start + _BLOCK)
+                for i, name in enumerate(names):
+                    out[block, i] = self.columns[name][block]
+
+
+def _means(table: _Table, origin: Sequence[float]) -> NDArray[np.float64]:
     """[N, 3] relative to the origin that the file names."""
-    positions = np.stack([_column(header, table, axis, np.float64) for axis in "xyz"], axis=1)
-    origin = _stated_origin(header)
-    if any(origin) and all(name in table for name in _REMAINDERS):  # others may have dropped them
-        positions += _stack(header, table, _REMAINDERS)
+    positions = table.stacked("xyz", np.float64)
+    if any(origin) and all(name in table.columns for name in _REMAINDERS):  # others may drop them
+        positions += table.stacked(_REMAINDERS)
     return positions - origin
 
 
-def _column(
-    header: PlyHeader, table: Columns, name: str, dtype: DTypeLike = np.float32
-) -> NDArray[Any]:
-    """[N] a column, whatever its values are."""
-    if name not in table:
-        raise InputError(f'{header.path}: no property "{name}"; a splat PLY must have it')
-    with np.errstate(over="ignore", invalid="ignore"):  # some NaNs say so when they are converted
-        return table[name].astype(dtype)
+def _log_scales(table: _Table) -> NDArray[np.float32]:
+    """[N, 3]; the third is -inf where the file has two: splats of 2DGS are flat."""
+    flat = "scale_1" in table.columns and "scale_2" not in table.columns
+    scales = np.full((table.rows, 3), -np.inf, np.float32)
+    width = 2 if flat else 3
+    table.fill(scales[:, :width], [f"scale_{i}" for i in range(width)])
+    if flat:
+        log.warning("%s: no scale_2: its splats are flat (2DGS)", table.path)
+    return scales
 
 
-def _stack(header: PlyHeader, table: Columns, names: Sequence[str]) -> NDArray[np.float32]:
-    """[N, len(names)] columns side by side."""
-    stacked = np.empty((header.element("vertex").count, len(names)), np.float32)
-    for i, name in enumerate(names):
-        stacked[:, i] = _column(header, table, name)
-    return stacked
-
-
-def _rest_count(header: PlyHeader, table: Columns) -> int:
-    count = sum(name.startswith("f_rest_") for name in table)
-    if count not in (0, 9, 24, 45):
+def _sh(header: PlyHeader, table: _Table) -> NDArray[np.float32]:
+    """[N, coefficients, 3]: bands 1 and up lie channel after channel in the file."""
+    rest = sum(name.startswith("f_rest_") for name in table.columns)
+    if rest not in (*_REST_COUNTS, _REST_OF_DEGREE_4):
         raise InputError(
-            f"{header.path}: {count} properties f_rest; degrees 0 to 3 have 0, 9, 24 or 45"
+            f"{table.path}: {rest} properties f_rest; degrees 0 to 4 have 0, 9, 24, 45 or 72"
         )
-    return count
+    if rest == _REST_OF_DEGREE_4:
+        log.warning("%s: harmonics of degree 4 are cut to degree 3", table.path)
+    bands = rest // 3
+    kept = min(bands, _REST // 3)
+    sh = np.empty((table.rows, 1 + kept, 3), np.float32)
+    for channel in range(3):
+        first = channel * bands
+        names = [f"f_dc_{channel}", *(f"f_rest_{first + i}" for i in range(kept))]
+        table.fill(sh[:, :, channel], names)
+    return sh[:, : _sh_coeffs(header, sh)]
 
 
 def _sh_coeffs(header: PlyHeader, sh: NDArray[np.float32]) -> int:
@@ -173,8 +206,19 @@ def _sh_coeffs(header: PlyHeader, sh: NDArray[np.float32]) -> int:
     return sh_coeffs
 
 
-def _wave_count(header: PlyHeader, table: Columns) -> int:
-    present = [name for name in table if name.startswith("gabor_")]
+def _filtered(raw: RawSplats, sigma: NDArray[np.float64]) -> RawSplats:
+    """Splats smoothed by a Gaussian of deviation `sigma` [N], as Mip-Splatting (Yu et al. 2024)
+    shows them: what grows in size loses as much in opacity."""
+    with np.errstate(all="ignore"):  # rows that make no sense are looked at later
+        logs = raw.log_scales.astype(np.float64)
+        wider = 0.5 * np.logaddexp(2 * logs, 2 * np.log(np.abs(sigma))[:, None])
+        opacity = np.exp((logs - wider).sum(axis=1)) / (1 + np.exp(-raw.logits.astype(np.float64)))
+        logits = np.log(opacity) - np.log1p(-opacity)
+    return replace(raw, log_scales=wider.astype(np.float32), logits=logits.astype(np.float32))
+
+
+def _wave_count(header: PlyHeader, table: _Table) -> int:
+    present = [name for name in table.columns if name.startswith("gabor_")]
     for comment in header.comments:
         words = comment.split()
         if present and words[:1] == [_MODE_COMMENT] and words[1:] != ["opacity"]:
@@ -183,7 +227,7 @@ def _wave_count(header: PlyHeader, table: Columns) -> int:
             )
     waves = -(-len(present) // 5)
     for name in wave_columns(waves):
-        if name not in table:
+        if name not in table.columns:
             raise InputError(f'{header.path}: no property "{name}"; its waves are incomplete')
     if waves not in WAVE_COUNTS:
         raise InputError(f"{header.path}: {waves} waves per splat; known are 0, 1, 2 and 4")
@@ -200,9 +244,8 @@ def write_splat_ply(file: RawFile, draft: Path, _: Path) -> None:
     degree = math.isqrt(raw.sh.shape[1]) - 1
     stated = [f"{_DEGREE_COMMENT} {degree}", f"{_MODE_COMMENT} opacity"]
     if any(origin):
-        stated.append(f"{_ORIGIN_COMMENT} {' '.join(repr(float(value)) for value in origin)}")
-    if metadata.antialiased is not None:  # in the words of Brush
-        stated.append(f"{_RENDER_MODE_COMMENT} {'mip' if metadata.antialiased else 'default'}")
+        stated.append(f"origin {' '.join(repr(float(value)) for value in origin)}")
+    stated += comments_of(metadata)
     names = _names(raw.frequencies.shape[1], remainders=any(origin))
     lines = [
         "ply",

@@ -321,7 +321,7 @@ def test_other_formats_are_refused_with_what_is_known(tmp_path: Path, name: str)
 def test_a_file_or_folder_without_splats_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"none\.spz: no such file"):
         load_splats(tmp_path / "none.spz")
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="no splat file in this folder"):
         load_splats(tmp_path)
 
 

@@ -18,15 +18,8 @@ from gaborsplat.renderer.splats import WAVE_COUNTS, Splats
 from gaborsplat.scenes import load_splats, save_splats, stated_origin
 from gaborsplat.scenes.errors import InputError
 from gaborsplat.scenes.ply import read_columns, read_header
+from tests.scenes.splats.ply_files import INRIA
 
-INRIA = [
-    *("x", "y", "z", "nx", "ny", "nz"),
-    *(f"f_dc_{i}" for i in range(3)),
-    *(f"f_rest_{i}" for i in range(45)),
-    "opacity",
-    *(f"scale_{i}" for i in range(3)),
-    *(f"rot_{i}" for i in range(4)),
-]
 fuzz = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

@@ -1,0 +1,153 @@
+"""The splat file in a folder that another program wrote, or in a ZIP archive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+from .. import limits
+from ..errors import InputError
+from ..ply import read_header
+from .formats.splat_ply import is_point_cloud
+from .registry import format_of
+
+log = logging.getLogger(__name__)
+
+_META = "meta.json"  # of a SOG
+_ARCHIVE = ".zip"
+_STEP = re.compile(r"(?<=iteration_)\d+|(?<=point_cloud_)\d+|(?<=export_)\d+")
+"""Of the step in the names of 3DGS, of gsplat and of Brush."""
+_CLOUDS = ("input.ply", "points3d.ply", "sparse_pc.ply")  # points that trainings begin with
+_DEEP = 4  # folders in folders that are looked into
+_LISTED = 5
+
+
+@contextmanager
+def opened(path: Path) -> Generator[Path, None, None]:
+    """Where the splats are that somebody calls `path`: there, or in the only splat file of that
+    folder or archive, whose newest step is taken. What is taken is said. An archive is unpacked for
+    as long as this is open.
+
+    Raises:
+        InputError: a folder or an archive has no splat file, or several.
+    """
+    if path.is_dir() and not (path / _META).is_file():
+        found = splat_file_in(path)
+        if found is None:
+            raise InputError(f"{path}: no splat file in this folder")
+        log.warning("%s: took %s", path, found.relative_to(path))
+        yield found
+    elif path.suffix.lower() == _ARCHIVE and path.is_file():
+        with TemporaryDirectory(prefix="gaborsplat-") as folder:
+            unpacked, name = _unpacked(path, Path(folder))
+            try:
+                yield unpacked
+            except InputError as error:
+                raise InputError(str(error).replace(str(unpacked), f"{path}: {name}")) from error
+    else:
+        yield path
+
+
+def splat_file_in(folder: Path) -> Path | None:
+    """The only splat file in a folder and those in it; None if there is none.
+
+    Raises:
+        InputError: there are several, or none but checkpoints that are Python's pickles, or more
+            files than are looked through.
+    """
+    names = sorted(_names_in(folder))
+    found = _only(str(folder), [name for name in names if _has_splats(folder / name)])
+    if found is None and (pickled := next((n for n in names if n.endswith(".pt")), None)):
+        raise InputError(
+            f"{folder}: its splats are in {pickled} only, a pickle, which can run any program when "
+            "it is read; save them as PLY with the program that wrote it (gsplat: --save_ply)"
+        )
+    return None if found is None else folder / found
+
+
+def holds_splats(folder: Path) -> bool:
+    """Whether a folder has splat files, of one scene or of several, or pickles of splats."""
+    try:
+        return splat_file_in(folder) is not None
+    except InputError:
+        return True
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    """Paths, relative to a folder, of the files that may be splats."""
+    seen = 0
+    for place, folders, files in os.walk(folder):
+        relative = Path(place).relative_to(folder)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if len(relative.parts) == _DEEP:
+            folders.clear()
+        seen += len(files) + len(folders)
+        if seen > limits.FOLDER:
+            raise InputError(
+                f"{folder}: more than {limits.FOLDER:,} files lie in it; name the splat file itself"
+            )
+        for name in files:
+            if _may_be_splats(name) or (relative.name == "ckpts" and name.endswith(".pt")):
+                yield (relative / name).as_posix()
+
+
+def _may_be_splats(name: str) -> bool:
+    hidden = name.startswith(".")  # such as those that macOS puts beside others
+    return not hidden and name.lower() not in _CLOUDS and format_of(Path(name)) is not None
+
+
+def _has_splats(path: Path) -> bool:
+    """Whether a file is not a pickle, and no PLY of points; one that is damaged may have them."""
+    if path.suffix.lower() != ".ply":
+        return path.suffix != ".pt"
+    try:
+        return not is_point_cloud(read_header(path))
+    except (InputError, OSError):
+        return True
+
+
+def _only(place: str, names: Sequence[str]) -> str | None:
+    """The only name, but for earlier steps of the same; None without any.
+
+    Raises:
+        InputError: there are several.
+    """
+    newest: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: [int(step) for step in _STEP.findall(name)]):
+        newest[_STEP.sub("", name)] = name
+    if len(newest) > 1:
+        some = sorted(newest.values())[:_LISTED]
+        more = f" and {len(newest) - _LISTED} more" if len(newest) > _LISTED else ""
+        raise InputError(
+            f"{place}: holds {len(newest)} splat files: {', '.join(some)}{more}; name one of them"
+        )
+    return next(iter(newest.values()), None)
+
+
+def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
+    """The splat file of an archive, put into a folder, and what it was called."""
+    with limits.open_archive(path) as archive:
+        names = archive.namelist()
+        if _META in names:  # a SOG with another ending
+            return Path(shutil.copyfile(path, folder / "scene.sog")), "as SOG"
+        names = [
+            name
+            for name in names
+            if _may_be_splats(PurePosixPath(name).name) and not name.startswith("__MACOSX")
+        ]
+        found = _only(str(path), names)
+        if found is None:
+            raise InputError(f"{path}: no splat file in this archive")
+        data = limits.read_member(path, archive, found, limits.most_unpacked(path.stat().st_size))
+        form = format_of(Path(found))
+        assert form is not None, "its name was chosen so"
+        unpacked = folder / f"scene{form.endings[0]}"
+        unpacked.write_bytes(data)
+        log.warning("%s: took %s", path, found)
+        return unpacked, found

@@ -1,0 +1,146 @@
+"""Folders of other programs, and archives, that have one splat file in them."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from gaborsplat.inputs.loading import files_of, is_run, load_scene, name_of
+from gaborsplat.scenes import InputError, load_splats
+from tests.scenes.splats.ply_files import INRIA, MINIMAL, random_columns, write_ply
+
+
+def splats(path: Path, n: int) -> Path:
+    return write_ply(path, random_columns(MINIMAL, n))
+
+
+def cloud(path: Path) -> Path:
+    return write_ply(path, random_columns(["x", "y", "z", "red"]))
+
+
+def of_3dgs(folder: Path) -> None:
+    """Graphdeco's run: a point cloud to begin with, and the splats of some iterations."""
+    cloud(folder / "input.ply")
+    cloud(folder / "sparse" / "points.ply")
+    for iteration, n in ((7000, 4), (30000, 6), (900, 3)):
+        splats(folder / "point_cloud" / f"iteration_{iteration}" / "point_cloud.ply", n)
+    (folder / "cfg_args").write_text("Namespace()")
+
+
+def of_gsplat(folder: Path) -> None:
+    for step, n in ((6999, 4), (29999, 6)):
+        splats(folder / "ply" / f"point_cloud_{step}.ply", n)
+    (folder / "ckpts").mkdir()
+    (folder / "ckpts" / "ckpt_29999_rank0.pt").write_bytes(b"PK")
+
+
+def of_one(folder: Path) -> None:
+    splats(folder / "export" / "deep" / "scan.ply", 6)
+    splats(folder / ".trash" / "old.ply", 9)
+
+
+@pytest.mark.parametrize("make", [of_3dgs, of_gsplat, of_one])
+def test_the_newest_splats_of_a_folder_are_taken_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, make
+):
+    folder = tmp_path / "garden"
+    make(folder)
+    assert not is_run(folder)
+    assert len(load_scene(folder).splats) == len(load_splats(folder)) == 6
+    (taken,) = files_of(folder)
+    assert f"garden: took {taken.relative_to(folder)}" in caplog.text
+    assert name_of(folder) == "garden"
+
+
+def test_files_of_several_scenes_are_refused_with_their_names(tmp_path: Path):
+    for name in ("b.ply", "a/c.ply", "a/d.splat"):
+        splats(tmp_path / name, 3)
+    told = r"holds 3 splat files: a/c\.ply, a/d\.splat, b\.ply; name one of them"
+    with pytest.raises(InputError, match=told):
+        load_splats(tmp_path)
+    with pytest.raises(InputError, match=told):
+        load_scene(tmp_path)
+    for i in range(8):
+        splats(tmp_path / f"e{i}.ply", 3)
+    with pytest.raises(InputError, match=r"holds 11 splat files: .* and 6 more; name"):
+        load_splats(tmp_path)
+
+
+def test_pickles_are_not_read(tmp_path: Path):
+    (tmp_path / "ckpts").mkdir()
+    (tmp_path / "ckpts" / "ckpt_1.pt").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"in ckpts/ckpt_1\.pt only, a pickle, .*--save_ply"):
+        load_scene(tmp_path)
+
+
+def test_a_run_is_a_run_and_a_folder_without_splats_may_become_one(tmp_path: Path):
+    assert is_run(tmp_path)
+    cloud(tmp_path / "sparse" / "0" / "points3D.ply")
+    cloud(tmp_path / "scan.ply")
+    assert is_run(tmp_path)
+    splats(tmp_path / "splats.ply", 3)
+    assert not is_run(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert is_run(tmp_path)
+
+
+def test_too_many_files_are_not_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("gaborsplat.scenes.limits.FOLDER", 3)
+    for i in range(4):
+        (tmp_path / f"{i}.txt").touch()
+    with pytest.raises(InputError, match="more than 3 files lie in it; name the splat file itself"):
+        load_splats(tmp_path)
+
+
+# Archives.
+
+
+def zipped(folder: Path, archive: Path) -> Path:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                out.write(path, path.relative_to(folder).as_posix())
+    return archive
+
+
+def test_an_archive_with_one_splat_file_is_that_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = tmp_path / "in"
+    of_3dgs(folder)
+    (folder / "sparse" / "points.ply").unlink()
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "._b.ply").write_bytes(b"")
+    archive = zipped(folder, tmp_path / "garden.zip")
+    read = load_splats(archive)
+    assert torch.equal(read.means, load_splats(folder).means)
+    assert "garden.zip: took point_cloud/iteration_30000/point_cloud.ply" in caplog.text
+    assert name_of(archive) == "garden"
+    assert list(files_of(archive)) == [archive]
+
+
+def test_archives_with_none_several_or_a_damaged_one_are_refused(tmp_path: Path):
+    folder = tmp_path / "in"
+    cloud(folder / "points3D.ply")
+    with pytest.raises(InputError, match=r"a\.zip: no splat file in this archive"):
+        load_splats(zipped(folder, tmp_path / "a.zip"))
+    splats(folder / "a.ply", 3)
+    damaged = write_ply(folder / "b.ply", random_columns(INRIA))
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    with pytest.raises(InputError, match=r"a\.zip: holds 2 splat files: a\.ply, b\.ply; name"):
+        load_splats(zipped(folder, tmp_path / "a.zip"))
+    (folder / "a.ply").unlink()
+    with pytest.raises(InputError, match=r"a\.zip: b\.ply: cut short: \d+ bytes are due"):
+        load_splats(zipped(folder, tmp_path / "a.zip"))
+    (tmp_path / "a.zip").write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"a\.zip: the ZIP archive has no end"):
+        load_splats(tmp_path / "a.zip")
+
+
+def test_a_sog_may_be_called_zip(tmp_path: Path, shared_data: Path):
+    sog = shared_data / "splats" / "converted" / "playbot_lod4.sog"
+    (tmp_path / "robot.zip").write_bytes(sog.read_bytes())
+    assert torch.equal(load_splats(tmp_path / "robot.zip").means, load_splats(sog).means)
