@@ -33,7 +33,7 @@ def losses(results: dict[str, Any]) -> Rows:
     """PSNR of pictures of what was read, and errors of positions."""
     waves = f"{results['waves']} waves"
     rows = [["format", *(f"degree {n}" for n in range(4)), waves, "antialiased", "by gsply"]]
-    rows[0] += ["position error", "in UTM", "keeps"]
+    rows[0] += ["position error", "in UTM"]
     for name, found in results["formats"].items():
         psnr = [found[f"degree {n}"]["psnr"] for n in range(4)]
         psnr += [found[each]["psnr"] for each in ("waves", "antialiased")]
@@ -42,15 +42,22 @@ def losses(results: dict[str, Any]) -> Rows:
         rows.append(
             [
                 *(name, *map(_decibel, psnr), "" if theirs is None else _decibel(theirs)),
-                *(*(f"{each:.1g}" for each in errors), ", ".join(found["keeps"])),
+                *(f"{each:.1g}" for each in errors),
             ]
         )
     return rows
 
 
+def kept(results: dict[str, Any]) -> Rows:
+    """What files say beside the splats."""
+    rows = [["format", "keeps"]]
+    formats = results["formats"].items()
+    return rows + [[name, ", ".join(found["keeps"]) or "nothing"] for name, found in formats]
+
+
 def times(results: dict[str, Any]) -> Rows:
     """Seconds and memory of large files."""
-    rows = [["format", "by", "save [s]", "memory [GB]", "load [s]", "memory [GB]"]]
+    rows = [["format", "by", "save (s)", "memory (GB)", "load (s)", "memory (GB)"]]
     for name, programs in results["large"]["formats"].items():
         for who, found in programs.items():
             cells = [
@@ -73,9 +80,10 @@ def titled(results: dict[str, Any]) -> dict[str, Rows]:
     """All tables, by what they are of."""
     found = {
         f"Bytes a splat ({results['splats']:,} splats)": sizes(results),
-        "PSNR [dB] of pictures of what is read back against those of what was written": losses(
+        "PSNR (dB) of pictures of what is read back against those of what was written": losses(
             results
         ),
+        "What is kept beside splats": kept(results),
     }
     if "large" in results:
         found[f"Time and memory of {results['large']['splats']:,} splats"] = times(results)
