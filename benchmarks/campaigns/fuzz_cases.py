@@ -33,8 +33,8 @@ from gaborsplat.scenes.photos.decoding import read_header
 from gaborsplat.scenes.transforms.reading import read_transforms
 from gaborsplat.viewer.path.file import Placement, film_from_json, path_from_json
 from tests.support.colmap_files import ring, write_binary, write_text
-from tests.support.gltf_files import Scene, some_arrays
-from tests.support.ksplat_files import ksplat
+from tests.support.splat_files.gltf_files import Scene, some_arrays
+from tests.support.splat_files.ksplat_files import ksplat
 
 CORPUS = Path(__file__).resolve().parents[2] / "tests" / "campaigns" / "corpus"
 

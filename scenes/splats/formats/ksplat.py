@@ -66,7 +66,8 @@ def read_ksplat(path: Path) -> RawFile:
     file = _File(path, data, level, (low or _USUAL_SH[0], high or _USUAL_SH[1]))
     parts: list[RawSplats] = []
     for index in range(sections):
-        part, size = _section(file, index, place)
+        with np.errstate(all="ignore"):  # rows with bad values are looked for later
+            part, size = _section(file, index, place)
         parts.append(part)
         place += size
     if not parts:
@@ -94,14 +95,11 @@ def _section(file: _File, index: int, place: int) -> tuple[RawSplats, int]:
         means = _from_buckets(file, fields, place, means)
     rgba = splats["rgba"] / 255.0
     sh = np.concatenate([(rgba[:, None, :3] - 0.5) / SH_C0, _harmonics(file, splats)], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_scales = np.log(splats["scales"].astype(np.float32))
-        logits = np.log(rgba[:, 3] / (1.0 - rgba[:, 3]))
     raw = gaussians(
         means=means,
         quats=splats["quat"].astype(np.float32),
-        log_scales=log_scales,
-        logits=logits.astype(np.float32),
+        log_scales=np.log(splats["scales"].astype(np.float32)),
+        logits=np.log(rgba[:, 3] / (1.0 - rgba[:, 3])).astype(np.float32),
         sh=sh.astype(np.float32),
     )
     return raw, end - place
@@ -134,8 +132,7 @@ def _from_buckets(
     most = most or _STEPS
     if not abs(side) < limits.VALUE:
         raise InputError(f"{file.path}: buckets with a side of {side:g}; it is damaged")
-    with np.errstate(invalid="ignore", over="ignore"):  # bad rows are looked for later
-        return (steps - most) * np.float32(side / 2.0 / most) + table[bucket]
+    return (steps - most) * np.float32(side / 2.0 / most) + table[bucket]
 
 
 def _harmonics(file: _File, splats: NDArray[Any]) -> NDArray[np.float32]:
