@@ -18,6 +18,14 @@ _os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from .renderer.cameras import Camera as Camera
 from .renderer.devices import pick_device as pick_device
+from .renderer.editing.choosing import cropped as cropped
+from .renderer.editing.choosing import outliers as outliers
+from .renderer.editing.choosing import pruned as pruned
+from .renderer.editing.decimating import contributions as contributions
+from .renderer.editing.decimating import decimated as decimated
+from .renderer.editing.merging import merged as merged
+from .renderer.editing.merging import with_sh_degree as with_sh_degree
+from .renderer.editing.moving import transformed as transformed
 from .renderer.frame import Frame as Frame
 from .renderer.gsplat_api.rasterization import rasterization as rasterization
 from .renderer.raster.render import render as render
@@ -35,6 +43,7 @@ from .renderer.training import TrainResult as TrainResult
 from .renderer.training import evaluate as evaluate
 from .renderer.training import photometric_loss as photometric_loss
 from .renderer.training import psnr as psnr
+from .renderer.training import refitted as refitted
 from .renderer.training import ssim as ssim
 from .renderer.training import train as train
 from .scenes import Capture as Capture

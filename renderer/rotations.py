@@ -31,3 +31,14 @@ def to_quaternions(rotations: Tensor) -> Tensor:
     last = torch.cat([twist, trace[:, None]], dim=-1)
     whole = torch.cat([torch.cat([symmetric, twist[..., None]], dim=-1), last[:, None]], dim=1)
     return torch.linalg.eigh(whole).eigenvectors[:, :, -1].roll(1, dims=-1)
+
+
+def product(first: Tensor, second: Tensor) -> Tensor:
+    """[..., 4] quaternions wxyz that turn as `second` [..., 4] and then as `first` [..., 4]; their
+    lengths are multiplied."""
+    w, axis = first[..., :1], first[..., 1:]
+    v, other = second[..., :1], second[..., 1:]
+    axis, other = torch.broadcast_tensors(axis, other)
+    real = w * v - (axis * other).sum(dim=-1, keepdim=True)
+    rest = w * other + v * axis + torch.linalg.cross(axis, other)
+    return torch.cat([real, rest], dim=-1)

@@ -17,8 +17,9 @@ from .config import (
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
 from .cost.trial import StepTime, time_steps
 from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
+from .distill.gaussians import to_gaussians
+from .distill.refit import refitted
 from .evaluate import Evaluation, Score, evaluate
-from .gabor.distill import to_gaussians
 from .interrupt import EndAtOnce, deferred_interrupt
 from .run import TrainResult, finish, train
 from .saving import CheckpointWriter
@@ -59,6 +60,7 @@ __all__ = [
     "photos_kept",
     "preset_taken",
     "psnr",
+    "refitted",
     "save_checkpoint",
     "ssim",
     "time_steps",

@@ -232,7 +232,7 @@ def test_an_error_of_ours_is_one_line_and_shows_its_traceback_when_asked(
     def fail(*_: object) -> None:
         raise RuntimeError("out of\nluck")
 
-    monkeypatch.setattr("gaborsplat.commands.export.load_scene", fail)
+    monkeypatch.setattr("gaborsplat.commands.export.inputs.load_scene", fail)
     words = ["export", str(splats), "-o", "x.ply"]
     assert main(words) == FAILED
     said = capsys.readouterr().err

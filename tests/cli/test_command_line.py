@@ -94,7 +94,12 @@ def test_baked_exports_have_no_waves_and_state_what_is_lost(
     path = tmp_path / "baked.ply"
     assert main(["export", str(run), "-o", str(path), "--bake", "--verify"]) == DONE
     assert gs.load_splats(path).waves == 0
-    assert "dB lost" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "dB lost" in said
+    assert re.search(
+        r"Read back and shown as it says: \d+\.\d\d dB PSNR on 2 views of the run", said
+    )
+    assert "waves: 2 a splat before, 0 in the file" in said
     assert main(["export", str(path), "-o", str(tmp_path / "baked.spz"), "--verify"]) == DONE
     assert "agree with the original" in capsys.readouterr().out
     assert main(["export", str(path), "-o", str(tmp_path / "baked.splat")]) == DONE

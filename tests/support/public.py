@@ -171,6 +171,15 @@ def _published(world: World) -> Any:
     return source.current.splats
 
 
+def _decimated(world: World) -> Any:
+    few = gs.decimated(world.splats, [world.camera], 20)
+    return few, gs.refitted(few, world.splats, [world.camera], steps=5)
+
+
+def _moved(world: World) -> Any:
+    return gs.transformed(world.splats, [[0, -2, 0, 1], [2, 0, 0, 0], [0, 0, 2, 3], [0, 0, 0, 1]])
+
+
 def _refused(world: World) -> str:
     try:
         gs.load_capture(world.folder / "nowhere")
@@ -206,19 +215,28 @@ USES: dict[str, Callable[[World], Any]] = {
     "Viewer": _served,
     "ViewerOptions": lambda w: gs.ViewerOptions(),
     "bake": lambda w: gs.bake(w.splats),
+    "contributions": lambda w: gs.contributions(w.splats, [w.camera]),
+    "cropped": lambda w: gs.cropped(w.splats, (-1, -1, 0), (1, 1, 4)),
+    "decimated": _decimated,
     "evaluate": lambda w: gs.evaluate(w.splats, w.capture.test),
     "load_capture": _loaded,
     "load_splat_file": lambda w: gs.load_splat_file(w.file),
     "load_splats": lambda w: gs.load_splats(w.file),
+    "merged": lambda w: gs.merged([w.splats, gs.bake(w.splats), gs.with_sh_degree(w.splats, 3)]),
+    "outliers": lambda w: gs.outliers(w.splats),
     "photometric_loss": _losses,
     "pick_device": lambda w: str(gs.pick_device("auto")),
+    "pruned": lambda w: gs.pruned(w.splats, min_opacity=0.5, max_scale=0.4),
     "psnr": lambda w: gs.psnr(w.image, w.photo),
     "rasterization": _rasterized,
+    "refitted": _decimated,
     "render": _rendered,
     "render_bytes": lambda w: gs.render_bytes(w.splats, w.camera),
     "save_splats": _saved,
     "ssim": lambda w: gs.ssim(w.image, w.photo),
+    "transformed": _moved,
     "train": lambda w: list(_stepped(w, "mcmc", w.few)),
+    "with_sh_degree": lambda w: gs.with_sh_degree(w.splats, 0),
 }
 """By public name: something that is done with it, and what comes of that."""
 

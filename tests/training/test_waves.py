@@ -18,7 +18,12 @@ from gaborsplat.renderer.raster.frequency import NYQUIST, render_frequencies, wa
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats, Splats
-from gaborsplat.renderer.training.gabor.distill import CRESTS, crests, strongest_waves, to_gaussians
+from gaborsplat.renderer.training.distill.gaussians import (
+    CRESTS,
+    crests,
+    strongest_waves,
+    to_gaussians,
+)
 from gaborsplat.renderer.training.gabor.wave_init import (
     AMPLITUDE,
     APART,

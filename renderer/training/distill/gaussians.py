@@ -4,34 +4,22 @@ own, and all are fitted to pictures of the original."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from ...bake import bake
 from ...cameras import Camera
+from ...editing.merging import merged
 from ...raster.frequency import waves_on_image
-from ...raster.render import render_bytes
 from ...rotations import to_matrices, to_quaternions
 from ...settings import RenderSettings
-from ...splats import Parameters, RawSplats, Splats
-from ..config import LearningRates
-from ..data import Photo, scene_scale
-from ..step.fit import SplatFit
-from ..step.objective import PhotoObjective
+from ...splats import Splats
+from .refit import STEPS, Progress, refitted
 
 CRESTS = 3
 """Gaussians that a splat is split into, along its strongest wave."""
-STEPS = 400
-"""Of the fit."""
-LR_SCALE = 2.0
-"""Learning rates, as multiples of those of a full run; they fall to a tenth of this."""
-SSIM_WEIGHT = 0.2
-
-Progress = Callable[[int, int], None]
-"""Receives steps done and steps in all."""
 
 
 def to_gaussians(
@@ -61,13 +49,8 @@ def to_gaussians(
     plain = bake(splats)
     if many > 0:
         order = amplitude.argsort(descending=True, stable=True)
-        parts = [
-            crests(splats.map(lambda t: t[order[:many]])),
-            plain.map(lambda t: t[order[many:]]),
-        ]
-        tensors = [part.tensors() for part in parts]
-        plain = Splats(**{name: torch.cat([t[name] for t in tensors]) for name in tensors[0]})
-    return _fitted(plain, splats, cameras, settings, steps, progress)
+        plain = merged([crests(splats.select(order[:many])), plain.select(order[many:])])
+    return refitted(plain, splats, cameras, settings, steps=steps, progress=progress)
 
 
 @torch.no_grad()
@@ -129,41 +112,3 @@ def crests(splats: Splats) -> Splats:
         frequencies=splats.frequencies.new_zeros(count, 0, 3),
         coefficients=splats.coefficients.new_zeros(count, 0, 2),
     )
-
-
-def _fitted(
-    plain: Splats,
-    original: Splats,
-    cameras: Sequence[Camera],
-    settings: RenderSettings,
-    steps: int,
-    progress: Progress,
-) -> Splats:
-    """`plain`, after `steps` steps towards pictures of `original` from the cameras in turn."""
-    raw: Parameters = {
-        name: Parameter(tensor) for name, tensor in RawSplats.standing_for(plain).tensors().items()
-    }
-    fit = SplatFit(raw, steps)
-    rates = vars(LearningRates())
-    size = scene_scale([camera.to("cpu") for camera in cameras], plain.means.cpu())
-    photos = [render_bytes(original, camera, settings) for camera in cameras]
-    generator = torch.Generator().manual_seed(0)
-    objective = PhotoObjective(plain.means.device, settings, SSIM_WEIGHT)
-    order, started = list[int](), None
-    for step in range(steps):
-        order = (
-            order
-            or torch.randperm(len(cameras), generator=generator, device=generator.device).tolist()
-        )
-        view = order.pop()
-        fading = LR_SCALE * 0.1 ** (step / steps)
-        wanted = fit.wanted(
-            {name: fading * rates[name] * (size if name == "means" else 1.0) for name in raw},
-            seed=step,
-        )
-        photo = Photo(cameras[view], photos[view], None)
-        started = objective.start(fit, photo, wanted, sh_degree=plain.sh_degree)
-        progress(step + 1, steps)
-    if started is not None:
-        started.outcome()
-    return fit.current().activated().detach()

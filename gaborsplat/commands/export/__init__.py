@@ -1,0 +1,3 @@
+"""`gaborsplat export`: what is written, what is changed before, and what is lost."""
+
+from .command import ExportCommand as ExportCommand

@@ -1,0 +1,102 @@
+"""`gaborsplat export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from ...console import console, decimal_bytes
+from ...devices import pick_device
+from ...inputs.loading import LoadedScene, ShownAs
+from ...renderer.devices import Device
+from ...renderer.splats import Splats
+from ...renderer.training import evaluate
+from ...scenes import VERIFIABLE, CaptureView, InputError, check_writable, save_splats
+from .baking import baked
+from .edits import Edits
+from .inputs import Inputs
+from .reading_back import keeps_origin, outlier_hint, read_by_gsply, tell_losses
+from .views import Views, agreement
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Write runs or splat files in another format, for other programs; several become one."""
+
+    paths: Annotated[tuple[Path, ...], tyro.conf.arg(name="path"), tyro.conf.Positional]
+    """Run folder or splat file; of several, the first decides the frame."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
+    """File to write: .ply, .compressed.ply, .splat or .spz."""
+    bake: bool = False
+    """Turn Gabor splats into plain Gaussians, and print what that loses: by the mean of their
+    waves, or with --budget as Gaussians of their own."""
+    budget: int | None = None
+    """With --bake: split waves into Gaussians, at most so many in all, and fit these to pictures of
+    the original, which takes a minute or so."""
+    verify: bool = False
+    """Read the file back with gsply, an independent reader that knows nothing of waves, and print
+    the PSNR that a plain Gaussian viewer loses."""
+    check: bool = True
+    """Read the file back and print what it loses, as it will be shown."""
+    scene: Path | None = None
+    """Where the capture of a run is now, if it has moved since."""
+    device: Device = "auto"
+    """What renders and fits."""
+    edits: Annotated[Edits, tyro.conf.arg(name="")] = field(default_factory=Edits)
+    shown_as: Annotated[ShownAs, tyro.conf.arg(name="")] = field(default_factory=ShownAs)
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not self.bake:
+            raise ValueError("--budget says how to --bake; give both")
+
+    def run(self) -> None:
+        """Write the file, whole or not at all."""
+        check_writable(self.output)  # before all that takes time
+        if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
+            raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
+        looks = self.check or self.bake or self.verify or self.edits.any
+        inputs = Inputs.of(self.paths, self.shown_as, self.scene, photos=looks)
+        scene, device = inputs.scene, pick_device(self.device)
+        scene = replace(scene, splats=scene.splats.to(device))
+        views = inputs.views() if looks else None
+        held_out: list[CaptureView] = []
+        if views is not None and self.edits.any:
+            scene, views = self.edits.of(scene, views)
+            views = views if views.of_run else Views.around(scene)
+        elif self.bake or self.verify:
+            held_out = [*inputs.held_out()]
+        written = scene.splats
+        if self.bake and views is not None:
+            written = baked(scene, self.budget, views, held_out)
+        self._write(scene, written)
+        if views is not None and self.check:
+            tell_losses(self.output, scene, written, views)
+        if views is not None and self.verify:
+            self._verify(scene, views, held_out)
+
+    def _write(self, scene: LoadedScene, written: Splats) -> None:
+        try:
+            save_splats(written, self.output, metadata=scene.metadata)
+        except InputError as error:
+            raise InputError(f"{error}{outlier_hint(written)}") from error
+        size = decimal_bytes(self.output.stat().st_size)
+        console.print(f"{len(written):,} splats, {size}: {self.output}")
+        if any(scene.metadata.origin) and not (self.check or keeps_origin(self.output)):
+            shift = " ".join(f"{value:.9g}" for value in scene.metadata.origin)
+            console.print(f"Positions there are relative to {shift}; .ply has the capture's own.")
+
+    def _verify(self, scene: LoadedScene, views: Views, held_out: list[CaptureView]) -> None:
+        splats, settings = scene.splats, scene.settings
+        read = read_by_gsply(self.output, scene.metadata.origin).to(splats.means.device)
+        if held_out:
+            before, after = (evaluate(s, held_out, settings).psnr or 0 for s in (splats, read))
+            console.print(
+                f"Test PSNR {before:.2f} dB before, {after:.2f} dB read back: "
+                f"{before - after:.2f} dB lost"
+            )
+            return
+        agrees = agreement(views.pictures(read, settings), views.pictures(splats, settings))
+        console.print(f"Read back, {views.told} agree with the original to {agrees:.2f} dB PSNR")

@@ -1,0 +1,1 @@
+"""Splats changed as values: put together, chosen, moved. Nothing here is fitted."""

@@ -1,0 +1,1 @@
+"""Splats fitted to pictures of other splats."""
