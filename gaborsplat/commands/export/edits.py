@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -79,7 +79,7 @@ class Edits:
                 f"--transform: a 4x4 matrix by rows has 16 numbers, not {len(self.transform)}"
             )
         if self.crop is not None:
-            _named("--crop", lambda: in_box(torch.zeros(0, 3), *self._corners))
+            _named("--crop", lambda: in_box(_double([[0.0, 0.0, 0.0]]), *self._corners))
         if not all(map(math.isfinite, self.rotate or ())):
             raise ValueError("--rotate: degrees must be finite numbers")
         if self.transform is not None:
@@ -98,7 +98,7 @@ class Edits:
     @property
     def _motion(self) -> Similarity:
         """--rotate, --scale and --transform."""
-        matrix = torch.eye(4, dtype=torch.float64)
+        matrix = _still()
         for axis, degrees in enumerate(self.rotate or ()):
             matrix[:3, :3] = rotation_about(axis, degrees) @ matrix[:3, :3]
         matrix[:3, :3] *= self.scale
@@ -107,8 +107,8 @@ class Edits:
     @property
     def _given(self) -> Similarity:
         """--transform alone."""
-        numbers = self.transform or torch.eye(4).flatten().tolist()
-        return Similarity.of(torch.tensor(numbers, dtype=torch.float64).reshape(4, 4))
+        numbers = self.transform or _still().flatten().tolist()
+        return Similarity.of(_double(numbers).reshape(4, 4))
 
     def of(self, scene: LoadedScene, views: Views) -> tuple[LoadedScene, Views]:
         """The scene with all changes, and the views of it; prints what each costs.
@@ -160,7 +160,7 @@ class Edits:
         similarity = self._motion
         if self.align_up is not None:
             similarity = Similarity.of(similarity.matrix @ self._upright(scene, views))
-        if torch.equal(similarity.matrix, torch.eye(4, dtype=torch.float64)):
+        if torch.equal(similarity.matrix, _still()):
             return scene, views
         after, seen_from = moved_scene(scene, similarity), views.moved(similarity)
         before = views.pictures(scene.splats, scene.settings)
@@ -175,15 +175,15 @@ class Edits:
         """[4, 4] turns what is up to where viewers have it."""
         axis = scene.metadata.up if self.align_up == "auto" else self.align_up
         if axis is not None:
-            up = torch.tensor(axis_vector(axis), dtype=torch.float64)
+            up = _double(axis_vector(axis))
         elif views.of_run:
             up = torch.from_numpy(up_direction(views.fitted))
         else:
             raise InputError(
                 "--align-up auto: nothing says what is up; name an axis, such as --align-up z"
             )
-        matrix = torch.eye(4, dtype=torch.float64)
-        to = torch.tensor(axis_vector(UP_IN_VIEWERS), dtype=torch.float64)
+        matrix = _still()
+        to = _double(axis_vector(UP_IN_VIEWERS))
         matrix[:3, :3] = rotation_between(up, to)
         return matrix
 
@@ -218,12 +218,10 @@ def farthest(splats: Splats, strays: Tensor) -> str:
 
 def _axis_after(axis: Axis, similarity: Similarity) -> Axis | None:
     """Where an axis points then; None if that is along none."""
-    turned = (
-        similarity.sign * similarity.rotation @ torch.tensor(axis_vector(axis), dtype=torch.float64)
-    )
+    turned = similarity.sign * similarity.rotation @ _double(axis_vector(axis))
     axes: tuple[Axis, ...] = ("x", "y", "z", "-x", "-y", "-z")
     for each in axes:
-        if float(turned @ torch.tensor(axis_vector(each), dtype=torch.float64)) > 1 - 1e-6:
+        if float(turned @ _double(axis_vector(each))) > 1 - 1e-6:
             return each
     return None
 
@@ -251,6 +249,15 @@ def _refitted(scene: LoadedScene, original: LoadedScene, views: Views) -> Splats
             scene.settings,
             progress=lambda done, of: bar.update(task, completed=done, total=of),
         )
+
+
+def _double(numbers: Any) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64, device="cpu")
+
+
+def _still() -> Tensor:
+    """[4, 4] that moves nothing."""
+    return torch.eye(4, dtype=torch.float64, device="cpu")
 
 
 def _named(option: str, check: Callable[[], object]) -> None:

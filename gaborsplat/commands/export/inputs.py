@@ -52,7 +52,7 @@ class Inputs:
         for path, scene in zip(paths, scenes, strict=True):
             found = capture_of(path, capture) if photos else None
             if found is not None:
-                here = torch.tensor(scene.metadata.origin, dtype=torch.float64)
+                here = torch.tensor(scene.metadata.origin, dtype=torch.float64, device="cpu")
                 captures.append((found, here - here.new_tensor(origin)))
         return cls(_joined(paths, scenes), captures)
 
@@ -76,7 +76,7 @@ class Inputs:
     def _cameras(
         found: Sequence[tuple[Sequence[CaptureView], torch.Tensor]],
     ) -> list[Camera]:
-        still = torch.eye(3, dtype=torch.float64)
+        still = torch.eye(3, dtype=torch.float64, device="cpu")
         return [
             transformed_camera(view.camera, Similarity(1.0, 1.0, still, shift))
             for views, shift in found

@@ -27,7 +27,7 @@ FITTED_SIZE = (960, 960)
 TILTS = (60.0, 120.0)
 """Degrees by which two rings for fits, around a scene without cameras, are tilted."""
 SAME = 99.0
-"""PSNR [dB] from which on pictures are the same: a thousandth of a step of 8 bits."""
+"""PSNR [dB] from which on pictures are the same: off by 1e-5, and psnr ends at 100."""
 
 
 @dataclass(frozen=True)
