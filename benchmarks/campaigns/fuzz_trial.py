@@ -23,7 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.campaigns.fuzz_cases import READERS, Case, Files, Mutants
+from benchmarks.campaigns.fuzz_cases import READERS, Case, Mutants
+from benchmarks.campaigns.fuzz_splats import Files
 from gaborsplat.scenes import InputError
 
 STATE = struct.Struct("<qqq")  # reader and case at work, and how many it has refused

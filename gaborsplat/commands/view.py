@@ -38,7 +38,8 @@ class ViewCommand:
     """Show a run or a splat file in the browser, and show it anew whenever it changes."""
 
     path: tyro.conf.Positional[Path]
-    """Run folder, or splat file (.ply, .compressed.ply, .splat, .spz, .sog)."""
+    """Run folder, or splat file (.ply, .compressed.ply, .spz, .sog, .glb, .gltf, .splat, .ksplat),
+    or a folder or .zip with one."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 lets other machines in."""
     port: int = 8080

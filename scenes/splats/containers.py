@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from .. import limits
 from ..errors import InputError
 from ..ply import read_header
+from .formats.sog.layout import META
 from .formats.splat_ply import is_point_cloud
-from .registry import format_of
+from .registry import META_NAMES, format_of
 
 log = logging.getLogger(__name__)
 
-_META = "meta.json"  # of a SOG
 _ARCHIVE = ".zip"
 _STEP = re.compile(r"(?<=iteration_)\d+|(?<=point_cloud_)\d+|(?<=export_)\d+")
 """Of the step in the names of 3DGS, of gsplat and of Brush."""
@@ -37,7 +37,7 @@ def opened(path: Path) -> Generator[Path, None, None]:
     Raises:
         InputError: a folder or an archive has no splat file, or several.
     """
-    if path.is_dir() and not (path / _META).is_file():
+    if path.is_dir() and not any((path / name).is_file() for name in META_NAMES):
         found = splat_file_in(path)
         if found is None:
             raise InputError(f"{path}: no splat file in this folder")
@@ -134,7 +134,7 @@ def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
     """The splat file of an archive, put into a folder, and what it was called."""
     with limits.open_archive(path) as archive:
         names = archive.namelist()
-        if _META in names:  # a SOG with another ending
+        if META in names:  # a SOG with another ending
             return Path(shutil.copyfile(path, folder / "scene.sog")), "as SOG"
         names = [
             name

@@ -14,6 +14,7 @@ from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
 from ..errors import InputError
 from .axes import turned, turned_axis, turned_origin
+from .beside import read_origin, write_origin
 from .containers import opened
 from .format import RawFile
 from .formats.through_gsply import read_through_gsply
@@ -95,10 +96,12 @@ def _read(source: Path, frame: Frame | None) -> RawFile:
     with opened(source) as place:
         found = readable_format(place)
         file = found.read(place)
+        beside = (0.0, 0.0, 0.0) if "origin" in found.keeps else read_origin(place)
     raw = without_bad_rows(file.raw, source)
     taken = frame or file.metadata.frame or found.frame
     up = file.metadata.up and turned_axis(file.metadata.up, taken, MEMORY_FRAME)
-    origin = turned_origin(file.metadata.origin, taken, MEMORY_FRAME)
+    stated = turned_origin(file.metadata.origin, taken, MEMORY_FRAME)
+    origin = stated if any(stated) else beside  # in the capture's axes
     metadata = replace(file.metadata, up=up, origin=origin)
     return RawFile(turned(raw, taken, MEMORY_FRAME), metadata)
 
@@ -144,7 +147,8 @@ def save_splats(
 
     .ply and .glb keep everything. .compressed.ply, .spz and .sog are quantised, .splat keeps no
     view-dependent colour, and none of the four keeps waves. Of how the splats are to be shown each
-    keeps what the format has a place for. A file is written whole or not at all.
+    keeps what the format has a place for; an origin that it has none for is written to a file
+    beside it, NAME.origin.json. A file is written whole or not at all.
 
     Args:
         splats: on any device; all values finite, scales not negative, quaternions not zero.
@@ -179,6 +183,8 @@ def save_splats(
     assert form.write is not None, "it is writable"
     with replacing(target) as draft:
         form.write(file, draft, target)
+    if "origin" not in form.keeps:
+        write_origin(target, metadata.origin)
 
 
 def check_writable(path: Path) -> None:

@@ -31,7 +31,7 @@ def placed(raw: RawSplats, matrix: NDArray[np.float64]) -> RawSplats:
     if (matrix == np.eye(4)).all():
         return raw
     similarity = Similarity.of(torch.from_numpy(matrix))
-    turned = moved(_directed(raw), replace(similarity, translation=torch.zeros(3).double()))
+    turned = moved(_directed(raw), replace(similarity, translation=similarity.translation * 0))
     means = raw.means.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
     return replace(
         raw,
@@ -45,13 +45,13 @@ def placed(raw: RawSplats, matrix: NDArray[np.float64]) -> RawSplats:
 
 def _directed(raw: RawSplats) -> Splats:
     """What of splats has a direction, the rest being 0: nothing is lost by an activation."""
-    count = len(raw.means)
+    sh = torch.from_numpy(raw.sh)
     return Splats(
-        means=torch.zeros(count, 3),
+        means=sh.new_zeros(len(sh), 3),
         quats=torch.from_numpy(raw.quats),
-        scales=torch.ones(count, 3),
-        opacities=torch.zeros(count),
-        sh=torch.from_numpy(raw.sh),
+        scales=sh.new_ones(len(sh), 3),
+        opacities=sh.new_zeros(len(sh)),
+        sh=sh,
         frequencies=torch.from_numpy(raw.frequencies),
         coefficients=torch.from_numpy(raw.coefficients),
     )

@@ -82,6 +82,12 @@ def format_of(path: Path) -> SplatFormat | None:
     return endings[max(endings, key=len)] if endings else None
 
 
+def carries(path: Path, part: Part) -> bool:
+    """Whether a file of that name can carry something besides splats."""
+    found = format_of(path)
+    return found is not None and part in found.keeps
+
+
 def writable_format(path: Path) -> SplatFormat:
     """The format in which a file of that name is written.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import zstandard
 
-from benchmarks.campaigns.fuzz_cases import Files, sog_members, zipped
+from benchmarks.campaigns.fuzz_splats import Files, sog_members, zipped
 
 
 @dataclass(frozen=True)

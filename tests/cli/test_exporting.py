@@ -135,8 +135,10 @@ def test_places_are_those_of_the_captures_own_frame(
     found, _ = exported(capsys, tmp_path / "c.spz", source, "--transform", *home)
     assert not any(found.origin)
     assert torch.allclose(found.splats.means, splats.means, rtol=0, atol=1e-3)
-    _, said = exported(capsys, tmp_path / "d.splat", source)
-    assert "origin: positions are relative to 4000000 -500000 3" in said
+    found, said = exported(capsys, tmp_path / "d.splat", source)
+    assert "relative to 4000000 -500000 3, as" in said
+    assert found.origin == pytest.approx(origin)
+    assert (tmp_path / "d.splat.origin.json").is_file()
 
 
 @pytest.mark.slow

@@ -65,7 +65,7 @@ class WideLens:
         """[H * W, 3] unit directions of a picture of `size` (width, height), float64; NaN where it
         shows nothing. `place` in each pixel is from 0 to 1."""
         across, down = (
-            (torch.arange(side, dtype=torch.float64) + offset - side / 2) / focal
+            (torch.arange(side, dtype=torch.float64, device="cpu") + offset - side / 2) / focal
             for side, offset, focal in zip(size, place, self.focal(size), strict=True)
         )
         x, y = across.expand(size[1], -1).flatten(), down[:, None].expand(-1, size[0]).flatten()
@@ -114,8 +114,8 @@ class Part:
     def planes(self, frame: Frame) -> Tensor:
         """[5, H, W] what may be averaged: colour, alpha, and alpha times distance."""
         k, (width, height) = self.intrinsics.to(frame.depth), self.size
-        x = (torch.arange(width).to(k) + 0.5 - k[0, 2]) / k[0, 0]
-        y = (torch.arange(height).to(k) + 0.5 - k[1, 2]) / k[1, 1]
+        x = (torch.arange(width, dtype=k.dtype, device=k.device) + 0.5 - k[0, 2]) / k[0, 0]
+        y = (torch.arange(height, dtype=k.dtype, device=k.device) + 0.5 - k[1, 2]) / k[1, 1]
         far = frame.alpha * frame.depth * (1 + x**2 + y[:, None] ** 2).sqrt()
         return torch.cat([frame.color.movedim(-1, 0), frame.alpha[None], far[None]])
 
@@ -124,7 +124,7 @@ class Part:
         k = self.intrinsics
         for each in self.samples:
             places = each.slopes * k.diagonal()[:2] + k[:2, 2]
-            grid = (2 * places / torch.tensor(self.size) - 1).to(planes)
+            grid = (2 * places / places.new_tensor(self.size) - 1).to(planes)
             taken = grid_sample(
                 planes[None], grid[None, None], padding_mode="border", align_corners=False
             )
@@ -216,11 +216,13 @@ def _axes() -> Tensor:
         for b in (-golden, golden):
             for x, y in ((a, b), (b, a / golden)):
                 corners += [[0, x, y], [x, y, 0], [y, 0, x]]
-    return torch.nn.functional.normalize(torch.tensor(corners, dtype=torch.float64), dim=1)
+    return torch.nn.functional.normalize(
+        torch.tensor(corners, dtype=torch.float64, device="cpu"), dim=1
+    )
 
 
 def _turn_to(axis: Tensor) -> Tensor:
     """[3, 3] a rotation that leads `axis` to z."""
-    aside = torch.eye(3, dtype=axis.dtype)[axis.abs().argmin()]
+    aside = torch.eye(3, dtype=axis.dtype, device=axis.device)[axis.abs().argmin()]
     x = torch.nn.functional.normalize(torch.linalg.cross(aside, axis), dim=0)
     return torch.stack([x, torch.linalg.cross(axis, x), axis])

@@ -10,15 +10,23 @@ import tyro
 
 from ...console import console, decimal_bytes
 from ...devices import pick_device
-from ...inputs.loading import LoadedScene, ShownAs
+from ...inputs.loading import LoadedScene, ShownAs, files_of
 from ...renderer.devices import Device
 from ...renderer.splats import Splats
 from ...renderer.training import evaluate
-from ...scenes import VERIFIABLE, CaptureView, InputError, check_writable, save_splats
+from ...scenes import (
+    VERIFIABLE,
+    CaptureView,
+    InputError,
+    carries,
+    check_writable,
+    origin_file,
+    save_splats,
+)
 from .baking import baked
 from .edits import Edits
 from .inputs import Inputs
-from .reading_back import keeps_origin, outlier_hint, read_by_gsply, tell_losses
+from .reading_back import outlier_hint, read_by_gsply, tell_losses
 from .views import Views, agreement
 
 
@@ -29,7 +37,8 @@ class ExportCommand:
     paths: Annotated[tuple[Path, ...], tyro.conf.arg(name="path"), tyro.conf.Positional]
     """Run folder or splat file; of several, the first decides the frame."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """File to write: .ply, .compressed.ply, .splat or .spz."""
+    """File to write: .ply, .compressed.ply, .spz (.v4.spz for version 4), .sog, .glb or .splat; or
+    a meta.json, beside which the textures of a SOG come."""
     bake: bool = False
     """Turn Gabor splats into plain Gaussians, and print what that loses: by the mean of their
     waves, or with --budget as Gaussians of their own."""
@@ -82,11 +91,14 @@ class ExportCommand:
             save_splats(written, self.output, metadata=scene.metadata)
         except InputError as error:
             raise InputError(f"{error}{outlier_hint(written)}") from error
-        size = decimal_bytes(self.output.stat().st_size)
+        size = decimal_bytes(sum(each.stat().st_size for each in files_of(self.output)))
         console.print(f"{len(written):,} splats, {size}: {self.output}")
-        if any(scene.metadata.origin) and not (self.check or keeps_origin(self.output)):
+        if any(scene.metadata.origin) and not carries(self.output, "origin"):
             shift = " ".join(f"{value:.9g}" for value in scene.metadata.origin)
-            console.print(f"Positions there are relative to {shift}; .ply has the capture's own.")
+            console.print(
+                f"Positions there are relative to {shift}, as {origin_file(self.output)} says; "
+                ".ply has the capture's own."
+            )
 
     def _verify(self, scene: LoadedScene, views: Views, held_out: list[CaptureView]) -> None:
         splats, settings = scene.splats, scene.settings

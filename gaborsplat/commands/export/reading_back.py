@@ -13,7 +13,7 @@ from ...console import console
 from ...inputs.loading import LoadedScene, relative_to
 from ...renderer.editing.choosing import outliers
 from ...renderer.splats import Splats
-from ...scenes import VERIFIABLE, load_splat_file, read_independently
+from ...scenes import VERIFIABLE, carries, load_splat_file, read_independently
 from .edits import farthest
 from .views import SAME, Views, agreement, told_psnr
 
@@ -21,20 +21,13 @@ NOTICED = 1e-3
 """Errors of positions, in sizes of the splats, that are worth a line."""
 COARSE = 0.1
 """Errors of positions of half of the splats, in their sizes, from which on a reason is given."""
-NO_ORIGIN = (0.0, 0.0, 0.0)
-
-
-def keeps_origin(path: Path) -> bool:
-    """Whether positions in a file of that name are in the capture's own frame."""
-    name = path.name.lower()
-    return name.endswith(".ply") and not name.endswith(".compressed.ply")
 
 
 def read_by_gsply(path: Path, origin: tuple[float, float, float]) -> Splats:
     """What gsply reads, relative to `origin` where the file has positions in the capture's frame.
     Raises as `read_independently`."""
     read = read_independently(path)
-    if not keeps_origin(path):
+    if not carries(path, "origin"):
         return read
     return replace(read, means=read.means - read.means.new_tensor(origin))
 
@@ -57,7 +50,7 @@ def tell_losses(path: Path, scene: LoadedScene, written: Splats, views: Views) -
     background = file.metadata.background or scene.settings.background
     settings = replace(file.settings, background=background)
     read = LoadedScene(file.splats, settings, file.metadata)
-    read = relative_to(read, scene.metadata.origin if keeps_origin(path) else NO_ORIGIN)
+    read = relative_to(read, scene.metadata.origin)
     before = views.pictures(scene.splats, scene.settings)
 
     def quality(splats: Splats) -> float:
@@ -87,9 +80,6 @@ def _details(scene: LoadedScene, written: Splats, read: LoadedScene) -> Iterator
         yield "antialiasing: the file cannot say that these splats are to be shown with it"
     if scene.metadata.up and not metadata.up:
         yield f"what is up: {scene.metadata.up}, which the file cannot say; see --align-up"
-    if any(scene.metadata.origin) and not any(metadata.origin):
-        shift = " ".join(f"{value:.9g}" for value in scene.metadata.origin)
-        yield f"origin: positions are relative to {shift}; .ply has the capture's own"
     # Every format keeps opacities to a few of 255 steps: by them splats that a writer put in
     # another order are known, of which no differences can be told.
     if len(splats) == len(written) > 0 and _same_order(written, splats):

@@ -15,7 +15,7 @@ from gaborsplat.scenes import InputError, load_splats, save_splats
 from gaborsplat.scenes.splats.formats.compressed_ply import read_compressed_ply
 from gaborsplat.scenes.splats.formats.through_gsply import read_through_gsply
 from gaborsplat.scenes.splats.raw_splats import RawSplats
-from tests.scenes.splats.ply_files import INRIA, random_columns, write_ply
+from tests.support.splat_files.ply_files import INRIA, random_columns, write_ply
 
 COLORS = tuple(f"{side}_{color}" for side in ("min", "max") for color in "rgb")
 

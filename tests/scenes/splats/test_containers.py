@@ -10,7 +10,7 @@ import torch
 
 from gaborsplat.inputs.loading import files_of, is_run, load_scene, name_of
 from gaborsplat.scenes import InputError, load_splats
-from tests.scenes.splats.ply_files import INRIA, MINIMAL, random_columns, write_ply
+from tests.support.splat_files.ply_files import INRIA, MINIMAL, random_columns, write_ply
 
 
 def splats(path: Path, n: int) -> Path:

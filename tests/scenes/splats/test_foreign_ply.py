@@ -12,7 +12,7 @@ import torch
 
 from gaborsplat.scenes import load_splat_file, load_splats, save_splats
 from gaborsplat.scenes.errors import InputError
-from tests.scenes.splats.ply_files import INRIA, MINIMAL, random_columns, write_ply
+from tests.support.splat_files.ply_files import INRIA, MINIMAL, random_columns, write_ply
 
 # What others write.
 

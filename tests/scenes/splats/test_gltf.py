@@ -19,7 +19,7 @@ from gltf_files import SPLATS, Scene, some_arrays
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.campaigns.fuzz_cases import random_splats
+from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.renderer.editing.moving import transformed
 from gaborsplat.renderer.rotations import to_matrices
 from gaborsplat.renderer.splats import Splats

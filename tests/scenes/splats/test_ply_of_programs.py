@@ -18,7 +18,7 @@ from gaborsplat.scenes import (
     save_splats,
     stated_origin,
 )
-from tests.scenes.splats.ply_files import INRIA, MINIMAL, random_columns, write_ply
+from tests.support.splat_files.ply_files import INRIA, MINIMAL, random_columns, write_ply
 
 # Headers.
 

@@ -18,7 +18,7 @@ from gaborsplat.renderer.splats import WAVE_COUNTS, Splats
 from gaborsplat.scenes import load_splats, save_splats, stated_origin
 from gaborsplat.scenes.errors import InputError
 from gaborsplat.scenes.ply import read_columns, read_header
-from tests.scenes.splats.ply_files import INRIA
+from tests.support.splat_files.ply_files import INRIA
 
 fuzz = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 

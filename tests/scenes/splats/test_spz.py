@@ -14,7 +14,7 @@ import pytest
 import torch
 import zstandard
 
-from benchmarks.campaigns.fuzz_cases import random_splats
+from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import InputError, load_splat_file, load_splats, save_splats
 from gaborsplat.scenes.splats.files import read_independently
