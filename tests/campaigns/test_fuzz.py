@@ -144,7 +144,7 @@ def take(*_: object) -> int:
         (write, "writes to stderr: b'careful'"),
         (be_saved, "is saved by MemoryError"),
         (be_silent, "names no file"),
-        (take, "takes 256 MiB"),
+        (take, "takes 25"),
     ],
 )
 def test_the_campaign_sees_what_a_reader_must_not_do(
