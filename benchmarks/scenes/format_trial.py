@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import gsply
+import numpy as np
 import torch
 
 from gaborsplat.devices import peak_memory
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import load_splat_file, save_splats
-from gaborsplat.scenes.splats.formats.through_gsply import gsply_data
 from gaborsplat.scenes.splats.raw_splats import deactivate
 
 GSPLY_READS = (".ply", ".compressed.ply", ".spz")
@@ -31,7 +31,16 @@ _WARM = 1000
 
 
 def _gsply_save(splats: Splats) -> Callable[[Path], object]:
-    data = gsply_data(deactivate(splats, Path()))
+    raw = deactivate(splats, Path())
+    data = gsply.GSData.from_arrays(
+        means=raw.means,
+        scales=raw.log_scales,
+        quats=raw.quats,
+        opacities=raw.logits,
+        sh0=np.ascontiguousarray(raw.sh[:, 0]),
+        shN=np.ascontiguousarray(raw.sh[:, 1:]) if raw.sh.shape[1] > 1 else None,
+        format="ply",
+    )
 
     def save(path: Path) -> None:
         if path.suffix == ".spz":

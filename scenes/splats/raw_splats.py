@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...renderer.splats import Splats
+from ...renderer.splats import SH_C0, Splats
 from ..errors import InputError
 
 LOG_SCALE_MIN = -30.0
@@ -31,6 +31,21 @@ class RawSplats:
     frequencies: NDArray[np.float32]  # [N, K, 3]
     coefficients: NDArray[np.float32]  # [N, K, 2]
 
+    @property
+    def opacities(self) -> NDArray[np.float64]:
+        """[N] in [0, 1]; NaN where the logit is."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return 1.0 / (1.0 + np.exp(-self.logits.astype(np.float64)))
+
+    @property
+    def colors(self) -> NDArray[np.float32]:
+        """[N, 3] seen from all sides alike, in [0, 1] where they can be shown."""
+        return self.sh[:, 0] * np.float32(SH_C0) + np.float32(0.5)
+
+    def taken(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> RawSplats:
+        """Some of the splats, by a mask or by their numbers, in that order."""
+        return RawSplats(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
+
 
 def gaussians(
     means: NDArray[np.floating[Any]],
@@ -45,17 +60,35 @@ def gaussians(
     return RawSplats(means, quats, log_scales, logits, sh, *none)
 
 
+def logits_of(opacities: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Logits of opacities; infinite for 0 and 1, NaN beyond."""
+    exact = opacities.astype(np.float64)
+    with np.errstate(all="ignore"):
+        return (np.log(exact) - np.log1p(-exact)).astype(np.float32)
+
+
+def harmonics_of(colors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """The constant harmonic of colours in [0, 1]: the inverse of `RawSplats.colors`."""
+    with np.errstate(all="ignore"):  # of a file, which may hold anything
+        return ((colors - 0.5) / SH_C0).astype(np.float32)
+
+
+def as_bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Numbers from 0 to 255, rounded; those beyond are clipped."""
+    return np.rint(values).clip(0, 255).astype(np.uint8)
+
+
 def activate(raw: RawSplats, path: Path) -> Splats:
     """The splats that were read from `path`.
 
     Raises:
         InputError: a value is not finite, or the numbers of values do not fit each other.
     """  # what files have of the first is dropped before: see repair.py
+    arrays = {field.name: getattr(raw, field.name) for field in fields(raw)}
+    del arrays["logits"]
+    arrays["opacities"] = raw.opacities
     with np.errstate(over="ignore", invalid="ignore"):
-        arrays = {field.name: getattr(raw, field.name) for field in fields(raw)}
         arrays["scales"] = np.exp(np.maximum(arrays.pop("log_scales"), LOG_SCALE_MIN))
-        logits = arrays.pop("logits").astype(np.float64)
-        arrays["opacities"] = 1.0 / (1.0 + np.exp(-logits))
     for name, values in arrays.items():
         _require(rows(np.isfinite(values)), path, f"{name} must be finite")
     try:
@@ -87,13 +120,13 @@ def deactivate(splats: Splats, path: Path) -> RawSplats:
     _require(rows(scales >= 0), path, "Splats.scales must not be negative")
     lengths = np.linalg.norm(quats, axis=1, keepdims=True)
     _require(rows(lengths > 0), path, "Splats.quats must not be zero")
-    p = arrays.pop("opacities").clip(0.0, 1.0).astype(np.float64)
+    logits = logits_of(arrays.pop("opacities").clip(0.0, 1.0))
     with np.errstate(divide="ignore"):
-        logits, logs = np.log(p / (1.0 - p)), np.log(scales)
+        logs = np.log(scales)
     return RawSplats(
         quats=(quats / lengths).astype(np.float32),
         log_scales=np.maximum(logs, np.float32(LOG_SCALE_MIN)),
-        logits=logits.clip(-LOGIT_MAX, LOGIT_MAX).astype(np.float32),
+        logits=logits.clip(-LOGIT_MAX, LOGIT_MAX),
         **arrays,
     )
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from gaborsplat.renderer.editing.order import morton_order
 from gaborsplat.renderer.splats import Parameters, RawSplats
 from gaborsplat.renderer.training.config import LearningRates, TrainConfig
 from gaborsplat.renderer.training.density.default import WaveDefaultStrategy
 from gaborsplat.renderer.training.density.mcmc import MCMCStrategy, share_opacity
-from gaborsplat.renderer.training.density.order import morton_order
 from gaborsplat.renderer.training.gabor.waves import START_FREQUENCY, carry_waves, start_waves
 from gaborsplat.renderer.training.schedule import Schedule
 from gaborsplat.renderer.training.step.optimizer import (

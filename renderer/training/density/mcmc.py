@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...editing.order import morton_order
 from ...splats import Parameters, RawSplats
 from ..config import TrainConfig
 from ..gabor.waves import carry_waves
 from ..schedule import Schedule
 from ..step.fit import Terms
 from ..step.optimizer import Optimizers, take_rows
-from .order import morton_order
 
 DEAD_OPACITY = 0.005
 """A splat at or below this is moved to where a living one is."""

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....renderer.training.density.order import morton_order
+from ....renderer.editing.order import morton_order
 from ...errors import InputError
 from ...ply import Columns, PlyHeader, read_columns, read_header
 from ..format import RawFile
-from ..raw_splats import gaussians
+from ..raw_splats import gaussians, harmonics_of, logits_of
 from .ply_comments import comments_of, read_comments
 
 _CHUNK = 256  # splats that share their bounds
@@ -34,7 +34,6 @@ _BOUNDS = ("{}_x {}_y {}_z", "{}_scale_x {}_scale_y {}_scale_z", "{}_r {}_g {}_b
 _REST = {0: 0, 9: 1, 24: 2, 45: 3}  # columns of harmonics, and the degree
 _LARGEST = 20.0  # logarithm of a scale: flat splats would leave nothing to the others
 _SH_STEPS = 32.0  # of a byte in a harmonic of 1: bytes reach from -4 to 4
-_C0 = 0.28209479177387814
 
 
 def is_compressed(path: Path) -> bool:
@@ -67,16 +66,12 @@ def read_compressed_ply(path: Path) -> RawFile:
     colors = between(2, "packed_color", _COLOR) if "min_r" in chunks else None
     if colors is None:  # of SuperSplat 1
         colors = _unpacked(words["packed_color"], _COLOR)
-    with np.errstate(all="ignore"):
-        alpha = _unpacked(words["packed_color"], _ALPHA)[:, 0]
-        logits = np.log(alpha) - np.log1p(-alpha)
-        dc = ((colors - 0.5) / _C0).astype(np.float32)
     raw = gaussians(
         means=between(0, "packed_position", _POSITION),
         quats=_quaternions(words["packed_rotation"]),
         log_scales=between(1, "packed_scale", _SCALE),
-        logits=logits,
-        sh=_harmonics(header, dc),
+        logits=logits_of(_unpacked(words["packed_color"], _ALPHA)[:, 0]),
+        sh=_harmonics(header, harmonics_of(colors)),
     )
     return RawFile(raw, read_comments(header.comments, path))
 
@@ -154,24 +149,23 @@ def _harmonics(header: PlyHeader, dc: NDArray[np.float32]) -> NDArray[np.float32
 def write_compressed_ply(file: RawFile, draft: Path, _: Path) -> None:
     """Writes a file: splats along a Morton curve, so that those of a chunk are near each other."""
     raw = file.raw
-    order = morton_order(torch.from_numpy(np.asarray(raw.means, np.float32))).numpy()
-    color = raw.sh[order, 0] * np.float32(_C0) + np.float32(0.5)
-    scales = raw.log_scales[order].clip(-_LARGEST, _LARGEST)
-    means, words = np.asarray(raw.means[order], np.float32), np.empty((len(order), 4), "<u4")
+    raw = raw.taken(morton_order(torch.from_numpy(np.asarray(raw.means, np.float32))).numpy())
+    count = len(raw.means)
+    scales = raw.log_scales.clip(-_LARGEST, _LARGEST)
+    means, words = np.asarray(raw.means, np.float32), np.empty((count, 4), "<u4")
     bounds = [
         _pack_between(values, places, words[:, column])
         for values, places, column in (
             (means, _POSITION, 0),
             (scales, _SCALE, 2),
-            (color, _COLOR, 3),
+            (raw.colors, _COLOR, 3),
         )
     ]
-    _pack_rotations(raw.quats[order], words[:, 1])
-    alpha = 1 / (1 + np.exp(-raw.logits[order].astype(np.float64)))
-    words[:, 3] |= _packed(alpha[:, None], _ALPHA)
-    rest = raw.sh[order, 1:].transpose(0, 2, 1).reshape(len(order), 3 * (raw.sh.shape[1] - 1))
+    _pack_rotations(raw.quats, words[:, 1])
+    words[:, 3] |= _packed(raw.opacities[:, None], _ALPHA)
+    rest = raw.sh[:, 1:].transpose(0, 2, 1).reshape(count, 3 * (raw.sh.shape[1] - 1))
     sh = np.floor(rest * _SH_STEPS + 128).clip(0, 255).astype(np.uint8)
-    header = _header(file, len(order), sh.shape[1])
+    header = _header(file, count, sh.shape[1])
     with draft.open("wb") as out:
         for part in (header, np.concatenate(bounds, axis=1).astype("<f4"), words, sh):
             out.write(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)

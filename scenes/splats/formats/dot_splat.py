@@ -6,15 +6,12 @@ Format: https://github.com/antimatter15/splat.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ....renderer.splats import SH_C0
 from ...errors import InputError
 from ..format import RawFile
-from ..raw_splats import gaussians
+from ..raw_splats import as_bytes, gaussians, harmonics_of, logits_of
 
 _RECORD = np.dtype([("xyz", "<f4", 3), ("scales", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)])
 
@@ -35,13 +32,12 @@ def read_dot_splat(path: Path) -> RawFile:
     rgba = records["rgba"] / 255.0
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scales = np.log(records["scales"])
-        logits = np.log(rgba[:, 3] / (1.0 - rgba[:, 3]))
     raw = gaussians(
         means=records["xyz"].astype(np.float32),
         quats=(records["quat"].astype(np.float32) - 128.0) / 128.0,
         log_scales=log_scales.astype(np.float32),
-        logits=logits.astype(np.float32),
-        sh=((rgba[:, None, :3] - 0.5) / SH_C0).astype(np.float32),
+        logits=logits_of(rgba[:, 3]),
+        sh=harmonics_of(rgba[:, None, :3]),
     )
     return RawFile(raw)
 
@@ -52,11 +48,7 @@ def write_dot_splat(file: RawFile, draft: Path, _: Path) -> None:
     records = np.zeros(len(raw.means), _RECORD)
     records["xyz"] = raw.means
     records["scales"] = np.exp(raw.log_scales)
-    records["rgba"][:, :3] = _bytes((0.5 + SH_C0 * raw.sh[:, 0]) * 255.0)
-    records["rgba"][:, 3] = _bytes(255.0 / (1.0 + np.exp(-raw.logits)))
-    records["quat"] = _bytes(raw.quats * 128.0 + 128.0)
+    records["rgba"][:, :3] = as_bytes(raw.colors * 255.0)
+    records["rgba"][:, 3] = as_bytes(raw.opacities * 255.0)
+    records["quat"] = as_bytes(raw.quats * 128.0 + 128.0)
     draft.write_bytes(records.tobytes())
-
-
-def _bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    return np.rint(values).clip(0, 255).astype(np.uint8)

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....renderer.splats import SH_C0
 from ... import limits
 from ...errors import InputError
 from ..format import RawFile
 from ..merged import merged
-from ..raw_splats import RawSplats, gaussians
+from ..raw_splats import RawSplats, gaussians, harmonics_of, logits_of
 
 _HEADER = 4096
 _SECTION = 1024
@@ -94,12 +93,12 @@ def _section(file: _File, index: int, place: int) -> tuple[RawSplats, int]:
     if file.level:
         means = _from_buckets(file, fields, place, means)
     rgba = splats["rgba"] / 255.0
-    sh = np.concatenate([(rgba[:, None, :3] - 0.5) / SH_C0, _harmonics(file, splats)], axis=1)
+    sh = np.concatenate([harmonics_of(rgba[:, None, :3]), _harmonics(file, splats)], axis=1)
     raw = gaussians(
         means=means,
         quats=splats["quat"].astype(np.float32),
         log_scales=np.log(splats["scales"].astype(np.float32)),
-        logits=np.log(rgba[:, 3] / (1.0 - rgba[:, 3])).astype(np.float32),
+        logits=logits_of(rgba[:, 3]),
         sh=sh.astype(np.float32),
     )
     return raw, end - place

@@ -22,7 +22,7 @@ from ....renderer.splats import WAVE_COUNTS
 from ...errors import InputError
 from ...ply import Columns, PlyHeader, read_columns, read_header
 from ..format import RawFile
-from ..raw_splats import RawSplats
+from ..raw_splats import RawSplats, logits_of
 from .ply_comments import comments_of, read_comments
 from .ply_comments import stated_origin as origin_of
 
@@ -212,9 +212,8 @@ def _filtered(raw: RawSplats, sigma: NDArray[np.float64]) -> RawSplats:
     with np.errstate(all="ignore"):  # rows that make no sense are looked at later
         logs = raw.log_scales.astype(np.float64)
         wider = 0.5 * np.logaddexp(2 * logs, 2 * np.log(np.abs(sigma))[:, None])
-        opacity = np.exp((logs - wider).sum(axis=1)) / (1 + np.exp(-raw.logits.astype(np.float64)))
-        logits = np.log(opacity) - np.log1p(-opacity)
-    return replace(raw, log_scales=wider.astype(np.float32), logits=logits.astype(np.float32))
+        logits = logits_of(raw.opacities * np.exp((logs - wider).sum(axis=1)))
+    return replace(raw, log_scales=wider.astype(np.float32), logits=logits)
 
 
 def _wave_count(header: PlyHeader, table: _Table) -> int:

@@ -1,4 +1,4 @@
-"""gsply, a library of other people that reads and writes splats, and our splats in its arrays."""
+"""What gsply reads, a library of other people that shares no code with us."""
 
 from __future__ import annotations
 
@@ -32,19 +32,4 @@ def read_through_gsply(path: Path, read: Callable[[], Any]) -> RawSplats:
         log_scales=np.asarray(data.scales, np.float32),
         logits=np.asarray(data.opacities, np.float32).reshape(-1),
         sh=np.concatenate([sh0, *rest], axis=1),
-    )
-
-
-def gsply_data(raw: RawSplats) -> Any:
-    """Splats, without their waves, as gsply writes them."""
-    from gsply import GSData  # compiles with numba: a second that only these formats should cost
-
-    return GSData.from_arrays(
-        means=raw.means,
-        scales=raw.log_scales,
-        quats=raw.quats,
-        opacities=raw.logits,
-        sh0=np.ascontiguousarray(raw.sh[:, 0]),
-        shN=np.ascontiguousarray(raw.sh[:, 1:]) if raw.sh.shape[1] > 1 else None,
-        format="ply",
     )

@@ -25,7 +25,7 @@ from ...format import RawFile
 from ...merged import merged
 from ...metadata import Axis, Frame, SplatMetadata
 from ...placed import placed
-from ...raw_splats import RawSplats, gaussians
+from ...raw_splats import RawSplats, gaussians, logits_of
 from ..spz.container import decoded_spz
 from .buffers import Gltf, extensions_of, read_gltf
 
@@ -231,10 +231,8 @@ def _from_attributes(gltf: Gltf, primitive: Entry, logarithms: bool) -> RawSplat
         return found
 
     scales = values(f"{SPLATS}:SCALE", "VEC3")
-    opacities = values(f"{SPLATS}:OPACITY", "SCALAR")[:, 0].astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         log_scales = scales if logarithms else np.log(scales)
-        logits = np.log(opacities / (1.0 - opacities)).astype(np.float32)
     higher = [d for d in (1, 2, 3) if f"{SPLATS}:SH_DEGREE_{d}_COEF_0" in attributes.values]
     bands = range(max(higher, default=0) + 1)
     names = [f"{SPLATS}:SH_DEGREE_{d}_COEF_{i}" for d in bands for i in range(2 * d + 1)]
@@ -242,7 +240,7 @@ def _from_attributes(gltf: Gltf, primitive: Entry, logarithms: bool) -> RawSplat
         means=values("POSITION", "VEC3"),
         quats=values(f"{SPLATS}:ROTATION", "VEC4")[:, [3, 0, 1, 2]],
         log_scales=log_scales,
-        logits=logits,
+        logits=logits_of(values(f"{SPLATS}:OPACITY", "SCALAR")[:, 0]),
         sh=np.stack([values(name, "VEC3") for name in names], axis=1),
     )
     return _with_waves(gltf, primitive, raw)

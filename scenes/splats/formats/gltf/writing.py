@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .....renderer.splats import SH_C0
 from ...format import RawFile
-from ...raw_splats import RawSplats
+from ...raw_splats import RawSplats, as_bytes
 from .buffers import BINARY_CHUNK, CHUNK, FLOAT, HEADER, JSON_CHUNK, WIDTHS
 from .reading import NOTES, SPLATS, WAVES
 
@@ -131,9 +130,8 @@ def _document(file: RawFile, arrays: _Arrays) -> dict[str, Any]:
 def _attributes(raw: RawSplats, arrays: _Arrays) -> dict[str, int]:
     means = raw.means.astype(np.float32)
     bounds = {"min": means.min(axis=0).tolist(), "max": means.max(axis=0).tolist()}
-    opacities = 1.0 / (1.0 + np.exp(-raw.logits.astype(np.float64)))[:, None]
-    colours = np.concatenate([0.5 + SH_C0 * raw.sh[:, 0], opacities], axis=1)
-    shown = np.rint(colours * 255.0).clip(0, 255).astype(np.uint8)
+    opacities = raw.opacities[:, None]
+    shown = as_bytes(np.concatenate([raw.colors, opacities], axis=1) * 255.0)
     attributes = {
         "POSITION": arrays.add(means, **bounds),
         "COLOR_0": arrays.add(shown, normalized=True),

@@ -16,7 +16,7 @@ from ....document import Entry, Fault, parse
 from ....errors import InputError
 from ....opencv import decoded
 from ...format import RawFile
-from ...raw_splats import RawSplats, gaussians
+from ...raw_splats import RawSplats, gaussians, logits_of
 from .layout import CODEBOOK, LABELS_PER_ROW, LEFT_OUT, META, PALETTE, SH_COEFFS, VERSION
 from .notes import read_notes
 from .turns import unpacked_quats
@@ -100,9 +100,6 @@ def _decode(source: _Source, meta: Entry, most: int | None) -> RawSplats:
         return pixels[:count]
 
     colour = texture("sh0")
-    with np.errstate(divide="ignore"):
-        opacity = colour[:, 3] / 255.0
-        logits = np.log(opacity / (1.0 - opacity)).astype(np.float32)
     sh = _looked_up(meta.entry("sh0"), colour[:, :3])[:, None]
     if meta.values.get("shN") is not None:
         labels = texture("shN", 1)[:, :2].astype(np.int64) @ [1, 256]
@@ -114,7 +111,7 @@ def _decode(source: _Source, meta: Entry, most: int | None) -> RawSplats:
         means=_means(meta.entry("means"), texture("means", 0), texture("means", 1)),
         quats=_quats(texture("quats")),
         log_scales=_looked_up(meta.entry("scales"), texture("scales")[:, :3]),
-        logits=logits,
+        logits=logits_of(colour[:, 3] / 255.0),
         sh=sh,
     )
 

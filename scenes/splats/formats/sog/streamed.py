@@ -12,14 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .... import limits
 from ....document import Entry, Fault, read_document
 from ....errors import InputError
 from ...format import RawFile
+from ...merged import merged
 from ...metadata import DEFAULT_METADATA, SplatMetadata
-from ...raw_splats import RawSplats, gaussians
+from ...raw_splats import RawSplats
 from .layout import META, STREAMED_META
 from .reading import read_sog
 
@@ -55,7 +55,7 @@ def read_streamed_sog(path: Path) -> RawFile:
         raise InputError(f"{place}: not a valid streamed SOG: {fault}") from fault
     except OSError as error:
         raise InputError(f"{error.filename or place}: cannot be read: {error.strerror}") from error
-    return RawFile(_joined([part.raw for part in parts]), _common([p.metadata for p in parts]))
+    return RawFile(merged([part.raw for part in parts]), _common([p.metadata for p in parts]))
 
 
 def _wanted(document: Entry) -> dict[str, Rows | None]:
@@ -138,27 +138,7 @@ def _rows_of(raw: RawSplats, rows: Rows | None, path: Path) -> RawSplats:
     np.add.at(covered, firsts, 1)
     np.add.at(covered, ends, -1)
     taken = covered.cumsum()[:-1] > 0
-    return gaussians(
-        raw.means[taken], raw.quats[taken], raw.log_scales[taken], raw.logits[taken], raw.sh[taken]
-    )
-
-
-def _joined(parts: Sequence[RawSplats]) -> RawSplats:
-    """All splats, with as many harmonics as any has."""
-    most = max((part.sh.shape[1] for part in parts), default=1)
-
-    def harmonics(part: RawSplats) -> NDArray[np.float32]:
-        return np.pad(part.sh, ((0, 0), (0, most - part.sh.shape[1]), (0, 0)))
-
-    none = [gaussians(*(np.zeros((0, *n), np.float32) for n in ((3,), (4,), (3,), (), (most, 3))))]
-    parts = parts or none
-    return gaussians(
-        np.concatenate([part.means for part in parts]),
-        np.concatenate([part.quats for part in parts]),
-        np.concatenate([part.log_scales for part in parts]),
-        np.concatenate([part.logits for part in parts]),
-        np.concatenate([harmonics(part) for part in parts]),
-    )
+    return raw.taken(taken)
 
 
 def _common(found: Sequence[SplatMetadata]) -> SplatMetadata:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .....renderer.rotations import to_quaternions
+from .....renderer.rotations import product, to_quaternions
 from .layout import LEFT_OUT
 
 Floats = NDArray[np.float32]
@@ -86,14 +86,5 @@ def _axis_turns() -> Floats:
 
 def _product(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
     """[N, 4] Hamilton products: b is the turn that comes first."""
-    w, x, y, z = a.T
-    v, i, j, k = b.T
-    return np.stack(
-        [
-            w * v - x * i - y * j - z * k,
-            w * i + x * v + y * k - z * j,
-            w * j - x * k + y * v + z * i,
-            w * k + x * j - y * i + z * v,
-        ],
-        axis=1,
-    )
+    kind = np.result_type(a, b)
+    return product(*(torch.from_numpy(each.astype(kind, copy=False)) for each in (a, b))).numpy()

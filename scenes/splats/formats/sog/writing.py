@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from .....renderer.editing.order import morton_order
 from .....renderer.files import replacing
-from .....renderer.training.density.order import morton_order
 from ...format import RawFile
-from ...raw_splats import RawSplats
+from ...raw_splats import RawSplats, as_bytes
 from . import clusters
 from .layout import CODEBOOK, LABELS_PER_ROW, META, PALETTE, SH_COEFFS, VERSION
 from .notes import written_notes
@@ -63,14 +63,15 @@ def write_sog(file: RawFile, draft: Path, target: Path) -> None:
 def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
     """What meta.json says of splats, and their textures by name."""
     order = morton_order(torch.from_numpy(np.ascontiguousarray(raw.means, np.float32))).numpy()
-    quats, log_scales = with_ordered_axes(raw.quats[order], raw.log_scales[order])
-    opacity = 1.0 / (1.0 + np.exp(-raw.logits[order].astype(np.float64)))
+    raw = raw.taken(order)
+    quats, log_scales = with_ordered_axes(raw.quats, raw.log_scales)
+    opacity = raw.opacities
     weights = _weights(opacity, log_scales)
-    sh = raw.sh[order].clip(-_BRIGHTEST, _BRIGHTEST)
-    means, textures = _means(raw.means[order])
+    sh = raw.sh.clip(-_BRIGHTEST, _BRIGHTEST)
+    means, textures = _means(raw.means)
     scales, textures["scales.webp"] = _booked(log_scales, weights)
     colour, rgb = _booked(sh[:, 0], weights)
-    textures["sh0.webp"] = np.concatenate([rgb, _bytes(opacity * 255.0)[:, None]], axis=1)
+    textures["sh0.webp"] = np.concatenate([rgb, as_bytes(opacity * 255.0)[:, None]], axis=1)
     textures["quats.webp"] = packed_quats(quats, log_scales)
     meta: dict[str, Any] = {
         "version": VERSION,
@@ -148,10 +149,6 @@ def _harmonics(
         "shN_centroids.webp": centroids.reshape(rows, LABELS_PER_ROW * coefficients, 3),
         "shN_labels.webp": _in_rows(places.astype(np.uint8)),
     }
-
-
-def _bytes(values: NDArray[np.floating[Any]]) -> Texture:
-    return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
 def _in_rows(pixels: Texture) -> Texture:

@@ -6,12 +6,11 @@ Format: https://github.com/nianticlabs/spz. A section has one kind of value of a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...raw_splats import RawSplats, gaussians
+from ...raw_splats import RawSplats, as_bytes, gaussians, logits_of
 
 SH_DEGREE = 4
 """Highest degree of harmonics in files; `Splats` have 3."""
@@ -55,8 +54,6 @@ def unpacked(layout: Layout, sections: list[NDArray[np.uint8]]) -> RawSplats:
     places, alphas, colours, scales, rotations, harmonics = (
         each.reshape(layout.splats, size) for each, size in zip(sections, layout.sizes, strict=True)
     )
-    with np.errstate(divide="ignore"):  # 0 and 255 are no and full opacity
-        logits = np.log(alphas[:, 0] / (255.0 - alphas[:, 0]))
     coeffs = min((layout.degree + 1) ** 2, 16) - 1
     sh = np.empty((layout.splats, 1 + coeffs, 3), np.float32)
     sh[:, 0] = (colours / 255.0 - 0.5) / _COLOUR
@@ -67,7 +64,7 @@ def unpacked(layout: Layout, sections: list[NDArray[np.uint8]]) -> RawSplats:
         means=_positions(layout, places),
         quats=_smallest_three(rotations) if layout.version >= 3 else _first_three(rotations),
         log_scales=(scales / 16.0 - 10.0).astype(np.float32),
-        logits=logits.astype(np.float32),
+        logits=logits_of(alphas[:, 0] / 255.0),
         sh=sh,
     )
 
@@ -110,14 +107,13 @@ def packed(raw: RawSplats, fraction: int) -> list[bytes]:
     most = (1 << 23) - 1
     fixed = np.rint(raw.means.astype(np.float64) * (1 << fraction)).clip(-most - 1, most)
     places = fixed.astype("<i4").view(np.uint8).reshape(-1, 3, 4)[:, :, :3]
-    opacities = 1.0 / (1.0 + np.exp(-raw.logits.astype(np.float64)))
     sections = (
         places,
-        _bytes(opacities * 255.0),
-        _bytes((raw.sh[:, 0] * _COLOUR + 0.5) * 255.0),
-        _bytes((raw.log_scales + 10.0) * 16.0),
+        as_bytes(raw.opacities * 255.0),
+        as_bytes((raw.sh[:, 0] * _COLOUR + 0.5) * 255.0),
+        as_bytes((raw.log_scales + 10.0) * 16.0),
         _packed_rotations(raw.quats),
-        _bytes((raw.sh[:, 1:] + 1.0) * 128.0),
+        as_bytes((raw.sh[:, 1:] + 1.0) * 128.0),
     )
     return [np.ascontiguousarray(each).tobytes() for each in sections]
 
@@ -135,7 +131,3 @@ def _packed_rotations(quats: NDArray[np.float32]) -> NDArray[np.uint32]:
         other = largest != axis
         bits[other] = bits[other] << (_SMALL_BITS + 1) | values[other, axis]
     return (bits | largest.astype(np.uint32) << 30).astype("<u4")
-
-
-def _bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    return np.rint(values).clip(0, 255).astype(np.uint8)
