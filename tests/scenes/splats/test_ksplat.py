@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from damaging import assert_survives_damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ksplat_files import ksplat
@@ -83,16 +84,9 @@ def test_what_a_damaged_header_says_is_named(tmp_path: Path, at: int, value: int
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(data=st.data())
 def test_damage_gives_splats_or_an_input_error_of_one_line(tmp_path: Path, data: st.DataObject):
-    raw = bytearray(ksplat([arrays(5, 1), arrays(3, 1)], data.draw(st.integers(0, 2))))
-    places = st.one_of(st.integers(0, 48), st.integers(4096, 4140), st.integers(6144, len(raw) - 1))
-    for _ in range(data.draw(st.integers(1, 3))):
-        raw[data.draw(places)] = data.draw(st.integers(0, 255))
+    raw = ksplat([arrays(5, 1), arrays(3, 1)], data.draw(st.integers(0, 2)))
     path = tmp_path / "a.ksplat"
-    path.write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
-    try:
-        splats = load_splats(path)
-    except InputError as error:
-        assert str(error).startswith(str(path))
-        assert "\n" not in str(error)
-        return
-    assert all(tensor.isfinite().all() for tensor in splats.tensors().values())
+    path.write_bytes(raw)
+    # Rather its headers, which are mostly empty, and splats.
+    places = st.one_of(st.integers(0, 48), st.integers(4096, 4140), st.integers(6144, len(raw) - 1))
+    assert_survives_damage(path, data, places)
