@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.progress import Progress
-
-from ...console import console, error_console
+from ...console import console
 from ...inputs.loading import LoadedScene
 from ...renderer.splats import Splats
 from ...renderer.training import evaluate, to_gaussians
 from ...scenes import CaptureView, InputError, bake
-from .views import Views, agreement
+from .views import Views, agreement, fitting
 
 
 def baked(
@@ -38,7 +36,8 @@ def baked(
         return damped
     compared = {"damped to the mean": damped}
     if budget is not None:
-        split = _split(scene, budget, views)
+        with fitting("fit Gaussians") as progress:
+            split = to_gaussians(splats, views.fitted, budget, scene.settings, progress=progress)
         compared[f"split into {len(split):,} Gaussians"] = split
     before = evaluate(splats, held_out, scene.settings).psnr
     pictures = views.pictures(splats, scene.settings) if before is None else []
@@ -51,15 +50,3 @@ def baked(
             agrees = agreement(views.pictures(plain, scene.settings), pictures)
             console.print(f"{name}: agrees with the original to {agrees:.2f} dB PSNR")
     return list(compared.values())[-1]
-
-
-def _split(scene: LoadedScene, budget: int, views: Views) -> Splats:
-    with Progress(console=error_console, transient=True) as bar:
-        task = bar.add_task("fit Gaussians")
-        return to_gaussians(
-            scene.splats,
-            views.fitted,
-            budget,
-            scene.settings,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )

@@ -9,10 +9,9 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from rich.progress import Progress
 from torch import Tensor
 
-from ...console import console, error_console
+from ...console import console
 from ...inputs.loading import LoadedScene
 from ...renderer.editing.choosing import in_box, outliers, pruned
 from ...renderer.editing.decimating import decimated
@@ -22,7 +21,7 @@ from ...renderer.splats import Splats
 from ...renderer.training import refitted
 from ...scenes import Axis, InputError, axis_vector
 from ...viewer.camera import up_direction
-from .views import Views, agreement, told_psnr
+from .views import Views, agreement, fitting, told_psnr
 
 UP_IN_VIEWERS: Axis = "-y"
 """What viewers of PLY take to be up where nothing is said: y points down in captures."""
@@ -151,7 +150,10 @@ class Edits:
             few = decimated(scene.splats, views.fitted, self.decimate, scene.settings)
             scene = _told(f"--decimate {self.decimate}", scene, few, views)
         if self.refit:
-            fitted = _refitted(scene, chosen, views)
+            with fitting("fit splats") as progress:
+                fitted = refitted(
+                    scene.splats, chosen.splats, views.fitted, scene.settings, progress=progress
+                )
             scene = _told("--refit, all since then", chosen, fitted, views)
         return scene
 
@@ -237,18 +239,6 @@ def _told(option: str, scene: LoadedScene, splats: Splats, views: Views) -> Load
         f"{cost} on {views.told}"
     )
     return replace(scene, splats=splats)
-
-
-def _refitted(scene: LoadedScene, original: LoadedScene, views: Views) -> Splats:
-    with Progress(console=error_console, transient=True) as bar:
-        task = bar.add_task("fit splats")
-        return refitted(
-            scene.splats,
-            original.splats,
-            views.fitted,
-            scene.settings,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )
 
 
 def _double(numbers: Any) -> Tensor:

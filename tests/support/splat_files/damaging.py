@@ -15,7 +15,8 @@ def assert_survives_damage(
     """Flips bits of bytes, at any of `places`, cuts the file, and reads it: that gives splats or an
     error of one line that begins with its path."""
     raw = bytearray(path.read_bytes())
-    places = places or st.integers(0, len(raw) - 1)
+    if places is None:
+        places = st.integers(0, len(raw) - 1)
     for _ in range(data.draw(st.integers(0, 4), label="flips")):
         raw[data.draw(places, label="byte")] ^= 1 << data.draw(st.integers(0, 7), label="bit")
     path.write_bytes(raw[: data.draw(st.integers(0, len(raw)), label="length")])
