@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +22,12 @@ from ..inputs.loading import (
     ShownAs,
     all_views,
     files_of,
-    load_scene,
+    load_scene_on,
     name_of,
-    relative_to,
 )
 from ..renderer.devices import Device
-from ..scenes import InputError, SplatMetadata, axis_vector, save_splats
-from ..viewer import Action, Download, NamedCamera, SceneSource, Viewer, ViewerOptions
+from ..scenes import axis_vector, save_splats
+from ..viewer import Action, Download, NamedCamera, Viewer, ViewerOptions
 from ..viewer.path.file import Origin
 from .access import Access
 
@@ -71,7 +70,7 @@ class ViewCommand:
         device = pick_device(self.device)
         shown = follow(self.path, None, device, self.shown_as)
         # The cameras, and whatever follows, stand in the frame of the first version.
-        metadata, origin = shown.metadata, shown.metadata.origin
+        metadata, origin = shown.scene.metadata, shown.scene.metadata.origin
         beside = None if self.beside is None else follow(self.beside, origin, device)
         followed = [each for each in (shown, beside) if each is not None]
 
@@ -82,7 +81,7 @@ class ViewCommand:
         download = Action(
             "Download PLY",
             "The whole scene with its waves, whatever is hidden at the moment",
-            lambda: download_of(shown.source, name_of(self.path), metadata),
+            lambda: download_of(shown, name_of(self.path)),
         )
         with Viewer(
             shown.source,
@@ -118,21 +117,17 @@ def follow(
 
     def load() -> LoadedScene:
         nonlocal origin
-        scene = load_scene(path, shown_as)
-        origin = scene.metadata.origin if origin is None else origin
-        scene = relative_to(scene, origin)
-        return replace(scene, splats=scene.splats.to(device))
+        scene = load_scene_on(path, device, shown_as, origin)
+        origin = scene.metadata.origin
+        return scene
 
     return Followed(lambda: files_of(path), load)
 
 
-def download_of(source: SceneSource, name: str, metadata: SplatMetadata) -> Download:
-    """What `source` shows as `name`.ply, in the frame that `metadata` has the origin of."""
-    shown = source.current
-    if shown is None:
-        raise InputError(f"{name}.ply: nothing is shown yet")
+def download_of(shown: Followed, name: str) -> Download:
+    """The newest version as `name`.ply, in the capture's own frame."""
+    scene = shown.scene
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "splats.ply"
-        metadata = replace(metadata, antialiased=shown.settings.antialiased)
-        save_splats(shown.splats.scaled(source.unit), file, metadata=metadata)
+        save_splats(scene.splats, file, metadata=scene.metadata)
         return Download(f"{name}.ply", file.read_bytes())

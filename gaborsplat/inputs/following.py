@@ -27,7 +27,7 @@ class Followed:
 
     Attributes:
         source: the newest version.
-        metadata: how the first version was to be shown.
+        scene: the same, as it was loaded, with what it says of how it is to be shown.
     """
 
     def __init__(
@@ -37,9 +37,8 @@ class Followed:
         self._files, self._load = files, load
         self._last = self._taken = self._version()  # before the files are read
         self._restless = 0  # looks since they stood still
-        scene = load()
-        self.metadata = scene.metadata
-        self.source = SceneSource(scene.splats, scene.settings)
+        self.scene = load()
+        self.source = SceneSource(self.scene.splats, self.scene.settings)
 
     def look(self) -> None:
         """To be called every `INTERVAL`: files that have changed, but not since the last look, are
@@ -59,7 +58,7 @@ class Followed:
                 self._taken = version
                 error_console.print(f"note: showing what was there before: {one_line(error)}")
         else:
-            self._taken = version
+            self._taken, self.scene = version, scene
             self.source.publish(scene.splats, scene.settings)
 
     def _version(self) -> Version:

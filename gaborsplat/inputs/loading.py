@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from ..console import error_console
@@ -50,9 +51,9 @@ class ShownAs:
 
     def over(self, metadata: SplatMetadata) -> SplatMetadata:
         """What is to hold of splats of which a file says `metadata`."""
-        antialiased = self.antialiased if self.antialiased or self.no_antialiased else None
-        given = {"antialiased": antialiased, "up": self.up}
-        return replace(metadata, **{k: v for k, v in given.items() if v is not None})
+        if self.antialiased or self.no_antialiased:
+            metadata = replace(metadata, antialiased=self.antialiased)
+        return metadata if self.up is None else replace(metadata, up=self.up)
 
 
 AS_THEY_SAY = ShownAs()
@@ -106,6 +107,15 @@ def load_scene(path: Path, shown_as: ShownAs = AS_THEY_SAY) -> LoadedScene:
     metadata = shown_as.over(metadata)
     settings = replace(settings, antialiased=bool(metadata.antialiased))
     return LoadedScene(splats, settings, metadata)
+
+
+def load_scene_on(
+    path: Path, device: torch.device, shown_as: ShownAs = AS_THEY_SAY, origin: Origin | None = None
+) -> LoadedScene:
+    """What `load_scene` gives, on a device, and relative to `origin`, if that is given."""
+    scene = load_scene(path, shown_as)
+    scene = scene if origin is None else relative_to(scene, origin)
+    return replace(scene, splats=scene.splats.to(device))
 
 
 def relative_to(scene: LoadedScene, origin: Origin) -> LoadedScene:
