@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -105,6 +106,16 @@ class SfmProgress:
             error_console.print(f"COLMAP: {doing} {done}/{total}")
             self._told = now
         self._doing = doing
+
+
+@contextmanager
+def fitting(what: str) -> Generator[Callable[[int, int], None], None, None]:
+    """A bar for a fit, moved by a call with the steps done and those in all."""
+    with Progress(
+        console=error_console, transient=True, disable=not error_console.is_terminal
+    ) as bar:
+        task = bar.add_task(what)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def load_shown(scene: Path, **options: Any) -> Capture:

@@ -26,6 +26,7 @@ from .splats.containers import holds_splats as holds_splats
 from .splats.containers import splat_file_in as splat_file_in
 from .splats.files import VERIFIABLE as VERIFIABLE
 from .splats.files import SplatFile as SplatFile
+from .splats.files import check_waves as check_waves
 from .splats.files import check_writable as check_writable
 from .splats.files import load_splat_file as load_splat_file
 from .splats.files import load_splats as load_splats

@@ -31,6 +31,7 @@ from gaborsplat import camera_path
 from gaborsplat.console import console
 from gaborsplat.inputs.loading import load_scene
 from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.editing.merging import with_sh_degree
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import psnr
@@ -90,18 +91,11 @@ Views = list[tuple[Camera, Tensor]]
 def trials(splats: Splats) -> dict[str, Trial]:
     """What is written, by name."""
     plain = bake(splats)
-    found = {f"degree {degree}": Trial(of_degree(plain, degree)) for degree in range(4)}
+    found = {f"degree {degree}": Trial(with_sh_degree(plain, degree)) for degree in range(4)}
     found["waves"] = Trial(splats)
     found["antialiased"] = Trial(plain, SplatMetadata(antialiased=True))
     found["UTM"] = Trial(plain, SplatMetadata(origin=UTM))
     return found
-
-
-def of_degree(splats: Splats, degree: int) -> Splats:
-    """With harmonics of a degree, cut off or filled up with zeros."""
-    count = (degree + 1) ** 2
-    missing = max(0, count - splats.sh.shape[1])
-    return replace(splats, sh=torch.nn.functional.pad(splats.sh[:, :count], (0, 0, 0, missing)))
 
 
 def measure(form: SplatFormat, trial: Trial, views: Views, folder: Path) -> dict[str, Any]:

@@ -166,11 +166,7 @@ def save_splats(
     """
     target = Path(path)
     form = writable_format(target)
-    if splats.waves and "waves" not in form.keeps:
-        raise InputError(
-            f"{target}: {form.endings[0]} cannot carry Gabor waves, and these splats have "
-            f"{splats.waves} each; write .ply, or --bake them into plain Gaussians"
-        )
+    check_waves(target, splats.waves)
     if origin is not None:
         x, y, z = map(float, origin)
         metadata = replace(metadata, origin=(x, y, z))
@@ -185,6 +181,16 @@ def save_splats(
         form.write(file, draft, target)
     if "origin" not in form.keeps:
         write_origin(target, metadata.origin)
+
+
+def check_waves(path: Path, waves: int) -> None:
+    """Raises InputError if splats have so many waves each, and the format has no place for any."""
+    form = writable_format(path)
+    if waves and "waves" not in form.keeps:
+        raise InputError(
+            f"{path}: {form.endings[0]} cannot carry Gabor waves, and these splats have {waves} "
+            "each; write .ply, or --bake them into plain Gaussians"
+        )
 
 
 def check_writable(path: Path) -> None:

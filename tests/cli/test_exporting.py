@@ -132,7 +132,8 @@ def test_places_are_those_of_the_captures_own_frame(
     assert f"80 splats before, {int(inside.sum())} after" in said
     assert found.origin == pytest.approx(origin)
     home = [1, 0, 0, -4e6, 0, 1, 0, 5e5, 0, 0, 1, -3, 0, 0, 0, 1]
-    found, _ = exported(capsys, tmp_path / "c.spz", source, "--transform", *home)
+    found, said = exported(capsys, tmp_path / "c.spz", source, "--transform", *home)
+    assert "80 splats; the same pictures" in said
     assert not any(found.origin)
     assert torch.allclose(found.splats.means, splats.means, rtol=0, atol=1e-3)
     found, said = exported(capsys, tmp_path / "d.splat", source)
@@ -235,7 +236,7 @@ def test_nothing_is_read_back_when_nobody_wants_it(
 @pytest.mark.parametrize(
     ("options", "fact"),
     [
-        (("--transform", 1, 0, 0), "--transform: a 4x4 matrix by rows has 16 numbers, not 3"),
+        (("--transform", 1, 0, 0), "--transform'. Expected 16 values"),
         (("--transform", *(2, 0, 0, 0), *(0, 1, 0, 0) * 2, *(0, 0, 0, 1)), "--transform: "),
         (("--rotate", 0, math.nan, 0), "--rotate: degrees must be finite"),
         (("--scale", 0), "--scale must be above 0"),
@@ -262,3 +263,60 @@ def test_changes_that_make_no_sense_are_refused(
 def test_no_input_at_all_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["export", "-o", str(tmp_path / "b.ply")]) == BAD_INPUT
     assert "name a run folder or a splat file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("motion", [("--rotate", 0, 0, 90), ("--scale", 2)])
+def test_a_scene_with_an_origin_is_seen_to_move_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], motion: tuple[object, ...]
+):
+    source = saved(tmp_path / "a.ply", cloud(0, 3), origin=(5.0, 0.0, 0.0))
+    _, said = exported(capsys, tmp_path / "b.ply", source, *motion)
+    assert "moved: 80 splats; the same pictures" in said
+
+
+def test_what_was_aligned_is_up_in_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    source = saved(tmp_path / "a.ply", cloud(0, 0))
+    found, _ = exported(capsys, tmp_path / "b.glb", source, "--align-up", "x")
+    assert found.metadata.up == "-y"
+    found, _ = exported(capsys, tmp_path / "c.glb", source, "--align-up", "x", "--rotate", 90, 0, 0)
+    assert found.metadata.up == "-z"
+
+
+def test_waves_that_a_format_cannot_carry_are_refused_before_anything_is_fitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = saved(tmp_path / "a.ply", cloud(2, 0))
+    words = ["export", str(source), "--decimate", "9", "--refit", "-o", str(tmp_path / "b.spz")]
+    assert main(words) == BAD_INPUT
+    output = capsys.readouterr()
+    assert "cannot carry Gabor waves" in output.err
+    assert "after" not in output.out
+
+
+def test_options_with_several_numbers_may_stand_before_the_path(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    source = saved(tmp_path / "a.ply", cloud(0, 0))
+    words = ["export", "--crop", *["-9", "-9", "-9", "9", "9", "9"], str(source), "-o"]
+    assert main([*words, str(tmp_path / "b.ply")]) == DONE
+    assert "80 splats before, 80 after" in capsys.readouterr().out
+
+
+def test_the_size_of_a_folder_is_that_of_its_own_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "photo.jpg").write_bytes(bytes(10_000_000))
+    source = saved(tmp_path / "a.ply", cloud(0, 0))
+    _, said = exported(capsys, tmp_path / "meta.json", source)
+    assert re.search(r"80 splats, [\d.]+ kB", said)
+
+
+def test_what_is_lost_by_merging_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    first = saved(tmp_path / "a.ply", cloud(0, 0))
+    far = saved(tmp_path / "b.ply", cloud(0, 0, seed=2), origin=(4e6, 0.0, 0.0))
+    red = tmp_path / "c.ply"
+    gs.save_splats(cloud(0, 0), red, metadata=gs.SplatMetadata(background=(1.0, 0.0, 0.0)))
+    assert main(["export", *map(str, (first, far, red)), "-o", str(tmp_path / "d.ply")]) == DONE
+    said = capsys.readouterr().out
+    assert "b.ply: too far from the first for float32" in said
+    assert "c.ply: its background, (1.0, 0.0, 0.0), is not kept" in said

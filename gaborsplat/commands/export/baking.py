@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from ...console import console
 from ...inputs.loading import LoadedScene
+from ...progress import fitting
 from ...renderer.splats import Splats
 from ...renderer.training import evaluate, to_gaussians
 from ...scenes import CaptureView, InputError, bake
-from .views import Views, agreement, fitting
+from .views import Views, agreement
 
 
 def baked(
@@ -27,13 +28,14 @@ def baked(
         InputError: the budget is less than the number of splats.
     """
     splats = scene.splats
+    if splats.waves == 0:
+        console.print("--bake: there are no waves")
+        return splats
     if budget is not None and budget < len(splats):
         raise InputError(
             f"--budget: must be at least the {len(splats)} splats that there are, not {budget}"
         )
     damped = bake(splats)
-    if splats.waves == 0:
-        return damped
     compared = {"damped to the mean": damped}
     if budget is not None:
         with fitting("fit Gaussians") as progress:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +12,7 @@ import tyro
 
 from ...console import console, decimal_bytes
 from ...devices import pick_device
-from ...inputs.loading import LoadedScene, ShownAs, files_of
+from ...inputs.loading import LoadedScene, ShownAs
 from ...renderer.devices import Device
 from ...renderer.splats import Splats
 from ...renderer.training import evaluate
@@ -19,6 +21,7 @@ from ...scenes import (
     CaptureView,
     InputError,
     carries,
+    check_waves,
     check_writable,
     origin_file,
     save_splats,
@@ -67,8 +70,11 @@ class ExportCommand:
         if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
             raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
         looks = self.check or self.bake or self.verify or self.edits.any
-        inputs = Inputs.of(self.paths, self.shown_as, self.scene, photos=looks)
+        photos = looks or self.scene is not None
+        inputs = Inputs.of(self.paths, self.shown_as, self.scene, photos=photos)
         scene, device = inputs.scene, pick_device(self.device)
+        if not self.bake:
+            check_waves(self.output, scene.splats.waves)
         scene = replace(scene, splats=scene.splats.to(device))
         views = inputs.views() if looks else None
         held_out: list[CaptureView] = []
@@ -81,17 +87,22 @@ class ExportCommand:
         if self.bake and views is not None:
             written = baked(scene, self.budget, views, held_out)
         self._write(scene, written)
-        if views is not None and self.check:
-            tell_losses(self.output, scene, written, views)
-        if views is not None and self.verify:
-            self._verify(scene, views, held_out)
+        if views is None or not (self.check or self.verify):
+            return
+        by_gsply = None
+        if self.output.name.lower().endswith(VERIFIABLE):
+            by_gsply = read_by_gsply(self.output, scene.metadata.origin).to(device)
+        if self.check:
+            tell_losses(self.output, scene, written, views, by_gsply)
+        if self.verify and by_gsply is not None:
+            _verify(scene, views, held_out, by_gsply)
 
     def _write(self, scene: LoadedScene, written: Splats) -> None:
         try:
             save_splats(written, self.output, metadata=scene.metadata)
         except InputError as error:
             raise InputError(f"{error}{outlier_hint(written)}") from error
-        size = decimal_bytes(sum(each.stat().st_size for each in files_of(self.output)))
+        size = decimal_bytes(_bytes_of(self.output))
         console.print(f"{len(written):,} splats, {size}: {self.output}")
         if any(scene.metadata.origin) and not carries(self.output, "origin"):
             shift = " ".join(f"{value:.9g}" for value in scene.metadata.origin)
@@ -100,15 +111,27 @@ class ExportCommand:
                 ".ply has the capture's own."
             )
 
-    def _verify(self, scene: LoadedScene, views: Views, held_out: list[CaptureView]) -> None:
-        splats, settings = scene.splats, scene.settings
-        read = read_by_gsply(self.output, scene.metadata.origin).to(splats.means.device)
-        if held_out:
-            before, after = (evaluate(s, held_out, settings).psnr or 0 for s in (splats, read))
-            console.print(
-                f"Test PSNR {before:.2f} dB before, {after:.2f} dB read back: "
-                f"{before - after:.2f} dB lost"
-            )
-            return
-        agrees = agreement(views.pictures(read, settings), views.pictures(splats, settings))
-        console.print(f"Read back, {views.told} agree with the original to {agrees:.2f} dB PSNR")
+
+def _verify(
+    scene: LoadedScene, views: Views, held_out: Sequence[CaptureView], read: Splats
+) -> None:
+    splats, settings = scene.splats, scene.settings
+    if held_out:
+        before, after = (evaluate(s, held_out, settings).psnr or 0 for s in (splats, read))
+        console.print(
+            f"Test PSNR {before:.2f} dB before, {after:.2f} dB read back: "
+            f"{before - after:.2f} dB lost"
+        )
+        return
+    agrees = agreement(views.pictures(read, settings), views.pictures(splats, settings))
+    console.print(f"Read back, {views.told} agree with the original to {agrees:.2f} dB PSNR")
+
+
+def _bytes_of(path: Path) -> int:
+    """Of a file, or of a meta.json and the textures that it names."""
+    files = [path]
+    if path.suffix.lower() == ".json":
+        parts = json.loads(path.read_bytes()).values()
+        named = [name for part in parts if isinstance(part, dict) for name in part.get("files", ())]
+        files += [path.with_name(name) for name in named]
+    return sum(each.stat().st_size for each in files)

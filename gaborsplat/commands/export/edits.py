@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...console import console
 from ...inputs.loading import LoadedScene
+from ...progress import fitting
 from ...renderer.editing.choosing import in_box, outliers, pruned
 from ...renderer.editing.decimating import decimated
 from ...renderer.editing.merging import with_sh_degree
@@ -21,7 +22,7 @@ from ...renderer.splats import Splats
 from ...renderer.training import refitted
 from ...scenes import Axis, InputError, axis_vector
 from ...viewer.camera import up_direction
-from .views import Views, agreement, fitting, told_psnr
+from .views import Views, agreement, told_psnr
 
 UP_IN_VIEWERS: Axis = "-y"
 """What viewers of PLY take to be up where nothing is said: y points down in captures."""
@@ -29,7 +30,12 @@ FAR_FROM_ZERO = 100.0
 """Extents of a scene from zero within which it is moved; beyond, its origin is, as for captures."""
 
 Numbers3 = tuple[float, float, float]
+Numbers4 = tuple[float, float, float, float]
 Numbers6 = tuple[float, float, float, float, float, float]
+Matrix4 = tuple[Numbers4, Numbers4, Numbers4, Numbers4]
+# Lengths are part of the types: so many words are numbers, and PATH may follow.
+EVERYWHERE: Numbers6 = (-math.inf, -math.inf, -math.inf, math.inf, math.inf, math.inf)
+STILL: Matrix4 = ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1))
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Edits:
 
     drop_outliers: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Leave out stray splats, far from all others and nothing that one would miss."""
-    crop: Annotated[Numbers6 | None, tyro.conf.arg(metavar="X0 Y0 Z0 X1 Y1 Z1")] = None
+    crop: Annotated[Numbers6, tyro.conf.arg(metavar="X0 Y0 Z0 X1 Y1 Z1")] = EVERYWHERE
     """Keep the splats whose centres are in this box."""
     min_opacity: float = 0.0
     """Keep splats that are at least so opaque, 0 to 1."""
@@ -54,11 +60,11 @@ class Edits:
     align_up: Axis | Literal["auto"] | None = None
     """Turn the scene so that this direction, which is up in it, is up where viewers have it; auto
     is what --up, the file or the cameras say."""
-    rotate: Annotated[Numbers3 | None, tyro.conf.arg(metavar="X Y Z")] = None
+    rotate: Annotated[Numbers3, tyro.conf.arg(metavar="X Y Z")] = (0.0, 0.0, 0.0)
     """Then turn it by these degrees about the x axis, then about y, then about z."""
     scale: float = 1.0
     """Then make it so many times as large."""
-    transform: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="M00 M01 .. M33")] = None
+    transform: Annotated[Matrix4, tyro.conf.arg(metavar="M00 M01 .. M33")] = STILL
     """Then do what this 4x4 matrix, 16 numbers by rows, does to points: turn, mirror, scale
     evenly, move."""
 
@@ -73,16 +79,11 @@ class Edits:
             raise ValueError(f"--decimate must be at least 1, not {self.decimate}")
         if self.refit and self.decimate is None and self.sh_degree is None:
             raise ValueError("--refit fits what --decimate or --sh-degree left; give one of them")
-        if self.transform is not None and len(self.transform) != 16:
-            raise ValueError(
-                f"--transform: a 4x4 matrix by rows has 16 numbers, not {len(self.transform)}"
-            )
-        if self.crop is not None:
+        if self.crop != EVERYWHERE:
             _named("--crop", lambda: in_box(_double([[0.0, 0.0, 0.0]]), *self._corners))
-        if not all(map(math.isfinite, self.rotate or ())):
+        if not all(map(math.isfinite, self.rotate)):
             raise ValueError("--rotate: degrees must be finite numbers")
-        if self.transform is not None:
-            _named("--transform", lambda: self._given)
+        _named("--transform", lambda: Similarity.of(self.transform))
 
     @property
     def any(self) -> bool:
@@ -91,23 +92,16 @@ class Edits:
 
     @property
     def _corners(self) -> tuple[Numbers3, Numbers3]:
-        assert self.crop is not None
         return self.crop[:3], self.crop[3:]
 
     @property
     def _motion(self) -> Similarity:
         """--rotate, --scale and --transform."""
         matrix = _still()
-        for axis, degrees in enumerate(self.rotate or ()):
+        for axis, degrees in enumerate(self.rotate):
             matrix[:3, :3] = rotation_about(axis, degrees) @ matrix[:3, :3]
         matrix[:3, :3] *= self.scale
-        return Similarity.of(self._given.matrix @ matrix)
-
-    @property
-    def _given(self) -> Similarity:
-        """--transform alone."""
-        numbers = self.transform or _still().flatten().tolist()
-        return Similarity.of(_double(numbers).reshape(4, 4))
+        return Similarity.of(_double(self.transform) @ matrix)
 
     def of(self, scene: LoadedScene, views: Views) -> tuple[LoadedScene, Views]:
         """The scene with all changes, and the views of it; prints what each costs.
@@ -127,7 +121,7 @@ class Edits:
             strays = outliers(scene.splats)
             option = f"--drop-outliers{farthest(scene.splats, strays)}"
             scene = _told(option, scene, scene.splats.select(~strays), views)
-        if self.crop is not None:
+        if self.crop != EVERYWHERE:
             origin = scene.splats.means.new_tensor(scene.metadata.origin, dtype=torch.float64)
             inside = in_box(scene.splats.means.double() + origin, *self._corners)
             scene = _told("--crop", scene, scene.splats.select(inside), views)
@@ -159,12 +153,16 @@ class Edits:
 
     def _moved(self, scene: LoadedScene, views: Views) -> tuple[LoadedScene, Views]:
         """Elsewhere."""
-        similarity = self._motion
+        similarity, up = self._motion, scene.metadata.up
+        up = up and _axis_after(up, similarity)
         if self.align_up is not None:
+            up = _axis_after(UP_IN_VIEWERS, similarity)
             similarity = Similarity.of(similarity.matrix @ self._upright(scene, views))
         if torch.equal(similarity.matrix, _still()):
-            return scene, views
-        after, seen_from = moved_scene(scene, similarity), views.moved(similarity)
+            return replace(scene, metadata=replace(scene.metadata, up=up)), views
+        after, of_splats = moved_scene(scene, similarity)
+        after = replace(after, metadata=replace(after.metadata, up=up))
+        seen_from = views.moved(of_splats)
         before = views.pictures(scene.splats, scene.settings)
         pictures = seen_from.pictures(after.splats, after.settings)
         if similarity.sign < 0:
@@ -190,20 +188,24 @@ class Edits:
         return matrix
 
 
-def moved_scene(scene: LoadedScene, similarity: Similarity) -> LoadedScene:
-    """The same scene elsewhere: splats, origin, what is up, and the planes of its settings."""
+def moved_scene(scene: LoadedScene, similarity: Similarity) -> tuple[LoadedScene, Similarity]:
+    """The same scene elsewhere: splats, origin, and the planes of its settings; and what moves the
+    splats themselves, which are relative to the origin before and after."""
     s = similarity
     origin = s.linear @ s.translation.new_tensor(scene.metadata.origin) + s.translation
-    splats = moved(scene.splats, replace(s, translation=torch.zeros_like(s.translation)))
-    means = splats.means.double()
-    extent = float((means - means.median(0).values).norm(dim=1).median())
-    if float(origin.norm()) <= FAR_FROM_ZERO * extent:
-        splats = replace(splats, means=(means + origin.to(means)).to(splats.means))
-        origin = torch.zeros_like(origin)
-    x, y, z = origin.tolist()
-    up = scene.metadata.up and _axis_after(scene.metadata.up, s)
-    metadata = replace(scene.metadata, origin=(x, y, z), up=up)
-    return replace(scene, splats=splats, settings=scene.settings.scaled(s.scale), metadata=metadata)
+    means = scene.splats.means.double()
+    extent = s.scale * float((means - means.median(0).values).norm(dim=1).median())
+    near = float(origin.norm()) <= FAR_FROM_ZERO * extent
+    here, there = (origin, torch.zeros_like(origin)) if near else (torch.zeros_like(origin), origin)
+    of_splats = replace(s, translation=here)
+    x, y, z = there.tolist()
+    after = replace(
+        scene,
+        splats=moved(scene.splats, of_splats),
+        settings=scene.settings.scaled(s.scale),
+        metadata=replace(scene.metadata, origin=(x, y, z)),
+    )
+    return after, of_splats
 
 
 def farthest(splats: Splats, strays: Tensor) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from ...renderer.editing.moving import Similarity, transformed_camera
 from ...renderer.training import LeftOut
 from ...renderer.training.data import load_photo
 from ...scenes import Capture, CaptureView, InputError
-from .views import Views
+from .views import NOTICED, Views
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,30 @@ def _joined(paths: Sequence[Path], scenes: Sequence[LoadedScene]) -> LoadedScene
                 f"{with_it}: is to be shown with antialiasing, and {without} without; say by "
                 "--antialiased or --no-antialiased how both are"
             )
-    splats = merged([relative_to(each, first.metadata.origin).splats for each in scenes])
+    near_first = [relative_to(each, first.metadata.origin) for each in scenes]
+    splats = merged([each.splats for each in near_first])
     counts = " + ".join(f"{len(each.splats):,}" for each in scenes)
-    console.print(f"merged: {counts} = {len(splats):,} splats; nothing is lost")
+    console.print(f"merged: {counts} = {len(splats):,} splats")
+    for path, scene, near in zip(paths, scenes, near_first, strict=True):
+        for line in _lost_by_merging(scene, near, first):
+            console.print(f"  {path}: {line}")
     near = min(each.settings.near_plane for each in scenes)
     return replace(first, splats=splats, settings=replace(first.settings, near_plane=near))
+
+
+def _lost_by_merging(
+    scene: LoadedScene, near_first: LoadedScene, first: LoadedScene
+) -> Iterator[str]:
+    """What of a scene is not in the frame of the first one, a line each."""
+    rounded = relative_to(near_first, scene.metadata.origin).splats.means - scene.splats.means
+    sizes = scene.splats.scales.median(dim=1).values
+    if len(sizes) and float(rounded.norm(dim=1).median()) > NOTICED * float(sizes.median()):
+        yield (
+            f"too far from the first for float32: off by up to "
+            f"{float(rounded.norm(dim=1).max()):.3g}, at sizes of {float(sizes.median()):.3g}; "
+            "export them apart"
+        )
+    for name in ("up", "background"):
+        theirs, ours = (getattr(each.metadata, name) for each in (scene, first))
+        if theirs is not None and theirs != ours:
+            yield f"its {name}, {theirs}, is not kept: that of the first is {ours}"

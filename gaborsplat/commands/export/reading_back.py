@@ -13,12 +13,10 @@ from ...console import console
 from ...inputs.loading import LoadedScene, relative_to
 from ...renderer.editing.choosing import outliers
 from ...renderer.splats import Splats
-from ...scenes import VERIFIABLE, carries, load_splat_file, read_independently
+from ...scenes import carries, load_splat_file, read_independently
 from .edits import farthest
-from .views import SAME, Views, agreement, told_psnr
+from .views import NOTICED, SAME, Views, agreement, told_psnr
 
-NOTICED = 1e-3
-"""Errors of positions, in sizes of the splats, that are worth a line."""
 COARSE = 0.1
 """Errors of positions of half of the splats, in their sizes, from which on a reason is given."""
 
@@ -32,7 +30,9 @@ def read_by_gsply(path: Path, origin: tuple[float, float, float]) -> Splats:
     return replace(read, means=read.means - read.means.new_tensor(origin))
 
 
-def tell_losses(path: Path, scene: LoadedScene, written: Splats, views: Views) -> None:
+def tell_losses(
+    path: Path, scene: LoadedScene, written: Splats, views: Views, by_gsply: Splats | None
+) -> None:
     """Print what the file at `path` loses.
 
     Args:
@@ -40,6 +40,7 @@ def tell_losses(path: Path, scene: LoadedScene, written: Splats, views: Views) -
         scene: what was to be written, with its waves.
         written: the splats that were given to the writer.
         views: from where it is looked at.
+        by_gsply: what gsply reads, if it does.
 
     Raises:
         InputError: the file cannot be read.
@@ -58,8 +59,8 @@ def tell_losses(path: Path, scene: LoadedScene, written: Splats, views: Views) -
 
     own = quality(read.splats)
     console.print(f"Read back and shown as it says: {told_psnr(own)} on {views.told}")
-    if path.name.lower().endswith(VERIFIABLE):
-        other = quality(read_by_gsply(path, scene.metadata.origin))
+    if by_gsply is not None:
+        other = quality(by_gsply)
         if abs(min(other, SAME) - min(own, SAME)) > 0.01:
             waves = ", without waves" if read.splats.waves else ""
             console.print(f"Read by gsply{waves}: {told_psnr(other)}")
@@ -80,6 +81,9 @@ def _details(scene: LoadedScene, written: Splats, read: LoadedScene) -> Iterator
         yield "antialiasing: the file cannot say that these splats are to be shown with it"
     if scene.metadata.up and not metadata.up:
         yield f"what is up: {scene.metadata.up}, which the file cannot say; see --align-up"
+    if scene.metadata.background and not metadata.background:
+        red, green, blue = scene.metadata.background
+        yield f"background: {red:g} {green:g} {blue:g}, which the file cannot say"
     # Every format keeps opacities to a few of 255 steps: by them splats that a writer put in
     # another order are known, of which no differences can be told.
     if len(splats) == len(written) > 0 and _same_order(written, splats):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from ... import camera_path
-from ...console import error_console
 from ...inputs.loading import LoadedScene
 from ...renderer.cameras import Camera
 from ...renderer.editing.moving import Similarity, rotation_about, transformed_camera
@@ -30,6 +27,8 @@ FITTED = 96
 FITTED_SIZE = (960, 960)
 TILTS = (60.0, 120.0)
 """Degrees by which two rings for fits, around a scene without cameras, are tilted."""
+NOTICED = 1e-3
+"""Errors of positions, in sizes of the splats, that are worth a line."""
 SAME = 99.0
 """PSNR [dB] from which on pictures are the same: off by 1e-5, and psnr ends at 100."""
 
@@ -48,7 +47,7 @@ class Views:
     fitted: Sequence[Camera]
     of_run: bool
     _made: deque[tuple[tuple[Splats, RenderSettings], list[Tensor]]] = field(
-        default_factory=lambda: deque(maxlen=2), init=False, repr=False, compare=False
+        default_factory=lambda: deque(maxlen=4), init=False, repr=False, compare=False
     )
 
     @classmethod
@@ -92,7 +91,7 @@ class Views:
 
     @torch.no_grad()
     def pictures(self, splats: Splats, settings: RenderSettings) -> list[Tensor]:
-        """[H, W, 3] in [0, 1] of each view that is compared. The last two scenes' are kept: what
+        """[H, W, 3] in [0, 1] of each view that is compared. The last scenes' are kept: what
         comes of a change is what the next one begins with."""
         for scene, made in self._made:
             if scene[0] is splats and scene[1] == settings:
@@ -101,14 +100,6 @@ class Views:
         made = [render(splats, camera, settings).color.clamp(0, 1) for camera in cameras]
         self._made.append(((splats, settings), made))
         return made
-
-
-@contextmanager
-def fitting(what: str) -> Generator[Callable[[int, int], None], None, None]:
-    """A bar for a fit, moved by a call with the steps done and those in all."""
-    with Progress(console=error_console, transient=True) as bar:
-        task = bar.add_task(what)
-        yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
 def agreement(pictures: Sequence[Tensor], others: Sequence[Tensor]) -> float:
