@@ -155,7 +155,7 @@ def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
     """The splat file of an archive, put into a folder with what belongs to it, and what it was
     called."""
     with limits.open_archive(path) as archive:
-        every = archive.namelist()
+        every = [name for name in archive.namelist() if not name.endswith("/")]
         names = [
             name
             for name in every
@@ -189,7 +189,6 @@ def _belonging(names: Sequence[str], found: str, *, scattered: bool) -> dict[str
     places = {
         name: PurePosixPath(name).relative_to(home)
         for name in names
-        if name in whole
-        or (scattered and not name.endswith("/") and PurePosixPath(name).is_relative_to(home))
+        if name in whole or (scattered and PurePosixPath(name).is_relative_to(home))
     }
     return {name: place for name, place in places.items() if ".." not in place.parts}
