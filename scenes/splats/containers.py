@@ -166,8 +166,9 @@ def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
             raise InputError(f"{path}: no splat file in this archive")
         form = format_of(Path(found))
         assert form is not None, "its name was chosen so"
+        scattered = form.scattered and not found.lower().endswith(".sog")  # which has all in it
         left = limits.most_unpacked(path.stat().st_size)
-        for name, place in _belonging(every, found, scattered=form.scattered).items():
+        for name, place in _belonging(every, found, scattered=scattered).items():
             data = limits.read_member(path, archive, name, left)
             left -= len(data)
             target = folder / place

@@ -138,7 +138,8 @@ def save_splats(
     .ply and .glb keep everything. .compressed.ply, .spz and .sog are quantised, .splat keeps no
     view-dependent colour, and none of the four keeps waves. Of how the splats are to be shown each
     keeps what the format has a place for; an origin that it has none for is written to a file
-    beside it, NAME.origin.json. A file is written whole or not at all.
+    beside it, NAME.origin.json. A file is written whole or not at all; of a SOG in a folder no file
+    is replaced before all are on the disk.
 
     Args:
         splats: on any device; all values finite, scales not negative, quaternions not zero.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -146,6 +147,24 @@ def test_a_sog_beside_a_streamed_one_is_another_scene(tmp_path: Path):
     of_sog(tmp_path)
     with pytest.raises(InputError, match=r"2 splat files: robot/lod-meta\.json, scene/meta\.json;"):
         load_splats(tmp_path)
+
+
+def test_no_texture_is_replaced_before_all_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save_splats(random_splats(50), tmp_path / "meta.json")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    to_disk, calls = os.fsync, iter(range(100))
+
+    def fsync(handle: int) -> None:
+        if next(calls) == len(before) - 1:
+            raise OSError(28, "No space left on device")
+        to_disk(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        save_splats(random_splats(40), tmp_path / "meta.json")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 # Archives.

@@ -86,24 +86,6 @@ def test_meta_json_is_written_with_its_textures_beside_it(tmp_path: Path):
         torch.testing.assert_close(load_splats(path).tensors(), packed)
 
 
-def test_no_texture_is_replaced_before_all_are_on_the_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    save_splats(random_splats(50), tmp_path / "meta.json")
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    to_disk, calls = os.fsync, iter(range(100))
-
-    def fsync(handle: int) -> None:
-        if next(calls) == len(before) - 1:
-            raise OSError(28, "No space left on device")
-        to_disk(handle)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match="No space left"):
-        save_splats(random_splats(40), tmp_path / "meta.json")
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
 @pytest.mark.parametrize("antialiased", [None, False, True])
 def test_how_splats_are_to_be_shown_comes_back(tmp_path: Path, antialiased: bool | None):
     shown = SplatMetadata(
