@@ -21,7 +21,6 @@ from .photos.images import fit_within as fit_within
 from .photos.masks import MaskMode as MaskMode
 from .plausibility import doubts as doubts
 from .sources import capture_folder as capture_folder
-from .splats.beside import origin_file as origin_file
 from .splats.containers import holds_splats as holds_splats
 from .splats.containers import splat_file_in as splat_file_in
 from .splats.files import VERIFIABLE as VERIFIABLE
@@ -38,6 +37,7 @@ from .splats.metadata import Axis as Axis
 from .splats.metadata import Frame as Frame
 from .splats.metadata import SplatMetadata as SplatMetadata
 from .splats.metadata import axis_vector as axis_vector
+from .splats.notes import origin_file as origin_file
 from .splats.registry import META_NAMES as META_NAMES
 from .splats.registry import READABLE as READABLE
 from .splats.registry import WRITABLE as WRITABLE

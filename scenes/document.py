@@ -87,6 +87,19 @@ class Entry:
             return cast("list[Any] | None", value)
         raise Fault(f"{self.at(key)} must be a list, not {_shown(value)}")
 
+    def entries(self, key: str) -> Sequence[Entry]:
+        """The objects in the list at `key`, none where there is no list."""
+        place = self.at(key)
+        items = enumerate(self.items(key) or ())
+        return [Entry("", {f"{place}[{i}]": each}).entry(f"{place}[{i}]") for i, each in items]
+
+    def wholes(self, key: str, lowest: int, highest: int) -> Sequence[int]:
+        """The whole numbers in the list at `key`, none where there is no list."""
+        place = self.at(key)
+        return [
+            Entry("", {place: each}).whole(place, lowest, highest) for each in self.items(key) or ()
+        ]
+
     def array(self, key: str, least: int, most: int) -> NDArray[np.float64]:
         """[least to most] the list of numbers at `key`, which must be there."""
         self._needed(key)

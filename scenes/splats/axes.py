@@ -23,7 +23,8 @@ _ODD = np.array(
 
 def turned(raw: RawSplats, old: Frame, new: Frame) -> RawSplats:
     """The same splats with their numbers in other axes: each that points the other way changes its
-    sign. An odd number of them is a reflection."""
+    sign. An odd number of them is a reflection. Nothing is rounded, as it is by `placed.in_frame`,
+    which also exchanges axes."""
     signs = _signs(old, new)
     if (signs == 1).all():
         return raw

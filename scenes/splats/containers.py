@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -14,8 +13,8 @@ from tempfile import TemporaryDirectory
 from .. import limits
 from ..errors import InputError
 from ..ply import read_header
-from .formats.sog.layout import META
 from .formats.splat_ply import is_point_cloud
+from .notes import ORIGIN_ENDING
 from .registry import META_NAMES, format_of
 
 log = logging.getLogger(__name__)
@@ -46,10 +45,11 @@ def opened(path: Path) -> Generator[Path, None, None]:
     elif path.suffix.lower() == _ARCHIVE and path.is_file():
         with TemporaryDirectory(prefix="gaborsplat-") as folder:
             unpacked, name = _unpacked(path, Path(folder))
+            shown = name.removesuffix(unpacked.name)
             try:
                 yield unpacked
             except InputError as error:
-                raise InputError(str(error).replace(str(unpacked), f"{path}: {name}")) from error
+                raise InputError(str(error).replace(f"{folder}/", f"{path}: {shown}")) from error
     else:
         yield path
 
@@ -113,13 +113,16 @@ def _has_splats(path: Path) -> bool:
 
 
 def _only(place: str, names: Sequence[str]) -> str | None:
-    """The only name, but for earlier steps of the same; None without any.
+    """The only name, but for earlier steps of the same, and for what belongs to another; None
+    without any.
 
     Raises:
         InputError: there are several.
     """
     newest: dict[str, str] = {}
-    for name in sorted(names, key=lambda name: [int(step) for step in _STEP.findall(name)]):
+    for name in sorted(
+        _without_parts(names), key=lambda name: [int(step) for step in _STEP.findall(name)]
+    ):
         newest[_STEP.sub("", name)] = name
     if len(newest) > 1:
         some = sorted(newest.values())[:_LISTED]
@@ -130,24 +133,63 @@ def _only(place: str, names: Sequence[str]) -> str | None:
     return next(iter(newest.values()), None)
 
 
+def _without_parts(names: Sequence[str]) -> list[str]:
+    """Names without those of SOGs below a meta.json or a lod-meta.json, which are parts of it."""
+    paths = {PurePosixPath(name): name for name in names}
+    tops = {
+        each.parent: each
+        for meta in reversed(META_NAMES)  # of both in a folder, the streamed one is it
+        for each in paths
+        if each.name.lower() == meta
+    }
+    sogs = (".sog", *META_NAMES)
+
+    def is_part(path: PurePosixPath) -> bool:
+        above = (tops[folder] for folder in path.parents if folder in tops)
+        return path.name.lower().endswith(sogs) and any(top != path for top in above)
+
+    return [name for path, name in paths.items() if not is_part(path)]
+
+
 def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
-    """The splat file of an archive, put into a folder, and what it was called."""
+    """The splat file of an archive, put into a folder with what belongs to it, and what it was
+    called."""
     with limits.open_archive(path) as archive:
-        names = archive.namelist()
-        if META in names:  # a SOG with another ending
-            return Path(shutil.copyfile(path, folder / "scene.sog")), "as SOG"
+        every = [name for name in archive.namelist() if not name.endswith("/")]
         names = [
             name
-            for name in names
+            for name in every
             if _may_be_splats(PurePosixPath(name).name) and not name.startswith("__MACOSX")
         ]
         found = _only(str(path), names)
         if found is None:
             raise InputError(f"{path}: no splat file in this archive")
-        data = limits.read_member(path, archive, found, limits.most_unpacked(path.stat().st_size))
         form = format_of(Path(found))
         assert form is not None, "its name was chosen so"
-        unpacked = folder / f"scene{form.endings[0]}"
-        unpacked.write_bytes(data)
+        scattered = form.scattered and not found.lower().endswith(".sog")  # which has all in it
+        left = limits.most_unpacked(path.stat().st_size)
+        for name, place in _belonging(every, found, scattered=scattered).items():
+            data = limits.read_member(path, archive, name, left)
+            left -= len(data)
+            target = folder / place
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            except OSError as error:
+                raise InputError(f"{path}: {name} cannot be unpacked: {error.strerror}") from error
         log.warning("%s: took %s", path, found)
-        return unpacked, found
+        return folder / PurePosixPath(found).name, found
+
+
+def _belonging(names: Sequence[str], found: str, *, scattered: bool) -> dict[str, PurePosixPath]:
+    """The members of an archive that are to be unpacked with one of them, by their names, and where
+    to, from the folder of that one: itself, its origin, and, if it is scattered, what lies beside
+    it and below. Nothing is put elsewhere."""
+    whole = {found, f"{found}{ORIGIN_ENDING}"}
+    home = PurePosixPath(found).parent
+    places = {
+        name: PurePosixPath(name).relative_to(home)
+        for name in names
+        if name in whole or (scattered and PurePosixPath(name).is_relative_to(home))
+    }
+    return {name: place for name, place in places.items() if ".." not in place.parts}

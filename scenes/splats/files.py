@@ -7,29 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Tensor
-
 from ...renderer.files import replacing
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
 from ..errors import InputError
 from .axes import turned, turned_axis, turned_origin
-from .beside import read_origin, write_origin
 from .containers import opened
 from .format import RawFile
 from .formats.through_gsply import read_through_gsply
-from .metadata import DEFAULT_METADATA, MEMORY_FRAME, Frame, SplatMetadata
+from .metadata import DEFAULT_METADATA, MEMORY_FRAME, Frame, SplatMetadata, named
+from .notes import read_origin, write_origin
 from .raw_splats import activate, deactivate
 from .registry import format_of, readable_format, writable_format
-from .repair import fits_float32, near_zero, without_bad_rows
+from .repair import loses_detail, middle_and_spread, near_zero, without_bad_rows
 
 log = logging.getLogger(__name__)
 
 _NEAR = 0.005
-"""Near plane per `_spread` of splats whose unit is so large that 0.01 would be too far."""
-_SAMPLED = 20_000
+"""Near plane per spread of splats whose unit is so large that 0.01 would be too far."""
 
-VERIFIABLE = (".ply", ".spz")
+_OF_GSPLY = {".ply": "plyread", ".spz": "read_spz"}
+VERIFIABLE = tuple(_OF_GSPLY)
 """Endings of written files that gsply, an independent reader, can read back."""
 
 
@@ -60,16 +58,8 @@ class SplatFile:
     def settings(self) -> RenderSettings:
         """How the splats are to be rendered."""
         settings = self.metadata.settings
-        near = _NEAR * _spread(self.splats.means)
+        near = _NEAR * middle_and_spread(self.splats.means.detach().cpu().numpy())[1]
         return replace(settings, near_plane=min(settings.near_plane, near)) if near else settings
-
-
-def _spread(means: Tensor) -> float:
-    """Median distance of centres [N, 3] from their middle; 0 without any."""
-    some = means[:: max(1, len(means) // _SAMPLED)].double()
-    if not len(some):
-        return 0.0
-    return float((some - some.median(0).values).norm(dim=1).median())
 
 
 def load_splat_file(path: str | Path, *, frame: Frame | None = None) -> SplatFile:
@@ -102,7 +92,7 @@ def _read(source: Path, frame: Frame | None) -> RawFile:
     up = file.metadata.up and turned_axis(file.metadata.up, taken, MEMORY_FRAME)
     stated = turned_origin(file.metadata.origin, taken, MEMORY_FRAME)
     origin = stated if any(stated) else beside  # in the capture's axes
-    metadata = replace(file.metadata, up=up, origin=origin)
+    metadata = replace(file.metadata, up=up, origin=origin, name=named(file.metadata.name))
     return RawFile(turned(raw, taken, MEMORY_FRAME), metadata)
 
 
@@ -123,7 +113,7 @@ def load_splats(path: str | Path) -> Splats:
     """
     source = Path(path)
     file = _read(source, None)
-    if not fits_float32(file.raw.means):
+    if loses_detail(file.raw.means):
         stated, file = file.metadata.origin, near_zero(file)
         if file.metadata.origin != stated:
             log.warning(
@@ -148,7 +138,8 @@ def save_splats(
     .ply and .glb keep everything. .compressed.ply, .spz and .sog are quantised, .splat keeps no
     view-dependent colour, and none of the four keeps waves. Of how the splats are to be shown each
     keeps what the format has a place for; an origin that it has none for is written to a file
-    beside it, NAME.origin.json. A file is written whole or not at all.
+    beside it, NAME.origin.json. A file is written whole or not at all; of a SOG in a folder no file
+    is replaced before all are on the disk.
 
     Args:
         splats: on any device; all values finite, scales not negative, quaternions not zero.
@@ -175,12 +166,13 @@ def save_splats(
     up = metadata.up and turned_axis(metadata.up, MEMORY_FRAME, form.frame)
     place = turned_origin(metadata.origin, MEMORY_FRAME, form.frame)
     raw = turned(deactivate(splats, target), MEMORY_FRAME, form.frame)
-    file = RawFile(raw, replace(metadata, up=up, origin=place, frame=form.frame), tuple(comments))
+    stated = replace(metadata, up=up, origin=place, frame=form.frame, name=named(metadata.name))
+    file = RawFile(raw, stated, tuple(comments))
     assert form.write is not None, "it is writable"
     with replacing(target) as draft:
         form.write(file, draft, target)
-    if "origin" not in form.keeps:
-        write_origin(target, metadata.origin)
+        if "origin" not in form.keeps:  # before the splats: these are never without it
+            write_origin(target, metadata.origin)
 
 
 def check_waves(path: Path, waves: int) -> None:
@@ -207,9 +199,8 @@ def read_independently(path: str | Path) -> Splats:
     import gsply
 
     source = Path(path)
-    readers = {".ply": gsply.plyread, ".spz": gsply.read_spz}
-    read, form = readers.get(source.suffix.lower()), format_of(source)
-    if read is None or form is None:
-        raise InputError(f"{source}: gsply reads {' and '.join(readers)} only")
-    raw = read_through_gsply(source, lambda: read(source))
+    reader, form = _OF_GSPLY.get(source.suffix.lower()), format_of(source)
+    if reader is None or form is None:
+        raise InputError(f"{source}: gsply reads {' and '.join(VERIFIABLE)} only")
+    raw = read_through_gsply(source, lambda: getattr(gsply, reader)(source))
     return activate(turned(raw, form.frame, MEMORY_FRAME), source)

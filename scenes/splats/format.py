@@ -37,8 +37,7 @@ class SplatFormat:
             file that the user asked for. None for a format that is only read.
         frame: axes of its numbers, where a file does not say otherwise.
         keeps: what it can carry besides splats.
-        sh_degree: highest degree of harmonics that it can carry.
-        exact: whether values come back as they were, to the bit or nearly.
+        scattered: whether what is in a file may go on in others, beside it and below.
     """
 
     name: str
@@ -47,5 +46,4 @@ class SplatFormat:
     write: Callable[[RawFile, Path, Path], None] | None = None
     frame: Frame = "RDF"
     keeps: frozenset[Part] = field(default_factory=lambda: frozenset[Part]())
-    sh_degree: int = 3
-    exact: bool = False
+    scattered: bool = False

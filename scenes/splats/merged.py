@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,18 +17,20 @@ def merged(parts: Sequence[RawSplats]) -> RawSplats:
     zero."""
     if len(parts) < 2:
         return parts[0] if parts else _nothing()
-    coeffs = max(part.sh.shape[1] for part in parts)
-    waves = max(part.frequencies.shape[1] for part in parts)
-    together: Callable[[list[NDArray[Any]]], NDArray[Any]] = np.concatenate
     return RawSplats(
-        means=together([part.means for part in parts]),
-        quats=together([part.quats for part in parts]),
-        log_scales=together([part.log_scales for part in parts]),
-        logits=together([part.logits for part in parts]),
-        sh=together([_padded(part.sh, coeffs) for part in parts]),
-        frequencies=together([_padded(part.frequencies, waves) for part in parts]),
-        coefficients=together([_padded(part.coefficients, waves) for part in parts]),
+        **{
+            each.name: _together([getattr(part, each.name) for part in parts])
+            for each in fields(RawSplats)
+        }
     )
+
+
+def _together(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """[N, ...] of parts that have different numbers of harmonics or waves [n, count, ...]."""
+    if parts[0].ndim < 3:
+        return np.concatenate(parts)
+    count = max(part.shape[1] for part in parts)
+    return np.concatenate([_padded(part, count) for part in parts])
 
 
 def _nothing() -> RawSplats:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...renderer.settings import RenderSettings
+from ..errors import printable
 
 Axis = Literal["x", "y", "z", "-x", "-y", "-z"]
 """A direction along an axis."""
@@ -16,6 +17,14 @@ or down, front or back. Captures, and splats in memory, are RDF."""
 
 MEMORY_FRAME: Frame = "RDF"
 """The axes of captures and of `Splats`."""
+
+
+_NAME = 200  # letters of a name that are kept
+
+
+def named(name: str | None) -> str | None:
+    """What a scene may be called: a line of some length, or None where nothing is left."""
+    return printable(name or "")[:_NAME].strip() or None
 
 
 def axis_vector(axis: Axis) -> tuple[float, float, float]:

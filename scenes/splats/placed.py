@@ -59,7 +59,8 @@ def _directed(raw: RawSplats) -> Splats:
 
 def in_frame(raw: RawSplats, old: str, new: str) -> RawSplats:
     """The same splats with their numbers in other axes, which are named by where x, y and z point:
-    left or right, up or down, front or back."""
+    left or right, up or down, front or back. Any axes go; where only signs change, `axes.turned` is
+    exact and four times as fast."""
     if old == new:
         return raw
     # Both in one frame: columns are directions of the axes.

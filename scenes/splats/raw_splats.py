@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...renderer.editing.order import morton_order
 from ...renderer.splats import SH_C0, Splats
 from ..errors import InputError
 
@@ -32,6 +34,11 @@ class RawSplats:
     coefficients: NDArray[np.float32]  # [N, K, 2]
 
     @property
+    def sh_degree(self) -> int:
+        """Of the spherical harmonics."""
+        return math.isqrt(self.sh.shape[1]) - 1
+
+    @property
     def opacities(self) -> NDArray[np.float64]:
         """[N] in [0, 1]; NaN where the logit is."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -45,6 +52,11 @@ class RawSplats:
     def taken(self, which: NDArray[np.bool_] | NDArray[np.int64]) -> RawSplats:
         """Some of the splats, by a mask or by their numbers, in that order."""
         return RawSplats(**{each.name: getattr(self, each.name)[which] for each in fields(self)})
+
+    def along_morton_curve(self) -> RawSplats:
+        """The splats in an order in which neighbours are near each other."""
+        means = torch.from_numpy(np.ascontiguousarray(self.means, np.float32))
+        return self.taken(morton_order(means).numpy())
 
 
 def gaussians(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
+from ..ply import read_header
 from .format import Part, RawFile, SplatFormat
 from .formats.compressed_ply import is_compressed, read_compressed_ply, write_compressed_ply
 from .formats.dot_splat import read_dot_splat, write_dot_splat
-from .formats.gltf.reading import read_splat_gltf
+from .formats.gltf.reading import GLTF_FRAME, read_splat_gltf
 from .formats.gltf.writing import write_splat_glb
 from .formats.ksplat import read_ksplat
 from .formats.sog.layout import META, STREAMED_META
@@ -16,11 +17,12 @@ from .formats.sog.reading import read_sog
 from .formats.sog.streamed import read_streamed_sog
 from .formats.sog.writing import write_sog
 from .formats.splat_ply import read_splat_ply, write_splat_ply
-from .formats.spz.container import read_spz, write_spz, write_spz_4
+from .formats.spz.container import SPZ_FRAME, read_spz, write_spz, write_spz_4
 
 
 def _read_ply(path: Path) -> RawFile:
-    return read_compressed_ply(path) if is_compressed(path) else read_splat_ply(path)
+    header = read_header(path)
+    return read_compressed_ply(header) if is_compressed(header) else read_splat_ply(header)
 
 
 _SPZ_KEEPS: frozenset[Part] = frozenset({"antialiased"})
@@ -32,7 +34,6 @@ FORMATS = (
         _read_ply,
         write_splat_ply,
         keeps=frozenset({"waves", "antialiased", "up", "origin", "background", "name"}),
-        exact=True,
     ),
     SplatFormat(
         "compressed PLY",
@@ -41,28 +42,29 @@ FORMATS = (
         write_compressed_ply,
         keeps=frozenset({"antialiased", "up", "background", "name"}),
     ),
-    SplatFormat("splat", (".splat",), read_dot_splat, write_dot_splat, sh_degree=0),
-    SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame="RUB", keeps=_SPZ_KEEPS),
-    SplatFormat("SPZ 4", (".v4.spz",), read_spz, write_spz_4, frame="RUB", keeps=_SPZ_KEEPS),
-    SplatFormat("ksplat", (".ksplat",), read_ksplat, sh_degree=2),
+    SplatFormat("splat", (".splat",), read_dot_splat, write_dot_splat),
+    SplatFormat("SPZ", (".spz",), read_spz, write_spz, frame=SPZ_FRAME, keeps=_SPZ_KEEPS),
+    SplatFormat("SPZ 4", (".v4.spz",), read_spz, write_spz_4, frame=SPZ_FRAME, keeps=_SPZ_KEEPS),
+    SplatFormat("ksplat", (".ksplat",), read_ksplat),
     SplatFormat(
         "GLB",
         (".glb",),
         read_splat_gltf,
         write_splat_glb,
-        frame="LUF",
+        frame=GLTF_FRAME,
+        scattered=True,
         keeps=frozenset({"waves", "antialiased", "up", "origin", "background", "name"}),
-        exact=True,
     ),
-    SplatFormat("glTF", (".gltf",), read_splat_gltf, frame="LUF"),
+    SplatFormat("glTF", (".gltf",), read_splat_gltf, frame=GLTF_FRAME, scattered=True),
     SplatFormat(
         "SOG",
         (".sog",),
         read_sog,
         write_sog,
+        scattered=True,
         keeps=frozenset({"antialiased", "up", "origin", "background", "name"}),
     ),
-    SplatFormat("streamed SOG", (STREAMED_META,), read_streamed_sog),
+    SplatFormat("streamed SOG", (STREAMED_META,), read_streamed_sog, scattered=True),
 )
 """A file is of the format whose ending is the longest that its name has."""
 
@@ -77,7 +79,8 @@ META_NAMES = (STREAMED_META, META)
 
 def format_of(path: Path) -> SplatFormat | None:
     """The format of a file by its name, None if that is of none that is known."""
-    name = ".sog" if path.name == META else path.name.lower()
+    name = path.name.lower()
+    name = ".sog" if name == META else name
     endings = {ending: each for each in FORMATS for ending in each.endings if name.endswith(ending)}
     return endings[max(endings, key=len)] if endings else None
 

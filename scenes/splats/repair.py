@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _LOG_SCALE_MAX = 88.0  # beyond it the scale itself is infinite in float32
 _FAR = 1000.0  # spreads of the scene: there float32 still tells ten thousandths of one apart
+_ROUNDING = 2.0**-25  # of a number by float32, or up to twice as much
 _SAMPLED = 20_000
 
 
@@ -63,11 +64,7 @@ def _turns(quats: NDArray[np.float32]) -> NDArray[np.bool_]:
 def near_zero(file: RawFile) -> RawFile:
     """The same splats relative to an origin, where a scene is so far from zero that float32 hardly
     tells its splats apart."""
-    means = file.raw.means[:: max(1, len(file.raw.means) // _SAMPLED)].astype(np.float64)
-    if not len(means):
-        return file
-    middle = np.median(means, axis=0)
-    spread = float(np.median(np.linalg.norm(means - middle, axis=1)))
+    middle, spread = middle_and_spread(file.raw.means)
     if not np.abs(middle).max() > _FAR * spread or not spread:
         return file
     # A round number, of which nothing is lost on the way.
@@ -78,6 +75,21 @@ def near_zero(file: RawFile) -> RawFile:
     return RawFile(raw, replace(file.metadata, origin=(x, y, z)))
 
 
-def fits_float32(values: NDArray[np.floating[Any]]) -> bool:
-    """Whether float32 holds every number as it is."""
-    return values.dtype == np.float32 or bool((values.astype(np.float32) == values).all())
+def loses_detail(means: NDArray[np.floating[Any]]) -> bool:
+    """Whether float32 moves positions [N, 3] by as much as it may where `near_zero` finds that it
+    hardly tells them apart. Those that come from float32, but for a rounding, lose nothing."""
+    if means.dtype == np.float32 or not len(means):
+        return False
+    moved = np.abs(means.astype(np.float32) - means).max()
+    return bool(moved > _FAR * _ROUNDING * middle_and_spread(means)[1])
+
+
+def middle_and_spread(
+    means: NDArray[np.floating[Any]],
+) -> tuple[NDArray[np.float64], float]:
+    """[3] the median of positions [N, 3], and the median distance from it; zero without any."""
+    some = means[:: max(1, len(means) // _SAMPLED)].astype(np.float64)
+    if not len(some):
+        return np.zeros(3), 0.0
+    middle = np.median(some, axis=0)
+    return middle, float(np.median(np.linalg.norm(some - middle, axis=1)))

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from ....renderer.editing.order import morton_order
 from ...errors import InputError
-from ...ply import Columns, PlyHeader, read_columns, read_header
+from ...ply import Columns, PlyHeader, read_columns
 from ..format import RawFile
 from ..raw_splats import gaussians, harmonics_of, logits_of
-from .ply_comments import comments_of, read_comments
+from .ply_comments import comments_of, read_comments, written_header
+from .smallest_three import with_largest, without_largest
 
 _CHUNK = 256  # splats that share their bounds
 _POSITION = _SCALE = ((21, 11), (11, 10), (0, 11))  # lowest bit and bits of x, y and z
@@ -36,18 +35,18 @@ _LARGEST = 20.0  # logarithm of a scale: flat splats would leave nothing to the 
 _SH_STEPS = 32.0  # of a byte in a harmonic of 1: bytes reach from -4 to 4
 
 
-def is_compressed(path: Path) -> bool:
+def is_compressed(header: PlyHeader) -> bool:
     """Whether a PLY has its splats in chunks."""
-    return read_header(path).has("chunk")
+    return header.has("chunk")
 
 
-def read_compressed_ply(path: Path) -> RawFile:
-    """What is in a file, of any version of the format.
+def read_compressed_ply(header: PlyHeader) -> RawFile:
+    """What is in a file, of any version of the format. Its positions are as they are, whatever
+    origin a comment names: bounds in float32 have no room for places far from it.
 
     Raises:
         InputError: it is damaged.
     """
-    header = read_header(path)
     _check(header)
     chunks, packed = read_columns(header, "chunk"), read_columns(header, "vertex")
     count = header.element("vertex").count
@@ -73,7 +72,7 @@ def read_compressed_ply(path: Path) -> RawFile:
         logits=logits_of(_unpacked(words["packed_color"], _ALPHA)[:, 0]),
         sh=_harmonics(header, harmonics_of(colors)),
     )
-    return RawFile(raw, read_comments(header.comments, path))
+    return RawFile(raw, read_comments(header.comments))
 
 
 def _check(header: PlyHeader) -> None:
@@ -111,16 +110,9 @@ def _unpacked(words: NDArray[np.uint32], places: Sequence[tuple[int, int]]) -> N
 
 
 def _quaternions(words: NDArray[np.uint32]) -> NDArray[np.float32]:
-    """[N, 4] wxyz: of length 1, so that the largest follows from the others."""
+    """[N, 4] wxyz."""
     small = (_unpacked(words, _ROTATION) - np.float32(0.5)) * np.float32(math.sqrt(2))
-    largest = words >> np.uint32(30)
-    quats = np.empty((len(words), 4), np.float32)
-    for i in range(4):
-        of = largest == i
-        others = [k for k in range(4) if k != i]
-        quats[np.ix_(of, others)] = small[of]
-        quats[of, i] = np.sqrt(np.maximum(0, 1 - np.square(small[of]).sum(axis=1)))
-    return quats
+    return with_largest(words >> np.uint32(30), small)
 
 
 def _harmonics(header: PlyHeader, dc: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,8 +140,7 @@ def _harmonics(header: PlyHeader, dc: NDArray[np.float32]) -> NDArray[np.float32
 
 def write_compressed_ply(file: RawFile, draft: Path, _: Path) -> None:
     """Writes a file: splats along a Morton curve, so that those of a chunk are near each other."""
-    raw = file.raw
-    raw = raw.taken(morton_order(torch.from_numpy(np.asarray(raw.means, np.float32))).numpy())
+    raw = file.raw.along_morton_curve()
     count = len(raw.means)
     scales = raw.log_scales.clip(-_LARGEST, _LARGEST)
     means, words = np.asarray(raw.means, np.float32), np.empty((count, 4), "<u4")
@@ -175,8 +166,6 @@ def _header(file: RawFile, count: int, rest: int) -> bytes:
     sides = ("min", "max")
     bounds = [name for each in _BOUNDS for s in sides for name in each.format(s, s, s).split()]
     lines = [
-        *("ply", "format binary_little_endian 1.0"),
-        *(f"comment {' '.join(line.split())}" for line in comments_of(file.metadata)),
         f"element chunk {-(-count // _CHUNK)}",
         *(f"property float {name}" for name in bounds),
         f"element vertex {count}",
@@ -184,7 +173,7 @@ def _header(file: RawFile, count: int, rest: int) -> bytes:
         *([f"element sh {count}"] if rest else []),
         *(f"property uchar f_rest_{i}" for i in range(rest)),
     ]
-    return "\n".join([*lines, "end_header", ""]).encode("ascii", "backslashreplace")
+    return written_header([*comments_of(file.metadata), *file.comments], lines)
 
 
 def _packed(
@@ -217,9 +206,6 @@ def _pack_between(
 
 def _pack_rotations(quats: NDArray[np.float32], words: NDArray[np.uint32]) -> None:
     """Puts rotations [N, 4], wxyz of length 1, into `words` [N]."""
-    largest = np.abs(quats).argmax(axis=1)
-    rows = np.arange(len(quats))
-    turned = quats * np.where(quats[rows, largest] < 0, -1, 1)[:, None]  # the largest is positive
-    others = np.array([[k for k in range(4) if k != i] for i in range(4)])[largest]
-    small = turned[rows[:, None], others] / math.sqrt(2) + 0.5
-    words[:] = _packed(small, _ROTATION) | (largest.astype(np.uint32) << np.uint32(30))
+    largest, small = without_largest(quats)
+    places = _packed(small / math.sqrt(2) + 0.5, _ROTATION)
+    words[:] = places | (largest.astype(np.uint32) << np.uint32(30))

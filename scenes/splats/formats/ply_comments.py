@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 from urllib.parse import quote, unquote
 
 from ... import limits
-from ...errors import InputError, printable
-from ..metadata import Axis, SplatMetadata, axis_vector
+from ...errors import InputError
+from ..metadata import Axis, SplatMetadata, axis_vector, named
 
-_AXES: tuple[Axis, ...] = ("x", "y", "z", "-x", "-y", "-z")
+_AXES: tuple[Axis, ...] = get_args(Axis)
 _UPRIGHT = 0.9  # cosine of the angle up to which a direction is taken for that of an axis
-_NAME = 200  # letters of a name that are kept
 _PLAIN = string.punctuation.replace("%", "") + " "  # in names; PLY is ASCII, and others become %E9
 _MODES = {
     ("splatrendermode:", "mip"): True,
@@ -29,12 +29,8 @@ _MODES = {
 _BRUSH = "exported from brush"
 
 
-def read_comments(comments: Sequence[str], path: Path) -> SplatMetadata:
-    """What the comments of the file at `path` say; of several that say the same thing, the last.
-
-    Raises:
-        InputError: the origin is no place.
-    """
+def read_comments(comments: Sequence[str]) -> SplatMetadata:
+    """What comments say, but for the origin; of several that say the same thing, the last."""
     antialiased: bool | None = None
     up: Axis | None = None
     background: tuple[float, float, float] | None = None
@@ -51,16 +47,10 @@ def read_comments(comments: Sequence[str], path: Path) -> SplatMetadata:
             case ["background", *numbers]:
                 background = _color(numbers) or background
             case ["name", _, *_]:
-                name = printable(unquote(comment.split(None, 1)[1]))[:_NAME]
+                name = named(unquote(comment.split(None, 1)[1])) or name
             case _:
                 pass
-    return SplatMetadata(
-        antialiased=antialiased,
-        up=up,
-        origin=stated_origin(comments, path),
-        background=background,
-        name=name,
-    )
+    return SplatMetadata(antialiased=antialiased, up=up, background=background, name=name)
 
 
 def stated_origin(comments: Sequence[str], path: Path) -> tuple[float, float, float]:
@@ -93,7 +83,14 @@ def comments_of(metadata: SplatMetadata) -> Iterator[str]:
     if metadata.background is not None:
         yield f"background {' '.join(repr(float(value)) for value in metadata.background)}"
     if metadata.name:
-        yield f"name {quote(metadata.name[:_NAME], safe=_PLAIN)}"
+        yield f"name {quote(metadata.name, safe=_PLAIN)}"
+
+
+def written_header(comments: Iterable[str], lines: Iterable[str]) -> bytes:
+    """The header of a binary PLY with these comments, and lines that describe its elements."""
+    said = (f"comment {' '.join(comment.split())}" for comment in comments)
+    every = ["ply", "format binary_little_endian 1.0", *said, *lines, "end_header", ""]
+    return "\n".join(every).encode("ascii", "backslashreplace")
 
 
 def _axis(text: str) -> Axis | None:

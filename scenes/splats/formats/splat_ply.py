@@ -8,10 +8,8 @@ a viewer that knows nothing of them shows the Gaussian envelopes.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,9 @@ from ....renderer.splats import WAVE_COUNTS
 from ...errors import InputError
 from ...ply import Columns, PlyHeader, read_columns, read_header
 from ..format import RawFile
+from ..notes import program_version
 from ..raw_splats import RawSplats, logits_of
-from .ply_comments import comments_of, read_comments
+from .ply_comments import comments_of, read_comments, written_header
 from .ply_comments import stated_origin as origin_of
 
 log = logging.getLogger(__name__)
@@ -65,7 +64,7 @@ def _names(waves: int, *, remainders: bool) -> list[str]:
     ]
 
 
-def read_splat_ply(path: Path) -> RawFile:
+def read_splat_ply(header: PlyHeader) -> RawFile:
     """An uncompressed splat PLY of any program: columns go by name, normals may be missing.
 
     An opacity of +inf is exactly 1, a scale of -inf is a flat splat. So are all splats of a file
@@ -75,14 +74,14 @@ def read_splat_ply(path: Path) -> RawFile:
     Raises:
         InputError: it is not a splat PLY, or is cut short.
     """
-    header = read_header(path)
     _check_splats(header)
+    path = header.path
     table = _Table(path, read_columns(header))
-    metadata = read_comments(header.comments, path)
+    origin = origin_of(header.comments, path)
     waves = _wave_count(header, table)
     gabor = table.stacked(wave_columns(waves)).reshape(table.rows, waves, 5)
     raw = RawSplats(
-        means=_means(table, metadata.origin),
+        means=_means(table, origin),
         quats=table.stacked([f"rot_{i}" for i in range(4)]),
         log_scales=_log_scales(table),
         logits=table.stacked(["opacity"])[:, 0],
@@ -95,7 +94,7 @@ def read_splat_ply(path: Path) -> RawFile:
         log.warning(
             "%s: %s, Mip-Splatting's 3D filter, went into scales and opacities", path, _FILTER
         )
-    return RawFile(raw, metadata)
+    return RawFile(raw, replace(read_comments(header.comments), origin=origin))
 
 
 def stated_origin(path: Path) -> tuple[float, float, float]:
@@ -156,10 +155,14 @@ class _Table:
                     out[block, i] = self.columns[name][block]
 
 
-def _means(table: _Table, origin: Sequence[float]) -> NDArray[np.float64]:
-    """[N, 3] relative to the origin that the file names."""
+def _means(table: _Table, origin: Sequence[float]) -> NDArray[np.floating[Any]]:
+    """[N, 3] relative to the origin that the file names; in float64 where more than float32 is in
+    the file, or comes out."""
+    if not any(origin):
+        kinds = [table.columns[name].dtype for name in "xyz" if name in table.columns]
+        return table.stacked("xyz", np.result_type(np.float32, *kinds))
     positions = table.stacked("xyz", np.float64)
-    if any(origin) and all(name in table.columns for name in _REMAINDERS):  # others may drop them
+    if all(name in table.columns for name in _REMAINDERS):  # others may drop them
         positions += table.stacked(_REMAINDERS)
     return positions - origin
 
@@ -240,32 +243,23 @@ def write_splat_ply(file: RawFile, draft: Path, _: Path) -> None:
     a comment. Opacities of 0 and 1 are written as logits -18 and 18, which read back as 2e-8 and 1.
     """
     raw, metadata, origin = file.raw, file.metadata, file.metadata.origin
-    degree = math.isqrt(raw.sh.shape[1]) - 1
-    stated = [f"{_DEGREE_COMMENT} {degree}", f"{_MODE_COMMENT} opacity"]
+    stated = [
+        f"gaborsplat {program_version()}",
+        f"{_DEGREE_COMMENT} {raw.sh_degree}",
+        f"{_MODE_COMMENT} opacity",
+    ]
     if any(origin):
         stated.append(f"origin {' '.join(repr(float(value)) for value in origin)}")
-    stated += comments_of(metadata)
     names = _names(raw.frequencies.shape[1], remainders=any(origin))
     lines = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment gaborsplat {_version()}",
-        *(f"comment {' '.join(line.split())}" for line in (*stated, *file.comments)),
         f"element vertex {len(raw.means)}",
         *(f"property float {name}" for name in names),
-        "end_header",
     ]
+    header = written_header([*stated, *comments_of(metadata), *file.comments], lines)
     table = _table(raw, origin)
     with draft.open("wb") as out:
-        out.write("".join(f"{line}\n" for line in lines).encode("ascii", "backslashreplace"))
+        out.write(header)
         out.write(table.data)  # whose errors, other than those of tofile, say why
-
-
-def _version() -> str:
-    try:
-        return version("gaborsplat")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def _table(raw: RawSplats, origin: Sequence[float]) -> NDArray[np.float32]:
@@ -283,4 +277,4 @@ def _table(raw: RawSplats, origin: Sequence[float]) -> NDArray[np.float32]:
         *(raw.log_scales, raw.quats, gabor.reshape(n, waves * 5)),
         *remainders,
     ]
-    return np.concatenate(columns, axis=1).astype("<f4")
+    return np.concatenate(columns, axis=1).astype("<f4", copy=False)

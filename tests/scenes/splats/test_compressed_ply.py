@@ -12,6 +12,7 @@ import torch
 
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import InputError, load_splats, save_splats
+from gaborsplat.scenes.ply import read_header
 from gaborsplat.scenes.splats.formats.compressed_ply import read_compressed_ply
 from gaborsplat.scenes.splats.formats.through_gsply import read_through_gsply
 from gaborsplat.scenes.splats.raw_splats import RawSplats
@@ -49,7 +50,7 @@ def test_gsply_reads_what_we_read_of_what_we_wrote(tmp_path: Path, degree: int):
     path = tmp_path / "a.compressed.ply"
     save_splats(random_splats(tmp_path, degree=degree), path)
     ours, theirs = (
-        read_compressed_ply(path).raw,
+        read_compressed_ply(read_header(path)).raw,
         read_through_gsply(path, lambda: gsply.plyread(path)),
     )
     assert ours.sh.shape == theirs.sh.shape == (700, (degree + 1) ** 2, 3)
@@ -71,7 +72,7 @@ def test_gsply_reads_what_we_read_of_what_we_wrote(tmp_path: Path, degree: int):
 def test_files_of_supersplat_are_read_as_gsply_reads_them(shared_data: Path, name: str):
     path = shared_data / "splats" / name
     ours, theirs = (
-        read_compressed_ply(path).raw,
+        read_compressed_ply(read_header(path)).raw,
         read_through_gsply(path, lambda: gsply.plyread(path)),
     )
     for field in ("means", "quats", "log_scales"):

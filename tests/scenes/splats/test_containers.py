@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.inputs.loading import files_of, is_run, load_scene, name_of
-from gaborsplat.scenes import InputError, load_splats
+from gaborsplat.scenes import InputError, load_splats, save_splats
 from tests.support.splat_files.ply_files import INRIA, MINIMAL, random_columns, write_ply
 
 
@@ -95,6 +98,75 @@ def test_too_many_files_are_not_looked_through(tmp_path: Path, monkeypatch: pyte
         load_splats(tmp_path)
 
 
+# Files that are several.
+
+
+def of_sog(folder: Path) -> None:
+    save_splats(random_splats(6), folder / "scene" / "meta.json")
+
+
+def of_sog_in_capitals(folder: Path) -> None:
+    of_sog(folder)
+    (folder / "scene" / "meta.json").rename(folder / "scene" / "META.JSON")
+
+
+def of_streamed_sog(folder: Path) -> None:
+    """Two SOGs that are folders, one of which has a part of its own name below it."""
+    save_splats(random_splats(4), folder / "robot" / "0_0" / "meta.json")
+    save_splats(random_splats(2), folder / "robot" / "0_1.sog")
+    leaves = [{"lods": {"0": {"file": i, "offset": 0, "count": n}}} for i, n in ((0, 4), (1, 2))]
+    meta = {"filenames": ["0_0/meta.json", "0_1.sog"], "tree": {"children": leaves}}
+    (folder / "robot" / "lod-meta.json").write_text(json.dumps(meta))
+
+
+def of_gltf(folder: Path) -> None:
+    """A .gltf with its buffer beside it."""
+    save_splats(random_splats(6), folder / "a.glb")
+    data = (folder / "a.glb").read_bytes()
+    (folder / "a.glb").unlink()
+    size = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + size])
+    document["buffers"][0]["uri"] = "data/a.bin"
+    (folder / "room" / "data").mkdir(parents=True)
+    (folder / "room" / "data" / "a.bin").write_bytes(data[28 + size :])
+    (folder / "room" / "a.gltf").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("make", [of_sog, of_sog_in_capitals, of_streamed_sog, of_gltf])
+def test_formats_of_several_files_are_one_in_a_folder_and_in_an_archive(tmp_path: Path, make):
+    make(tmp_path / "in")
+    assert not is_run(tmp_path / "in")
+    read = load_splats(tmp_path / "in")
+    assert len(read) == 6
+    zipped(tmp_path / "in", tmp_path / "a.zip")
+    assert torch.equal(load_splats(tmp_path / "a.zip").means, read.means)
+
+
+def test_a_sog_beside_a_streamed_one_is_another_scene(tmp_path: Path):
+    of_streamed_sog(tmp_path)
+    of_sog(tmp_path)
+    with pytest.raises(InputError, match=r"2 splat files: robot/lod-meta\.json, scene/meta\.json;"):
+        load_splats(tmp_path)
+
+
+def test_no_texture_is_replaced_before_all_are_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save_splats(random_splats(50), tmp_path / "meta.json")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    to_disk, calls = os.fsync, iter(range(100))
+
+    def fsync(handle: int) -> None:
+        if next(calls) == len(before) - 1:
+            raise OSError(28, "No space left on device")
+        to_disk(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space left"):
+        save_splats(random_splats(40), tmp_path / "meta.json")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 # Archives.
 
 
@@ -144,3 +216,30 @@ def test_a_sog_may_be_called_zip(tmp_path: Path, shared_data: Path):
     sog = shared_data / "splats" / "converted" / "playbot_lod4.sog"
     (tmp_path / "robot.zip").write_bytes(sog.read_bytes())
     assert torch.equal(load_splats(tmp_path / "robot.zip").means, load_splats(sog).means)
+
+
+def test_members_that_would_lie_elsewhere_are_not_unpacked(tmp_path: Path):
+    of_sog(tmp_path / "in")
+    scene = tmp_path / "in" / "scene"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in scene.iterdir():
+            archive.write(path, f"../scene/{path.name}")
+        archive.writestr("../scene/../../../elsewhere.webp", b"")
+        archive.writestr("/elsewhere.webp", b"")
+    assert torch.equal(load_splats(tmp_path / "a.zip").means, load_splats(scene).means)
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.write(scene / "meta.json", "a/meta.json")
+        archive.write(scene / "quats.webp", "a/../quats.webp")
+    with pytest.raises(InputError, match=r"b\.zip: a/meta\.json: .* is missing"):
+        load_splats(tmp_path / "b.zip")
+
+
+def test_all_that_is_unpacked_has_one_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    of_sog(tmp_path)
+    archive = zipped(tmp_path / "scene", tmp_path / "a.zip")
+    whole = sum(path.stat().st_size for path in (tmp_path / "scene").iterdir())
+    monkeypatch.setattr("gaborsplat.scenes.limits.most_unpacked", lambda _: whole)
+    assert len(load_splats(archive)) == 6
+    monkeypatch.setattr("gaborsplat.scenes.limits.most_unpacked", lambda _: whole - 1)
+    with pytest.raises(InputError, match=r"a\.zip: \S+ has \S+ bytes; \S+ are possible"):
+        load_splats(archive)

@@ -30,7 +30,8 @@ FLOAT = 5126
 _TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", FLOAT: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 _COMPRESSED = ("EXT_meshopt_compression", "KHR_meshopt_compression")
-_MOST = 1 << 40  # a larger number of anything is damage
+MOST = 1 << 40
+"""A larger number of anything is damage."""
 
 
 @dataclass
@@ -55,15 +56,8 @@ class Gltf:
         items = self.document.items(kind) or ()
         if not 0 <= index < len(items):
             raise Fault(f"{kind}[{index}] is named, but there are {len(items)}")
-        return self._entry(f"{kind}[{index}]", items[index])
-
-    def entries(self, kind: str) -> list[Entry]:
-        """All entries of a list of the document."""
-        items = self.document.items(kind) or ()
-        return [self._entry(f"{kind}[{i}]", each) for i, each in enumerate(items)]
-
-    def _entry(self, place: str, value: object) -> Entry:
-        return Entry("", {place: value}).entry(place)
+        place = f"{kind}[{index}]"
+        return Entry("", {place: items[index]}).entry(place)
 
     def view(self, index: int) -> memoryview:
         """The bytes of a buffer view."""
@@ -72,8 +66,8 @@ class Gltf:
         for name in _COMPRESSED:
             if name in extensions:
                 raise Fault(f"{view.place} is compressed by {name}, which is not read; unpack it")
-        buffer = self._buffer(view.whole("buffer", 0, _MOST))
-        start, size = _whole(view, "byteOffset"), view.whole("byteLength", 0, _MOST)
+        buffer = self._buffer(view.whole("buffer", 0, MOST))
+        start, size = _whole(view, "byteOffset"), view.whole("byteLength", 0, MOST)
         if start + size > len(buffer):
             raise Fault(
                 f"{view.place} ends at byte {start + size} of a buffer of {len(buffer)}; "
@@ -84,7 +78,7 @@ class Gltf:
     def _buffer(self, index: int) -> bytes:
         if index not in self._buffers:
             entry = self.item("buffers", index)
-            size = entry.whole("byteLength", 0, _MOST)
+            size = entry.whole("byteLength", 0, MOST)
             uri = entry.text("uri")
             data = self.binary if uri is None else self._at(uri, entry.at("uri"), size)
             if len(data) < size:
@@ -117,7 +111,7 @@ class Gltf:
         kind = accessor.text("type")
         if kind not in kinds:
             raise Fault(f"{accessor.at('type')} must be {' or '.join(kinds)}, not {kind}")
-        code = accessor.whole("componentType", 0, _MOST)
+        code = accessor.whole("componentType", 0, MOST)
         if code not in _TYPES:
             raise Fault(f"{accessor.at('componentType')} is {code}, which means nothing")
         if "sparse" in accessor.values:
@@ -130,13 +124,13 @@ class Gltf:
 
     def count(self, index: int) -> int:
         """How many values an accessor has, by what it says."""
-        return self.item("accessors", index).whole("count", 0, _MOST)
+        return self.item("accessors", index).whole("count", 0, MOST)
 
     def _table(self, accessor: Entry, dtype: np.dtype[Any], width: int) -> NDArray[Any]:
         """[count, width] the numbers of an accessor as they are in its buffer."""
-        index = accessor.whole("bufferView", 0, _MOST)
+        index = accessor.whole("bufferView", 0, MOST)
         view, data = self.item("bufferViews", index), self.view(index)
-        count, start = accessor.whole("count", 0, _MOST), _whole(accessor, "byteOffset")
+        count, start = accessor.whole("count", 0, MOST), _whole(accessor, "byteOffset")
         size = width * dtype.itemsize
         step = _whole(view, "byteStride") or size
         if step < size:
@@ -149,7 +143,7 @@ class Gltf:
 
 def _whole(entry: Entry, key: str) -> int:
     """The whole number at `key`, 0 where there is none."""
-    return 0 if entry.values.get(key) is None else entry.whole(key, 0, _MOST)
+    return 0 if entry.values.get(key) is None else entry.whole(key, 0, MOST)
 
 
 def extensions_of(entry: Entry) -> Mapping[str, Any]:

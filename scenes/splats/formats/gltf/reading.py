@@ -9,14 +9,16 @@ nothing of it but by their negative numbers.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from .....renderer.rotations import to_matrices
 from .... import limits
 from ....document import Entry, Fault
 from ....errors import InputError
@@ -24,28 +26,26 @@ from ...axes import turned
 from ...format import RawFile
 from ...merged import merged
 from ...metadata import Axis, Frame, SplatMetadata
+from ...notes import NOTES, metadata_of
 from ...placed import placed
 from ...raw_splats import RawSplats, gaussians, logits_of
-from ..spz.container import decoded_spz
-from .buffers import Gltf, extensions_of, read_gltf
+from ..spz.container import SPZ_FRAME, decoded_spz
+from .buffers import MOST, Gltf, extensions_of, read_gltf
 
 log = logging.getLogger(__name__)
 
 SPLATS = "KHR_gaussian_splatting"
 WAVES = "EXT_gaborsplat_waves"
 """Our own: Gabor waves of a primitive's splats; who does not know it draws the Gaussians."""
-NOTES = "gaborsplat"
-"""In the extras of a document: how the splats are to be shown, in words of ours."""
 UP: Axis = "y"
 """Up in every glTF."""
-_FRAME: Frame = "LUF"
-_SPZ: Frame = "RUB"
+GLTF_FRAME: Frame = "LUF"
+"""The axes of every glTF."""
 
 _PACKED = (f"{SPLATS}_compression_spz_2", f"{SPLATS}_compression_spz")
 _PACKED_ALONE = "KHR_spz_gaussian_splats_compression"  # before there was KHR_gaussian_splatting
 _UNREAD = ("KHR_draco_mesh_compression",)
 _LINEAR = "lin_rec709_display"
-_MOST = 1 << 40
 _SPLAT_BYTES = 4 * (3 + 4 + 3 + 1 + 48)  # float32, of degree 3
 
 
@@ -86,51 +86,36 @@ def _parts(gltf: Gltf) -> Iterator[_Part]:
         matrix = above @ _matrix(node)
         if not np.abs(matrix).max() < limits.VALUE:
             raise Fault(f"{node.place} is put at a place that is not finite")
-        left += [(child, matrix) for child in reversed(_indices(node, "children"))]
+        left += [(child, matrix) for child in reversed(node.wholes("children", 0, MOST))]
         if node.values.get("mesh") is None:
             continue
-        mesh = gltf.item("meshes", node.whole("mesh", 0, _MOST))
-        for i, value in enumerate(mesh.items("primitives") or ()):
-            place = mesh.at(f"primitives[{i}]")
-            primitive = Entry("", {place: value}).entry(place)
+        mesh = gltf.item("meshes", node.whole("mesh", 0, MOST))
+        for primitive in mesh.entries("primitives"):
             if {SPLATS, _PACKED_ALONE} & extensions_of(primitive).keys():
                 yield _Part(primitive, matrix, node)
 
 
-def _roots(gltf: Gltf) -> list[int]:
+def _roots(gltf: Gltf) -> Sequence[int]:
     """The nodes of the scene; without scenes, all that are nobody's children."""
     if gltf.document.items("scenes"):
         number = gltf.document.values.get("scene")
-        first = 0 if number is None else gltf.document.whole("scene", 0, _MOST)
-        return _indices(gltf.item("scenes", first), "nodes")
-    nodes = gltf.entries("nodes")
-    children = {child for node in nodes for child in _indices(node, "children")}
+        first = 0 if number is None else gltf.document.whole("scene", 0, MOST)
+        return gltf.item("scenes", first).wholes("nodes", 0, MOST)
+    nodes = gltf.document.entries("nodes")
+    children = {child for node in nodes for child in node.wholes("children", 0, MOST)}
     return [index for index in range(len(nodes)) if index not in children]
-
-
-def _indices(entry: Entry, key: str) -> list[int]:
-    items = entry.items(key) or ()
-    place = entry.at(key)
-    return [Entry("", {place: item}).whole(place, 0, _MOST) for item in items]
 
 
 def _matrix(node: Entry) -> NDArray[np.float64]:
     """[4, 4] of a node; by columns in the file, or as translation, rotation and scale."""
     if node.values.get("matrix") is not None:
         return node.array("matrix", 16, 16).reshape(4, 4).T
-    x, y, z, w = _given(node, "rotation", (0.0, 0.0, 0.0, 1.0))
-    length = x * x + y * y + z * z + w * w
-    if not length:
+    xyzw = _given(node, "rotation", (0.0, 0.0, 0.0, 1.0))
+    if not xyzw.any():
         raise Fault(f"{node.at('rotation')} is zero")
-    turn = np.array(
-        [
-            [w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z],
-        ]
-    )
+    quat = torch.from_numpy(xyzw[[3, 0, 1, 2]] / np.abs(xyzw).max())
     matrix = np.eye(4)
-    matrix[:3, :3] = turn / length * _given(node, "scale", (1.0, 1.0, 1.0))
+    matrix[:3, :3] = to_matrices(quat[None])[0].numpy() * _given(node, "scale", (1.0, 1.0, 1.0))
     matrix[:3, 3] = _given(node, "translation", (0.0, 0.0, 0.0))
     return matrix
 
@@ -149,23 +134,23 @@ def _check_size(gltf: Gltf, parts: list[_Part]) -> None:
     for part in parts:
         if any(name in extensions_of(part.primitive) for name in _UNREAD):
             raise Fault(f"{part.primitive.place} is compressed by {_UNREAD[0]}, which is not read")
-        view, _ = _packed_view(part.primitive)
+        view = _packed_view(part.primitive)
         if view is None:
-            splats += gltf.count(part.primitive.entry("attributes").whole("POSITION", 0, _MOST))
+            splats += gltf.count(part.primitive.entry("attributes").whole("POSITION", 0, MOST))
         else:
             splats += len(gltf.view(view)) // 2  # a splat in SPZ has sixteen bytes, well packed
     limits.check_unpacked(gltf.path, splats * _SPLAT_BYTES // 4, gltf.size)
 
 
-def _packed_view(primitive: Entry) -> tuple[int | None, str]:
-    """The buffer view with an SPZ, and the extension that says so; None if there is none."""
+def _packed_view(primitive: Entry) -> int | None:
+    """The buffer view with an SPZ, None if there is none."""
     extensions = extensions_of(primitive)
     inner = {**extensions_of(Entry("", {"extensions": extensions})), **_inner(extensions)}
     for name in (*_PACKED, _PACKED_ALONE):
         if isinstance(inner.get(name), dict):
             entry = Entry(f"{primitive.place} {name}", cast("dict[str, Any]", inner[name]))
-            return entry.whole("bufferView", 0, _MOST), name
-    return None, ""
+            return entry.whole("bufferView", 0, MOST)
+    return None
 
 
 def _inner(extensions: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -181,7 +166,7 @@ def _read(gltf: Gltf, parts: list[_Part]) -> RawFile:
     antialiased: set[bool] = set()
     logarithms = _has_logarithms(gltf, parts)
     for part in parts:
-        view, _ = _packed_view(part.primitive)
+        view = _packed_view(part.primitive)
         if view is None:
             raw = _from_attributes(gltf, part.primitive, logarithms)
         else:
@@ -211,9 +196,9 @@ def _inner_value(primitive: Entry, key: str) -> object:
 def _has_logarithms(gltf: Gltf, parts: list[_Part]) -> bool:
     """Whether the scales are logarithms, as they were in drafts."""
     for part in parts:
-        if _packed_view(part.primitive)[0] is None:
+        if _packed_view(part.primitive) is None:
             attributes = part.primitive.entry("attributes")
-            scales = gltf.values(attributes.whole(f"{SPLATS}:SCALE", 0, _MOST), "VEC3")
+            scales = gltf.values(attributes.whole(f"{SPLATS}:SCALE", 0, MOST), "VEC3")
             if (scales < 0).any():
                 log.info("%s: scales below 0: taken as logarithms, as in an old draft", gltf.path)
                 return True
@@ -222,10 +207,10 @@ def _has_logarithms(gltf: Gltf, parts: list[_Part]) -> bool:
 
 def _from_attributes(gltf: Gltf, primitive: Entry, logarithms: bool) -> RawSplats:
     attributes = primitive.entry("attributes")
-    count = gltf.count(attributes.whole("POSITION", 0, _MOST))
+    count = gltf.count(attributes.whole("POSITION", 0, MOST))
 
     def values(name: str, kind: str) -> NDArray[np.float32]:
-        found = gltf.values(attributes.whole(name, 0, _MOST), kind)
+        found = gltf.values(attributes.whole(name, 0, MOST), kind)
         if len(found) != count:
             raise Fault(f"{attributes.at(name)} has {len(found)} values for {count} splats")
         return found
@@ -252,7 +237,7 @@ def _with_waves(gltf: Gltf, primitive: Entry, raw: RawSplats) -> RawSplats:
         return raw
     entry = Entry(f"{primitive.place} {WAVES}", cast("dict[str, Any]", found))
     columns = [
-        [gltf.values(index, kind) for index in _indices(entry, key)]
+        [gltf.values(index, kind) for index in entry.wholes(key, 0, MOST)]
         for key, kind in (("frequencies", "VEC3"), ("coefficients", "VEC2"))
     ]
     lengths = {len(each) for column in columns for each in column}
@@ -268,9 +253,9 @@ def _in_gltf_axes(gltf: Gltf, primitive: Entry, packed: RawFile) -> RawSplats:
     """The splats of an SPZ in the axes of the glTF. The extension's text has them turned, Cesium
     takes them as they are: the bounds that the primitive states tell which."""
     raw = packed.raw
-    as_text = turned(raw, packed.metadata.frame or _SPZ, _FRAME)
+    as_text = turned(raw, packed.metadata.frame or SPZ_FRAME, GLTF_FRAME)
     try:
-        position = gltf.item("accessors", primitive.entry("attributes").whole("POSITION", 0, _MOST))
+        position = gltf.item("accessors", primitive.entry("attributes").whole("POSITION", 0, MOST))
         stated = np.array([position.array("min", 3, 3), position.array("max", 3, 3)])
     except Fault:
         return raw
@@ -289,16 +274,4 @@ def _noted(gltf: Gltf) -> SplatMetadata:
     notes = cast("dict[str, Any]", extras).get(NOTES) if isinstance(extras, dict) else None
     if not isinstance(notes, dict):
         return SplatMetadata(up=UP)
-    entry = Entry(f"asset.extras.{NOTES}", cast("dict[str, Any]", notes))
-    place = entry.array("origin", 3, 3).tolist() if "origin" in notes else (0.0, 0.0, 0.0)
-    colour = entry.array("background", 3, 3).tolist() if "background" in notes else None
-    if colour and not all(0 <= each <= 1 for each in colour):
-        raise Fault(f"{entry.at('background')} must be of numbers from 0 to 1")
-    antialiased, up = entry.values.get("antialiased"), entry.values.get("up")
-    return SplatMetadata(
-        antialiased=antialiased if isinstance(antialiased, bool) else None,
-        up=next((each for each in get_args(Axis) if each == up), None),
-        origin=(place[0], place[1], place[2]),
-        background=(colour[0], colour[1], colour[2]) if colour else None,
-        name=entry.text("name"),
-    )
+    return metadata_of(Entry(f"asset.extras.{NOTES}", cast("dict[str, Any]", notes)))

@@ -8,7 +8,6 @@ node: what draws in float32 loses detail only where it must.
 from __future__ import annotations
 
 import json
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...format import RawFile
+from ...notes import NOTES, noted, program_version
 from ...raw_splats import RawSplats, as_bytes
 from .buffers import BINARY_CHUNK, CHUNK, FLOAT, HEADER, JSON_CHUNK, WIDTHS
-from .reading import NOTES, SPLATS, WAVES
+from .reading import SPLATS, WAVES
 
 _BYTE = 5121
 _POINTS = 0
@@ -74,25 +74,14 @@ def write_splat_glb(file: RawFile, draft: Path, _: Path) -> None:
 
 def _common(file: RawFile) -> dict[str, Any]:
     """What every file has."""
-    stated = file.metadata
-    notes: dict[str, Any] = {
-        "antialiased": stated.antialiased,
-        "up": stated.up,
-        "origin": list(map(float, stated.origin)) if any(stated.origin) else None,
-        "background": list(map(float, stated.background)) if stated.background else None,
-        "name": stated.name,
-        "comments": list(file.comments) or None,
-    }
-    known = {key: value for key, value in notes.items() if value is not None}
-    asset = {"version": "2.0", "generator": f"GaborSplat {_version()}", "extras": {NOTES: known}}
+    notes = noted(file.metadata)
+    if file.metadata.antialiased is not None:
+        notes["antialiased"] = file.metadata.antialiased
+    if file.comments:
+        notes["comments"] = list(file.comments)
+    generator = f"GaborSplat {program_version()}"
+    asset = {"version": "2.0", "generator": generator, "extras": {NOTES: notes}}
     return {"asset": asset, "extensionsUsed": [SPLATS], "scene": 0, "scenes": [{}]}
-
-
-def _version() -> str:
-    try:
-        return version("gaborsplat")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def _document(file: RawFile, arrays: _Arrays) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 META = "meta.json"
 STREAMED_META = "lod-meta.json"
 VERSION = 2
+ANTIALIASED = "antialiased"
+"""The "model" of splats that are."""
 LABELS_PER_ROW = 64
 """Entries of the palette of harmonics in a row of its texture."""
 PALETTE = 1 << 16

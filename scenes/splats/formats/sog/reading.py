@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,9 +16,19 @@ from ....document import Entry, Fault, parse
 from ....errors import InputError
 from ....opencv import decoded
 from ...format import RawFile
+from ...metadata import SplatMetadata
+from ...notes import NOTES, metadata_of
 from ...raw_splats import RawSplats, gaussians, logits_of
-from .layout import CODEBOOK, LABELS_PER_ROW, LEFT_OUT, META, PALETTE, SH_COEFFS, VERSION
-from .notes import read_notes
+from .layout import (
+    ANTIALIASED,
+    CODEBOOK,
+    LABELS_PER_ROW,
+    LEFT_OUT,
+    META,
+    PALETTE,
+    SH_COEFFS,
+    VERSION,
+)
 from .turns import unpacked_quats
 from .webp import webp_size
 
@@ -38,11 +48,23 @@ def read_sog(path: Path, most: int | None = None) -> RawFile:
             version = meta.number("version") or 1
             if version != VERSION:
                 raise InputError(f"{path}: SOG version {version:g}; known is {VERSION}")
-            return RawFile(_decode(source, meta, most), read_notes(meta))
+            return RawFile(_decode(source, meta, most), _metadata(meta))
     except Fault as fault:
         raise InputError(f"{path}: not a valid SOG file: {fault}") from fault
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _metadata(meta: Entry) -> SplatMetadata:
+    """How the splats are to be shown: by "model", or "antialias", which there was before it, and
+    by what we have noted."""
+    model, antialias = meta.text("model"), meta.values.get("antialias")
+    stated = model == ANTIALIASED if model else antialias
+    noted = isinstance(meta.values.get(NOTES), dict)
+    return replace(
+        metadata_of(meta.entry(NOTES) if noted else Entry(NOTES, {})),
+        antialiased=stated if isinstance(stated, bool) else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -75,8 +97,8 @@ def _opened(path: Path) -> Generator[_Source, None, None]:
                 path.stat().st_size,
             )
         return
-    folder = path if path.is_dir() else path.parent
-    members = {each.name: each for each in (*folder.glob("*.webp"), folder / META)}
+    meta = path / META if path.is_dir() else path
+    members = {each.name: each for each in meta.parent.glob("*.webp")} | {META: meta}
 
     def read(name: str, most: int) -> bytes:
         if name not in members:

@@ -80,7 +80,7 @@ def _name(value: object) -> str:
     """A name relative to the folder, spelled in one way: nothing is read twice, or elsewhere."""
     path = PurePosixPath(value if isinstance(value, str) and "\0" not in value else "")
     inside = not path.is_absolute() and ".." not in path.parts and "\\" not in path.name
-    if not inside or not (path.name == META or path.suffix.lower() == ".sog"):
+    if not inside or not (path.name.lower() == META or path.suffix.lower() == ".sog"):
         shown = f'"{value}"'[:60] if isinstance(value, str) else "something else"
         raise Fault(f"filenames must be of a {META} or .sog below the folder, not {shown}")
     return str(path)
@@ -120,7 +120,7 @@ def _count(level: Entry) -> int:
 
 def _size(path: Path) -> int:
     """Bytes of a SOG, which may be a folder."""
-    parts = path.parent.iterdir() if path.name == META else (path,)
+    parts = path.parent.iterdir() if path.name.lower() == META else (path,)
     return sum(part.stat().st_size for part in parts if part.is_file())
 
 

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from .....renderer.rotations import product, to_quaternions
+from ..smallest_three import with_largest
 from .layout import LEFT_OUT
 
 Floats = NDArray[np.float32]
@@ -37,12 +38,7 @@ def unpacked_quats(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """[N, 4] wxyz of pixels [N, 4]: the three smallest parts in [-1, 1] / sqrt(2), and which part
     is left out, as it follows from them. Modes that there are not must have been refused."""
     small = (pixels[:, :3] / 127.5 - 1.0) / np.sqrt(2.0)
-    largest = np.sqrt(np.maximum(0.0, 1.0 - np.square(small).sum(1)))
-    # Row m lists, for each component, which of (small, largest) it is when m was left out.
-    source = np.array([[3, 0, 1, 2], [0, 3, 1, 2], [0, 1, 3, 2], [0, 1, 2, 3]])
-    parts = np.concatenate([small, largest[:, None]], axis=1)
-    modes = pixels[:, 3].astype(np.int64) - LEFT_OUT
-    return np.take_along_axis(parts, source[modes], axis=1)
+    return with_largest(pixels[:, 3].astype(np.int64) - LEFT_OUT, small)
 
 
 def packed_quats(quats: Floats, log_scales: Floats) -> NDArray[np.uint8]:

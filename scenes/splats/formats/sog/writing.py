@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -11,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from .....renderer.editing.order import morton_order
 from .....renderer.files import replacing
 from ...format import RawFile
+from ...metadata import SplatMetadata
+from ...notes import NOTES, noted, program_version
 from ...raw_splats import RawSplats, as_bytes
 from . import clusters
-from .layout import CODEBOOK, LABELS_PER_ROW, META, PALETTE, SH_COEFFS, VERSION
-from .notes import written_notes
+from .layout import ANTIALIASED, CODEBOOK, LABELS_PER_ROW, META, PALETTE, SH_COEFFS, VERSION
 from .turns import packed_quats, with_ordered_axes
 
 Texture = NDArray[np.uint8]
@@ -41,29 +41,51 @@ def write_sog(file: RawFile, draft: Path, target: Path) -> None:
     """Writes a file: an archive, or, if it is called meta.json, textures beside it as well.
 
     The splats come in Morton order, in which neighbours look alike, so that WebP packs well.
+
+    An archive is written whole or not at all. Of a folder nothing is replaced before all of it is
+    on the disk, and meta.json comes last; who is stopped while the textures get their names leaves
+    some of before.
     """
     meta, textures = _encoded(file.raw)
-    meta |= written_notes(file.metadata)
+    meta |= _stated(file.metadata)
     with ThreadPoolExecutor(2) as pool:
         packed = dict(zip(textures, pool.map(_webp, textures.values()), strict=True))
     text = json.dumps(meta, separators=(",", ":")).encode()
-    if target.name != META:
+    if target.name.lower() != META:
         with zipfile.ZipFile(draft, "w") as archive:
             for name, data in {META: text, **packed}.items():
                 # WebP is packed already; without a date, so that equal splats are equal files.
                 method = zipfile.ZIP_DEFLATED if name == META else zipfile.ZIP_STORED
                 archive.writestr(zipfile.ZipInfo(name), data, method)
         return
-    draft.write_bytes(text)
+    _write(draft, text)
     with ExitStack() as all_at_once:
         for name, data in packed.items():
-            all_at_once.enter_context(replacing(target.with_name(name))).write_bytes(data)
+            _write(all_at_once.enter_context(replacing(target.with_name(name))), data)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes a file, which is on the disk then."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _stated(metadata: SplatMetadata) -> dict[str, Any]:
+    """What meta.json says of splats that are to be shown so."""
+    found: dict[str, Any] = {"asset": {"generator": f"gaborsplat {program_version()}"}}
+    if metadata.antialiased is not None:
+        found["antialias"] = metadata.antialiased
+    if metadata.antialiased:
+        found["model"] = ANTIALIASED
+    notes = noted(metadata)
+    return {**found, NOTES: notes} if notes else found
 
 
 def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
     """What meta.json says of splats, and their textures by name."""
-    order = morton_order(torch.from_numpy(np.ascontiguousarray(raw.means, np.float32))).numpy()
-    raw = raw.taken(order)
+    raw = raw.along_morton_curve()
     quats, log_scales = with_ordered_axes(raw.quats, raw.log_scales)
     opacity = raw.opacities
     weights = _weights(opacity, log_scales)
@@ -75,14 +97,14 @@ def _encoded(raw: RawSplats) -> tuple[dict[str, Any], dict[str, Texture]]:
     textures["quats.webp"] = packed_quats(quats, log_scales)
     meta: dict[str, Any] = {
         "version": VERSION,
-        "count": len(order),
+        "count": len(raw.means),
         "means": {**means, "files": ["means_l.webp", "means_u.webp"]},
         "scales": {"codebook": scales, "files": ["scales.webp"]},
         "quats": {"files": ["quats.webp"]},
         "sh0": {"codebook": colour, "files": ["sh0.webp"]},
     }
     textures = {name: _in_rows(pixels) for name, pixels in textures.items()}
-    if len(order) and sh.shape[1] > 1:
+    if len(raw.means) and sh.shape[1] > 1:
         meta["shN"], harmonics = _harmonics(sh[:, 1:], weights)
         textures |= harmonics
     return meta, textures

@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import zstandard
@@ -40,8 +41,9 @@ _FRACTION_BITS = 24
 _POSITION_BITS = 23  # besides the sign
 _LEVEL = 12  # of zstandard, that of Niantic's own writer
 
-_FRAME: Frame = "RUB"
-_STANDARD: tuple[Frame, ...] = ("LDB", "RDB", "LUB", "RUB", "LDF", "RDF", "LUF", "RUF")
+SPZ_FRAME: Frame = "RUB"
+"""The axes of files that name none, and of those that we write."""
+_STANDARD: tuple[Frame, ...] = get_args(Frame)
 # What the extension's numbers mean, from 1: where x, y and z point. In the last eight z is up or
 # down, which no `Frame` is: such splats are turned when they are read. These are the axes that
 # Niantic's library puts behind the numbers; its names swap front and back in 9, 10, 15 and 16.
@@ -86,24 +88,24 @@ def decoded_spz(path: Path, data: bytes) -> RawFile:
     named = _named_axes(contents.extensions)
     antialiased = bool(contents.flags & _ANTIALIASED)
     if named is None:
-        log.info("%s: does not name its axes; taken to be %s, as SPZ's are", path, _FRAME)
+        log.info("%s: does not name its axes; taken to be %s, as SPZ's are", path, SPZ_FRAME)
     frame: Frame | None = next((each for each in _STANDARD if each == named), None)
     if named and not frame:
-        raw, frame = in_frame(raw, named, _FRAME), _FRAME
+        raw, frame = in_frame(raw, named, SPZ_FRAME), SPZ_FRAME
     return RawFile(raw, SplatMetadata(antialiased=antialiased, frame=frame))
 
 
-def _unzipped(path: Path, data: bytes) -> tuple[bytes, int]:
+def _unzipped(path: Path, data: bytes) -> tuple[bytes | bytearray, int]:
     """What is in a gzip stream, as far as its header says that it has, and its size packed."""
     head = limits.gzip_start(path, data, _HEADER.size)
     if len(head) < _HEADER.size or not head.startswith(_MAGIC):
         raise InputError(f"{path}: not an SPZ file: {head[:4]!r} is packed in it, not {_MAGIC!r}")
     due = _HEADER.size + sum(_layout(path, head).sections)
     limits.check_unpacked(path, due, len(data))
-    return bytes(limits.gzip_contents(path, data, due + limits.SPZ_EXTENSIONS)), len(data)
+    return limits.gzip_contents(path, data, due + limits.SPZ_EXTENSIONS), len(data)
 
 
-def _one_stream(path: Path, data: bytes, size: int) -> _Contents:
+def _one_stream(path: Path, data: bytes | bytearray, size: int) -> _Contents:
     layout, flags = _layout(path, data), _HEADER.unpack_from(data)[5]
     if layout.version not in (1, 2, 3):
         raise InputError(f"{path}: SPZ version {layout.version} in gzip; known are 1 to 3")
@@ -117,7 +119,7 @@ def _one_stream(path: Path, data: bytes, size: int) -> _Contents:
     ends = np.cumsum([_HEADER.size, *layout.sections]).tolist()
     bytes_ = np.frombuffer(data, np.uint8)
     sections = [bytes_[a:b] for a, b in pairwise(ends)]
-    return _Contents(layout, flags, sections, data[due:] if flags & _EXTENDED else b"")
+    return _Contents(layout, flags, sections, bytes(data[due:]) if flags & _EXTENDED else b"")
 
 
 def _streams(path: Path, data: bytes) -> _Contents:
@@ -166,7 +168,7 @@ def _unpacked_stream(stream: bytes, size: int) -> bytes | None:
     return contents if len(contents) == size else None
 
 
-def _layout(path: Path, head: bytes) -> Layout:
+def _layout(path: Path, head: bytes | bytearray) -> Layout:
     _, version, splats, degree, fraction, _, _ = _HEADER.unpack_from(head)
     if degree > SH_DEGREE:
         raise InputError(f"{path}: harmonics of degree {degree}; known are 0 to {SH_DEGREE}")
@@ -209,7 +211,7 @@ def write_spz_4(file: RawFile, draft: Path, path: Path) -> None:
         InputError: the format cannot hold the positions.
     """
     (magic, _, splats, degree, fraction, flags), sections = _packed(file, path)
-    number = (_AXES.index(_FRAME) + 1).to_bytes(4, "little")
+    number = (_AXES.index(SPZ_FRAME) + 1).to_bytes(4, "little")
     extension = _EXTENSION.pack(_AXES_EXTENSION, len(number)) + number
     filled = [each for each in sections if each]
     packer = zstandard.ZstdCompressor(level=_LEVEL)
@@ -229,6 +231,5 @@ def _packed(file: RawFile, path: Path) -> tuple[tuple[bytes, int, int, int, int,
     bits = min(16, _POSITION_BITS - whole_bits)
     if bits < 1:
         raise InputError(f"{path}: .spz cannot hold positions as large as {farthest:g}")
-    degree = int(np.sqrt(raw.sh.shape[1])) - 1
     flags = _ANTIALIASED if file.metadata.antialiased else 0
-    return (_MAGIC, 3, len(raw.means), degree, bits, flags), packed(raw, bits)
+    return (_MAGIC, 3, len(raw.means), raw.sh_degree, bits, flags), packed(raw, bits)

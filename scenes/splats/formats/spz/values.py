@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...raw_splats import RawSplats, as_bytes, gaussians, logits_of
+from ..smallest_three import with_largest, without_largest
 
 SH_DEGREE = 4
 """Highest degree of harmonics in files; `Splats` have 3."""
@@ -90,16 +91,12 @@ def _smallest_three(rotations: NDArray[np.uint8]) -> NDArray[np.float32]:
     """[N, 4] wxyz of 32 bits: which of xyzw is the largest, and the others, the last one lowest."""
     bits = np.ascontiguousarray(rotations).view("<u4")[:, 0].copy()
     largest = bits >> 30
-    xyzw = np.zeros((len(bits), 4), np.float32)
-    for axis in (3, 2, 1, 0):
-        other = largest != axis
+    small = np.empty((len(bits), 3), np.float32)
+    for column in (2, 1, 0):
         size = (bits & ((1 << _SMALL_BITS) - 1)) / _SMALL
-        value = np.where(bits >> _SMALL_BITS & 1, -size, size)
-        xyzw[other, axis] = value[other]
-        bits[other] >>= _SMALL_BITS + 1
-    rest = np.sqrt(np.maximum(0.0, 1.0 - (xyzw * xyzw).sum(axis=1)))
-    xyzw[np.arange(len(bits)), largest] = rest
-    return xyzw[:, [3, 0, 1, 2]]
+        small[:, column] = np.where(bits >> _SMALL_BITS & 1, -size, size)
+        bits >>= _SMALL_BITS + 1
+    return with_largest(largest, small)[:, [3, 0, 1, 2]]
 
 
 def packed(raw: RawSplats, fraction: int) -> list[bytes]:
@@ -120,14 +117,10 @@ def packed(raw: RawSplats, fraction: int) -> list[bytes]:
 
 def _packed_rotations(quats: NDArray[np.float32]) -> NDArray[np.uint32]:
     """[N] of quaternions [N, 4] wxyz of length 1."""
-    xyzw = quats[:, [1, 2, 3, 0]].astype(np.float64)
-    largest = np.abs(xyzw).argmax(axis=1)
-    rows = np.arange(len(xyzw))
-    xyzw *= np.where(xyzw[rows, largest] < 0, -1.0, 1.0)[:, None]  # it is read as positive
-    sizes = np.rint(np.abs(xyzw) * _SMALL).clip(0, (1 << _SMALL_BITS) - 1).astype(np.uint32)
-    values = sizes | (xyzw < 0).astype(np.uint32) << _SMALL_BITS
-    bits = np.zeros(len(xyzw), np.uint32)
-    for axis in range(4):
-        other = largest != axis
-        bits[other] = bits[other] << (_SMALL_BITS + 1) | values[other, axis]
-    return (bits | largest.astype(np.uint32) << 30).astype("<u4")
+    largest, small = without_largest(quats[:, [1, 2, 3, 0]].astype(np.float64))
+    sizes = np.rint(np.abs(small) * _SMALL).clip(0, (1 << _SMALL_BITS) - 1).astype(np.uint32)
+    values = sizes | (small < 0).astype(np.uint32) << _SMALL_BITS
+    bits = largest.astype(np.uint32)
+    for column in range(3):
+        bits = bits << (_SMALL_BITS + 1) | values[:, column]
+    return bits.astype("<u4")
