@@ -15,7 +15,6 @@ from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes.colmap.camera_models import BY_NAME
 from gaborsplat.viewer.picture.draw import PictureRenderer, Renderers, Scene
-from gaborsplat.viewer.picture.paint import normals_of
 from gaborsplat.viewer.picture.projection import Wide, WideLens
 from gaborsplat.viewer.settings import Mode, ViewSettings
 
@@ -138,7 +137,7 @@ def test_depth_is_the_distance_and_normals_are_those_of_the_whole_picture():
         torch.testing.assert_close(distance, torch.full_like(distance, 4.0), rtol=0.05, atol=0)
         to_us = torch.tensor([0.0, 0.0, -1.0]) @ camera.world_to_camera[:3, :3].T
         expected = to_us * torch.tensor([1.0, -1.0, -1.0])
-        error = (normals_of(seen)[near] - expected).norm(dim=-1)
+        error = (torch.nn.functional.normalize(seen.color, dim=-1)[near] - expected).norm(dim=-1)
         assert error.median() < 0.1
         assert (seen.depth[world[..., 2] < -0.3] == 0).all()
 
