@@ -19,12 +19,14 @@ from ..devices import pick_device
 from ..inputs.loading import LoadedScene, ShownAs, all_views, load_scene, relative_to
 from ..renderer.cameras import Camera
 from ..renderer.devices import Device
+from ..renderer.training import free_memory
 from ..scenes import InputError
 from ..several import OwnWords, joined, leading, values
 from ..viewer import Scene
 from ..viewer.camera import bounds_of_splats
 from ..viewer.path.file import Film
 from ..viewer.path.path import DEFAULT_FPS, MAX_FPS
+from ..viewer.picture.draw import memory_of_wide
 from ..viewer.picture.encode import NUMBERS, WEBP_SIDE, Background, Encoder, Format
 from ..viewer.picture.folder import write_folder
 from ..viewer.picture.projection import Projection, WideLens
@@ -128,6 +130,8 @@ class RenderCommand:
         color = self._background(loaded.settings.background)
         red, green, blue = (round(255 * x) for x in color or (0.0, 0.0, 0.0))
         device = pick_device(self.device)
+        if self.projection != "perspective":
+            self._check_memory(size, device)
         beside = None
         if self.beside is not None:
             beside = _moved(relative_to(load_scene(self.beside), loaded.metadata.origin), device)
@@ -160,6 +164,14 @@ class RenderCommand:
                 "pictures (a name without ending)"
             )
 
+    def _check_memory(self, size: tuple[int, int], device: torch.device) -> None:
+        needed, free = memory_of_wide(size, self.show), free_memory(device)
+        if free is not None and needed > free:
+            raise InputError(
+                f"--size: {size[0]}x{size[1]} as {self.projection} takes about "
+                f"{needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free on {device}; give less"
+            )
+
     def _background(self, of_scene: Background) -> Background | None:
         return of_scene if self.background == ("scene",) else _color(self.background)
 
@@ -186,8 +198,8 @@ class RenderCommand:
     def _write_videos(self, series: Series, encoders: list[Encoder], fps: int) -> list[Path]:
         """One after the other, each whole or not at all.
 
-        Each mode renders the scene anew: videos side by side would take an encoder for each, and
-        one that fails would leave the others half written.
+        Each mode renders the scene anew, so that one encoder runs at a time, with one draft on the
+        disk: what is written before another fails stays whole.
         """
         paths = (
             [self.output.with_stem(f"{self.output.stem}_{each.mode}") for each in encoders]

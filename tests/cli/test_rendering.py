@@ -240,6 +240,26 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(
     assert not target.exists()
 
 
+@pytest.mark.parametrize("projection", ["equirectangular", "fisheye"])
+def test_a_picture_for_which_there_is_no_memory_is_refused_in_one_line(
+    splats: Path,
+    tmp_path: Path,
+    projection: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    words = ["render", str(splats), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    words += ["--projection", projection, "--fps", "1", "--seconds", "1"]
+    assert main([*words, "--size", "99999x99999"]) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"--size: 99999x99999 as {projection} takes about" in said
+    monkeypatch.setattr("gaborsplat.commands.render.free_memory", lambda _: 1_000_000)
+    assert main([*words, "--size", "200x100"]) == BAD_INPUT
+    assert "GB are free on cpu" in capsys.readouterr().err
+    assert main([*words, "--size", "20x10"]) == DONE
+
+
 @pytest.mark.parametrize("options", [("--format", "exr"), ("--background", "transparent")])
 def test_what_a_video_cannot_hold_is_refused(
     splats: Path, tmp_path: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]

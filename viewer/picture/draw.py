@@ -22,7 +22,7 @@ from ...renderer.splats import Splats
 from ..settings import CropBox, Mode, ViewSettings
 from .paint import Picture, normals_of, occlusion_depth, paint
 from .photos import NearestPhoto
-from .projection import Part, WideLens, parts_of, wide_frames
+from .projection import Part, WideLens, memory_of_parts, parts_of, wide_frames
 
 RenderFunction = Callable[[Splats, Camera, RenderSettings], Frame]
 
@@ -187,8 +187,7 @@ class PictureRenderer:
         if lens is None:
             frame = render(view.splats, view.camera, view.settings)
             return {mode: view.as_mode(frame, mode) for mode in modes}
-        # Frequencies are shown by pixels, which are not to be other ones.
-        oversampling = 1 if modes[0] == "frequency" else OVERSAMPLING
+        oversampling = _oversampling(modes)
         eps2d = view.settings.eps2d * oversampling**2
         finer = replace(view, settings=replace(view.settings, eps2d=eps2d))
 
@@ -204,6 +203,20 @@ class PictureRenderer:
         parts = self._parts.keep(name, parts_of, lens, size, oversampling, device)
         frame, *normals = wide_frames(parts, size, draw)
         return {mode: _mean_normals(normals[0]) if mode == "normals" else frame for mode in modes}
+
+
+def memory_of_wide(size: tuple[int, int], modes: Sequence[Mode]) -> int:
+    """Bytes that pictures of `size` (width, height) by a lens take, in all `modes` at once, besides
+    what rendering takes."""
+    kept = {_oversampling(group) for group in _groups_of(modes)}
+    painted = FLOATS * size[0] * size[1] * len(modes)
+    return painted + sum(memory_of_parts(size, each) for each in kept)
+
+
+def _oversampling(modes: Sequence[Mode]) -> int:
+    """How many times finer than a picture its parts are, in modes of one group."""
+    # Frequencies are shown by pixels, which are not to be other ones.
+    return 1 if modes[0] == "frequency" else OVERSAMPLING
 
 
 def _groups_of(modes: Sequence[Mode]) -> list[list[Mode]]:
