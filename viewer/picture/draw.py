@@ -102,7 +102,8 @@ class PictureRenderer:
         self._renderers = renderers
         self._photos = photos
         self._divider = divider
-        self._selected: defaultdict[Mode | None, _Sides] = defaultdict(_Sides)
+        # Of `draw`, and of each picture that `frames` renders of a camera.
+        self._sides: defaultdict[Mode | None, _Sides] = defaultdict(_Sides)
         self._parts = Workspace()
 
     def bytes_per_pixel(self, settings: ViewSettings) -> int:
@@ -131,7 +132,7 @@ class PictureRenderer:
         always with its waves, or the nearest photo, which occludes nothing. Raises what the
         render function or loading the photo raises.
         """
-        views = self._selected[None].views(scene, other, camera, settings)
+        views = self._sides[None].views(scene, other, camera, settings)
         column = _column(camera, settings)
         drawn = self._drawn(views, column, settings.mode, depth)
         if settings.beside == "photo" and self._photos is not None:
@@ -163,7 +164,7 @@ class PictureRenderer:
         column = _column(camera, settings)
         for group in _groups_of(modes):
             wanted = replace(settings, mode=group[0], background=(0, 0, 0))
-            views = self._selected[group[0]].views(scene, other, camera, wanted)
+            views = self._sides[group[0]].views(scene, other, camera, wanted)
             shown = [self._shown(view, group, lens) for view in views]
             frames |= {mode: _joined([each[mode] for each in shown], column) for mode in group}
         return [frames[mode] for mode in modes]
@@ -173,8 +174,8 @@ class PictureRenderer:
             # Bytes at once, without a depth that is not needed.
             pictures = [render_bytes(view.splats, view.camera, view.settings) for view in views]
             return Drawn(_side_by_side(pictures, column).cpu().numpy(), None)
-        render = self._renderers.of(mode)
-        frames = [render(view.splats, view.camera, view.settings) for view in views]
+        rendered = self._renderers.of(mode)
+        frames = [rendered(view.splats, view.camera, view.settings) for view in views]
         shown = [view.as_mode(frame, mode) for view, frame in zip(views, frames, strict=True)]
         picture = paint(_joined(shown, column), mode)
         return Drawn(picture, occlusion_depth(_joined(frames, column)) if depth else None)
@@ -183,9 +184,9 @@ class PictureRenderer:
         self, view: _View, modes: Sequence[Mode], lens: WideLens | None
     ) -> dict[Mode, Frame]:
         """What a pinhole or `lens` sees, in each of `modes`, which are of one group."""
-        render = self._renderers.of(modes[0])
+        rendered = self._renderers.of(modes[0])
         if lens is None:
-            frame = render(view.splats, view.camera, view.settings)
+            frame = rendered(view.splats, view.camera, view.settings)
             return {mode: view.as_mode(frame, mode) for mode in modes}
         oversampling = _oversampling(modes)
         eps2d = view.settings.eps2d * oversampling**2
@@ -193,7 +194,7 @@ class PictureRenderer:
 
         def draw(part: Part) -> list[Frame]:
             narrow = replace(finer, camera=part.camera(view.camera))
-            frame = render(narrow.splats, narrow.camera, narrow.settings)
+            frame = rendered(narrow.splats, narrow.camera, narrow.settings)
             if "normals" not in modes:
                 return [frame]
             return [frame, _turned(narrow.as_mode(frame, "normals"), part.turn.T)]
