@@ -128,7 +128,7 @@ class Part:
         for each in self.samples:
             grid = each.places.to(planes)[None, None]
             taken = grid_sample(planes[None], grid, padding_mode="border", align_corners=False)
-            total.index_add_(0, each.pixels, each.shares.to(total)[:, None] * taken[0, :, 0].T)
+            total[each.pixels] += each.shares.to(total)[:, None] * taken[0, :, 0].T
 
 
 def wide_frames(
