@@ -7,6 +7,7 @@ import io
 import itertools
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ from .commands.doctor import DoctorCommand
 from .commands.evaluate import EvalCommand
 from .commands.export import ExportCommand
 from .commands.fitting import TrainingEnded
-from .commands.render import RenderCommand
+from .commands.render import RenderCommand, in_few_words
 from .commands.train import TrainCommand, resumed
 from .commands.view import ViewCommand
 from .console import console_problem, error_console
@@ -100,6 +101,8 @@ def parse(words: Sequence[str]) -> Any:
         InputError: they spell none, or one of its values is out of range.
         SystemExit: --help was asked for, and given.
     """
+    if words[:1] == ["render"]:
+        words = in_few_words(words)
     command = _parse_strictly(Command, words)
     if isinstance(command, TrainCommand) and command.resume:
         # Settings come from the run; what stands on this line goes over them.
@@ -120,10 +123,15 @@ def _parse_strictly(kind: Any, words: Sequence[str], **options: Any) -> Any:
         raise InputError(str(error)) from error
 
 
+_OF_A_CLASS = re.compile(r"^Error parsing [A-Z]\w*[a-z]\w*: ")
+"""Classes have small letters; an option begins with a dash, and what has no option has none."""
+
+
 def _unboxed(box: str) -> str:
-    """tyro's boxed complaint without the box, its title and its advice on help."""
+    """tyro's boxed complaint without the box, its title, the name of the class whose rule was
+    broken, and its advice on help."""
     lines = [line.strip("│╭╮╰╯|+ ") for line in box.splitlines()[1:]]
     groups = itertools.groupby(lines, key=lambda line: not line.strip("─-"))
     parts = [" ".join(" ".join(group).split()) for is_ruler, group in groups if not is_ruler]
     told = [part for part in parts if not part.startswith("For full helptext")]
-    return f"{'; '.join(told)} (see gaborsplat --help)"
+    return f"{_OF_A_CLASS.sub('', '; '.join(told))} (see gaborsplat --help)"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import torch
 import tyro
@@ -19,21 +19,27 @@ from ..devices import pick_device
 from ..inputs.loading import LoadedScene, ShownAs, all_views, load_scene, relative_to
 from ..renderer.cameras import Camera
 from ..renderer.devices import Device
+from ..renderer.training import free_memory
 from ..scenes import InputError
+from ..several import OwnWords, joined, leading, values
 from ..viewer import Scene
 from ..viewer.camera import bounds_of_splats
 from ..viewer.path.file import Film
 from ..viewer.path.path import DEFAULT_FPS, MAX_FPS
+from ..viewer.picture.draw import memory_of_wide
 from ..viewer.picture.encode import NUMBERS, WEBP_SIDE, Background, Encoder, Format
 from ..viewer.picture.folder import write_folder
 from ..viewer.picture.projection import Projection, WideLens
 from ..viewer.picture.series import Series, depth_unit, said_of_depth
 from ..viewer.picture.video import write_video
-from ..viewer.settings import Mode, ViewSettings
+from ..viewer.settings import MODES, Mode, ViewSettings
 
 DEFAULT_SIZE = (960, 540)
 DEFAULT_FOV = 180.0
 """Angle across a fisheye picture [degrees]."""
+FORMATS: tuple[Format, ...] = get_args(Format)
+NO_COLORS = ("scene", "transparent")
+"""What --background may say besides a colour."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +61,19 @@ class RenderCommand:
     """Pictures per second of the video; by default what the JSON file says, else 30."""
     seconds: float = 6.0
     """Length of the orbit, or of the way past the cameras."""
-    show: tuple[Mode, ...] = ("rgb",)
+    show: Annotated[tuple[Mode, ...], values(f"{{{','.join(MODES)}}}...")] = ("rgb",)
     """Colours, depth, opacity, normals of the surface, or a dot at the centre of every splat; or
     the waves: direction as hue, frequency as brightness. Of several each has a folder of its own,
     or a video: FILE_depth.mp4."""
-    format: tuple[Format, ...] = ("png",)
+    format: Annotated[tuple[Format, ...], values(f"{{{','.join(FORMATS)}}}...")] = ("png",)
     """Of pictures; one for all, or one for each that --show names. png and webp (lossless) have 8
     bits, and colours for depth and normals. exr (32-bit floats) and png16 (16 bits) have depth in
     the capture's unit (png16: times depth_unit_scale_factor, which the file states), 0 where
     nothing is, and unit normals (png16: 0.5 + 0.5 n). Colours in exr are linear light."""
-    background: Annotated[tuple[str, ...], tyro.conf.arg(metavar="scene|transparent|R G B")] = (
-        "scene",
-    )
-    """What stands behind the splats: what they were trained on; a colour, each from 0 to 1; or
-    nothing, for pictures with alpha (straight; in exr premultiplied)."""
+    background: Annotated[tuple[str, ...], values("scene|transparent|R G B")] = ("scene",)
+    """What stands behind the splats: what they were trained on, or a colour, each from 0 to 1,
+    which change rgb and centres alone; or nothing, for pictures with alpha (straight; in exr
+    premultiplied)."""
     projection: Projection = "perspective"
     """equirectangular has all directions, with the camera's axis in the middle; fisheye is
     equidistant, a circle as wide as the shorter side. Depth is distance in these."""
@@ -89,6 +94,8 @@ class RenderCommand:
             raise ValueError(f"--fps must be between 1 and {MAX_FPS}, not {self.fps}")
         if not 0 < self.seconds <= 3600:
             raise ValueError(f"--seconds must be between 0 and 3600, not {self.seconds}")
+        _check_known("--show", self.show, MODES)
+        _check_known("--format", self.format, FORMATS)
         if not self.show or len(set(self.show)) < len(self.show):
             raise ValueError(f"--show must name each thing once, not {_listed(self.show)}")
         if len(self.format) not in (1, len(self.show)):
@@ -100,6 +107,8 @@ class RenderCommand:
             raise ValueError(f"--fov goes with --projection fisheye, not {self.projection}")
         if self.fov is not None and not 0 < self.fov <= 360:
             raise ValueError(f"--fov must be above 0 and at most 360 degrees, not {self.fov:g}")
+        if self.shown_as.up is not None and self.along != "orbit":
+            raise ValueError(f"--up goes with --path orbit, not {self.along}")
         _color(self.background)
 
     def run(self) -> None:
@@ -121,6 +130,8 @@ class RenderCommand:
         color = self._background(loaded.settings.background)
         red, green, blue = (round(255 * x) for x in color or (0.0, 0.0, 0.0))
         device = pick_device(self.device)
+        if self.projection != "perspective":
+            self._check_memory(size, device)
         beside = None
         if self.beside is not None:
             beside = _moved(relative_to(load_scene(self.beside), loaded.metadata.origin), device)
@@ -153,6 +164,14 @@ class RenderCommand:
                 "pictures (a name without ending)"
             )
 
+    def _check_memory(self, size: tuple[int, int], device: torch.device) -> None:
+        needed, free = memory_of_wide(size, self.show), free_memory(device)
+        if free is not None and needed > free:
+            raise InputError(
+                f"--size: {size[0]}x{size[1]} as {self.projection} takes about "
+                f"{needed / 1e9:.2g} GB, and {free / 1e9:.2g} GB are free on {device}; give less"
+            )
+
     def _background(self, of_scene: Background) -> Background | None:
         return of_scene if self.background == ("scene",) else _color(self.background)
 
@@ -177,7 +196,11 @@ class RenderCommand:
         return found
 
     def _write_videos(self, series: Series, encoders: list[Encoder], fps: int) -> list[Path]:
-        """One after the other, each whole or not at all."""
+        """One after the other, each whole or not at all.
+
+        Each mode renders the scene anew, so that one encoder runs at a time, with one draft on the
+        disk: what is written before another fails stays whole.
+        """
         paths = (
             [self.output.with_stem(f"{self.output.stem}_{each.mode}") for each in encoders]
             if len(encoders) > 1
@@ -225,6 +248,36 @@ class RenderCommand:
         return camera_path.orbit(trained_on, bounds, frames, size, loaded.metadata.up)
 
 
+def in_few_words(words: Sequence[str]) -> list[str]:
+    """The command's `words` with the values of each option as one word, as tyro is to get them."""
+    return joined(words, _SEVERAL)
+
+
+def _words_of_background(words: Sequence[str]) -> int:
+    return 1 if words[0] in NO_COLORS else leading(words[:3], _is_number)
+
+
+_SEVERAL: Mapping[str, OwnWords] = {
+    "--show": lambda words: leading(words, MODES.__contains__),
+    "--format": lambda words: leading(words, FORMATS.__contains__),
+    "--background": _words_of_background,
+}
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_known(option: str, words: Sequence[str], known: Sequence[str]) -> None:
+    for word in words:
+        if word not in known:
+            raise ValueError(f"{option}: known are {', '.join(known)}, not {word or 'nothing'}")
+
+
 def _moved(scene: Scene, device: torch.device) -> Scene:
     return replace(scene, splats=scene.splats.to(device))
 
@@ -235,7 +288,7 @@ def _color(words: tuple[str, ...]) -> Background | None:
     Raises:
         ValueError: it says something else.
     """
-    if words in (("scene",), ("transparent",)):
+    if len(words) == 1 and words[0] in NO_COLORS:
         return None
     try:
         red, green, blue = map(float, words)

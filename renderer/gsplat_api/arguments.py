@@ -7,7 +7,6 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..cameras import Cameras
@@ -15,6 +14,11 @@ from ..splats import SplatShape
 
 LARGEST = 2**31 - 1
 """Largest whole number that passes take."""
+
+
+def refused(rule: str) -> ValueError:
+    """The error to raise where `rule`, one line that begins with the argument's name, is broken."""
+    return ValueError(f"rasterization: {rule}")
 
 
 def whole(name: str, value: Any, least: int = 1) -> int:
@@ -28,9 +32,7 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     except (TypeError, ValueError, RuntimeError):
         number = _fraction(value)
     if number is None or _is_bool(value) or not least <= number <= LARGEST:
-        raise ValueError(
-            f"rasterization: {name} must be a whole number from {least}, not {_shown(value)}"
-        )
+        raise refused(f"{name} must be a whole number from {least}, not {_shown(value)}")
     return number
 
 
@@ -49,7 +51,7 @@ def real(name: str, value: Any) -> float:
     """
     number = _float(value)
     if number is None or math.isnan(number):
-        raise ValueError(f"rasterization: {name} must be a number, not {_shown(value)}")
+        raise refused(f"{name} must be a number, not {_shown(value)}")
     return number
 
 
@@ -80,39 +82,47 @@ def refuse_others(given: Mapping[str, tuple[Any, Any]]) -> None:
         given: the only value and the value of each option, by name.
 
     Raises:
-        ValueError: one has another, or a tensor where nothing is the only one.
+        ValueError: one has another, or an array where nothing is the only one.
     """
     for name, (only, value) in given.items():
-        if value is only:
-            continue
-        comparable = not isinstance(value, Tensor) or value.ndim == 0
-        if only is None or not comparable or value != only:
-            raise ValueError(
-                f"rasterization: {name} is not supported: it must be {only!r}, not {_shown(value)}"
-            )
+        if value is not only and (only is None or not _equal(value, only)):
+            raise refused(f"{name} is not supported: it must be {only!r}, not {_shown(value)}")
+
+
+def _equal(value: Any, only: Any) -> bool:
+    """Whether `value`, also as an array or a tensor of none of the dimensions, is `only`."""
+    if getattr(value, "shape", ()) != ():
+        return False
+    try:
+        return bool(value == only)
+    except (TypeError, ValueError, RuntimeError):  # cannot be compared
+        return False
 
 
 def check_choice(name: str, value: Any, known: Sequence[str]) -> None:
     """Raises ValueError if `value` is none of `known`."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"rasterization: {name} is {_shown(value)}; known are {', '.join(known)}")
+        raise refused(f"{name} is {_shown(value)}; known are {', '.join(known)}")
 
 
 def check_tensors(tensors: Mapping[str, Any]) -> None:
     """Raises ValueError if one of `tensors` is no tensor."""
     for name, tensor in tensors.items():
-        if not isinstance(tensor, torch.Tensor):
-            raise ValueError(
-                f"rasterization: {name} must be a torch.Tensor, not {type(tensor).__name__}"
-            )
+        check_type(name, tensor, Tensor, "torch.Tensor")
+
+
+def check_type(name: str, value: Any, kind: type, called: str = "") -> None:
+    """Raises ValueError if `value` is no `kind`, which is `called` so."""
+    if not isinstance(value, kind):
+        raise refused(f"{name} must be a {called or kind.__name__}, not {type(value).__name__}")
 
 
 def check_no_batch(means: Tensor, viewmats: Tensor) -> None:
     """Raises ValueError if scenes or cameras have batch dimensions, which gsplat 1.5.3 takes."""
     for name, tensor, dims in (("means", means, 2), ("viewmats", viewmats, 3)):
         if tensor.ndim > dims:
-            raise ValueError(
-                f"rasterization: {name} has batch dimensions {tuple(tensor.shape[:-dims])}, which "
+            raise refused(
+                f"{name} has batch dimensions {tuple(tensor.shape[:-dims])}, which "
                 "are not supported; call it once for each scene (cameras [C, 4, 4] are one batch)"
             )
 
@@ -143,11 +153,11 @@ def check_shapes(
     per_splat = 1 if sh_degree is None else 2
     if shape[:-per_splat] not in ((n,), (c, n)) or (sh_degree is not None and shape[-1] != 3):
         rule = f"[{n}, D] or [{c}, {n}, D]" if sh_degree is None else f"[..., {n}, B, 3]"
-        raise ValueError(f"colors must have shape {rule}, not {shape}")
+        raise refused(f"colors must have shape {rule}, not {shape}")
     if backgrounds is not None:
         _check_shape("backgrounds", backgrounds, (c, shape[-1]))
 
 
 def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:
     if tuple(tensor.shape) != shape:
-        raise ValueError(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")
+        raise refused(f"{name} must have shape {shape}, not {tuple(tensor.shape)}")

@@ -27,8 +27,10 @@ from .arguments import (
     check_no_batch,
     check_shapes,
     check_tensors,
+    check_type,
     real,
     refuse_others,
+    refused,
     whole,
 )
 from .info import Info
@@ -123,6 +125,8 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         ValueError: an argument that does not fit, batch dimensions, or an option of gsplat's that
             is not supported; one line with its name, the rule and the value.
     """
+    shutter = "GLOBAL" if rolling_shutter is None else rolling_shutter
+    shutter = getattr(shutter, "name", shutter)  # gsplat's is an enumeration
     refuse_others(
         {
             "tile_size": (constants.TILE_SIZE, tile_size),
@@ -136,12 +140,7 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
             "tangential_coeffs": (None, tangential_coeffs),
             "thin_prism_coeffs": (None, thin_prism_coeffs),
             "ftheta_coeffs": (None, ftheta_coeffs),
-            "rolling_shutter": (
-                "GLOBAL",
-                "GLOBAL"
-                if rolling_shutter is None
-                else getattr(rolling_shutter, "name", rolling_shutter),
-            ),
+            "rolling_shutter": ("GLOBAL", shutter),
             "viewmats_rs": (None, viewmats_rs),
         }
     )
@@ -200,9 +199,12 @@ def _images(
 def _settings(
     settings: RenderSettings | None, mode: str, planes: tuple[float, float], eps2d: float
 ) -> RenderSettings:
-    """`settings` with what has an argument of gsplat's; backgrounds come later."""
+    """`settings` with what has an argument of gsplat's; backgrounds come later. Raises ValueError
+    if they are none."""
+    settings = RenderSettings() if settings is None else settings
+    check_type("settings", settings, RenderSettings)
     return replace(
-        settings or RenderSettings(),
+        settings,
         antialiased=mode == "antialiased",
         near_plane=planes[0],
         far_plane=planes[1],
@@ -215,7 +217,7 @@ def _waves(gabor: Any, means: Tensor) -> GaborWaves:
     """The waves; none without `gabor`. Raises ValueError if it is no pair of tensors."""
     if gabor is not None:
         if not isinstance(gabor, tuple | list) or len(gabor) != 2:
-            raise ValueError("rasterization: gabor must be a pair: frequencies and coefficients")
+            raise refused("gabor must be a pair: frequencies and coefficients")
         waves = GaborWaves(*gabor)
         check_tensors({f"gabor {name}": each for name, each in waves._asdict().items()})
         return waves

@@ -117,6 +117,35 @@ def test_a_missing_folder_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (["render", "a.ply", "-o", "out", "--fps", "0"], "--fps must be between 1 and 240, not 0"),
+        (["render", "a.ply", "-o", "out", "--show", "rgb", "rgb"], "--show must name each thing"),
+        (["train", "a", "--ssim-weight", "7"], "ssim_weight must be between"),
+        (["demo", "--device", "tpu"], "--device"),
+        (["view", "a.ply", "--antialiased", "--no-antialiased"], "--antialiased and"),
+        (["export", "a.ply", "-o", "b.ply", "--min-opacity", "9"], "--min-opacity"),
+        (["eval", "a", "--scene"], "Missing value for argument '--scene'"),
+        (["doctor", "--device", "tpu"], "invalid choice 'tpu' for argument '--device'"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, list) else None,
+)
+def test_a_broken_rule_is_told_by_its_option_and_by_no_name_of_ours(
+    words: list[str],
+    rule: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.chdir(tmp_path)
+    line = refused(words, capsys)
+    assert rule in line
+    assert "Error parsing" not in line
+    assert "Command" not in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_too_few_views_are_refused(
     capture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -12,7 +12,7 @@ import synthetic
 import torch
 
 import gaborsplat as gs
-from gaborsplat.cli import BAD_INPUT, DONE, main
+from gaborsplat.cli import BAD_INPUT, DONE, main, parse
 from gaborsplat.scenes.colmap.camera_models import BY_NAME
 from gaborsplat.scenes.colmap.model import rotation_matrix
 from gaborsplat.scenes.transforms.reading import read_transforms
@@ -140,6 +140,41 @@ def test_a_background_stands_behind_the_splats(tmp_path: Path):
     assert corner("wide", *wide) == [255, 255, 255]
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--show", "depth"], {"show": ("depth",)}),
+        (["--show", "rgb", "depth"], {"show": ("rgb", "depth")}),
+        (["--show", "rgb,depth"], {"show": ("rgb", "depth")}),
+        (["--show=rgb,depth"], {"show": ("rgb", "depth")}),
+        (["--format", "exr"], {"format": ("exr",)}),
+        (["--format", "exr", "--show", "alpha"], {"format": ("exr",), "show": ("alpha",)}),
+        (
+            ["--show", "rgb", "depth", "--format", "exr", "png"],
+            {"show": ("rgb", "depth"), "format": ("exr", "png")},
+        ),
+        (["--show=rgb,depth", "--format=exr,png"], {"format": ("exr", "png")}),
+        (["--background", "transparent"], {"background": ("transparent",)}),
+        (["--background=scene"], {"background": ("scene",)}),
+        (["--background", "1", "0.5", "0"], {"background": ("1", "0.5", "0")}),
+        (["--background", "1,0.5,0"], {"background": ("1", "0.5", "0")}),
+        (["--background=1,0.5,0"], {"background": ("1", "0.5", "0")}),
+        (["--size", "9x9"], {"show": ("rgb",), "format": ("png",), "background": ("scene",)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("path", ["a.ply", "2024"])
+def test_a_path_may_stand_before_and_behind_options_of_several_values(
+    options: list[str], expected: dict[str, tuple[str, ...]], path: str
+):
+    for words in ([path, *options, "-o", "out"], [*options, path, "-o", "out"]):
+        command = parse(["render", *words])
+        assert command.path == Path(path)
+        assert command.output == Path("out")
+        for name, value in expected.items():
+            assert getattr(command, name) == value
+
+
 def test_panoramas_are_twice_as_wide_as_high_unless_a_size_is_given(
     splats: Path, way: list[str], tmp_path: Path
 ):
@@ -173,7 +208,15 @@ def test_videos_of_several_things_have_names_of_their_own_and_even_sides(
         (("--background", "255", "255", "255"), ("--background", "0 to 1", "255 255 255")),
         (("--background", "blue"), ("--background", "transparent", "blue")),
         (("--background", "nan", "0", "0"), ("--background", "nan 0 0")),
+        (("--background", "-1", "0", "0"), ("--background", "not -1 0 0")),
+        (("--background", "0.5", "0.5"), ("--background", "not 0.5 0.5")),
         (("--show", "rgb", "rgb"), ("--show", "once", "rgb rgb")),
+        (("--show", "colour"), ("--show", "known are rgb, depth", "colour")),
+        (("--show=",), ("--show", "not nothing")),
+        (("--show",), ("--show",)),
+        (("--format", "jpg"), ("--format", "known are png", "jpg")),
+        (("--up", "z", "--path", "cameras"), ("--up", "orbit", "cameras")),
+        (("--up", "z", "--path", "path.json"), ("--up", "orbit", "path.json")),
         (("--show", "rgb", "--format", "png", "exr"), ("--format", "png exr")),
         (("--fov", "90"), ("--fov", "fisheye")),
         (("--projection", "fisheye", "--fov", "361"), ("--fov", "360", "361")),
@@ -195,6 +238,26 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(
     for fact in facts:
         assert fact in said
     assert not target.exists()
+
+
+@pytest.mark.parametrize("projection", ["equirectangular", "fisheye"])
+def test_a_picture_for_which_there_is_no_memory_is_refused_in_one_line(
+    splats: Path,
+    tmp_path: Path,
+    projection: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    words = ["render", str(splats), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    words += ["--projection", projection, "--fps", "1", "--seconds", "1"]
+    assert main([*words, "--size", "99999x99999"]) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"--size: 99999x99999 as {projection} takes about" in said
+    monkeypatch.setattr("gaborsplat.commands.render.free_memory", lambda _: 1_000_000)
+    assert main([*words, "--size", "200x100"]) == BAD_INPUT
+    assert "GB are free on cpu" in capsys.readouterr().err
+    assert main([*words, "--size", "20x10"]) == DONE
 
 
 @pytest.mark.parametrize("options", [("--format", "exr"), ("--background", "transparent")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -108,6 +109,14 @@ def test_what_is_no_number_is_refused_in_one_line(name: str, value: Any):
     [
         ("tile_size", 8, "16"),
         ("tile_size", torch.ones(2), "16"),
+        ("tile_size", np.full(2, 16), "16"),
+        ("tile_size", torch.ones((), device="meta"), "16"),
+        ("with_ut", np.zeros(3, bool), "False"),
+        ("camera_model", np.array(["pinhole", "pinhole"]), "'pinhole'"),
+        ("camera_model", torch.tensor(1), "'pinhole'"),
+        ("ftheta_coeffs", np.zeros(4), "None"),
+        ("rolling_shutter", np.array([1, 2]), "'GLOBAL'"),
+        ("rolling_shutter", False, "'GLOBAL'"),
         ("sparse_grad", True, "False"),
         ("distributed", True, "False"),
         ("camera_model", "fisheye", "'pinhole'"),
@@ -122,7 +131,8 @@ def test_what_is_no_number_is_refused_in_one_line(name: str, value: Any):
 def test_options_that_we_do_not_have_are_named_with_rule_and_value(
     name: str, value: Any, only: str
 ):
-    shown = f"Tensor of shape.*{value.shape[-1]}" if isinstance(value, Tensor) else repr(value)
+    shape = getattr(value, "shape", ())
+    shown = f"{type(value).__name__} of shape.*{shape[-1]}" if shape else re.escape(repr(value))
     rule = f"^rasterization: {name} is not supported: it must be {only}, not {shown}.*$"
     with pytest.raises(ValueError, match=rule):
         drawn(**{name: value})
@@ -164,8 +174,16 @@ def test_tensors_that_do_not_fit_are_refused_in_one_line(
         "gabor": (splats.frequencies, splats.coefficients),
     }
     assert rasterization(**given, width=40, height=28)[0].shape == (1, 28, 40, 7)
-    with pytest.raises(ValueError, match=f"^[^\n]*{message}[^\n]*$"):
+    prefix = "" if " is " in message else "rasterization: "  # what every renderer checks
+    with pytest.raises(ValueError, match=f"^{prefix}[^\n]*{message}[^\n]*$"):
         rasterization(**(given | {name: change(given[name])}), width=40, height=28)
+
+
+@pytest.mark.parametrize("value", [3, 0, "classic", {}])
+def test_settings_of_another_type_are_refused_in_one_line(value: Any):
+    rule = f"^rasterization: settings must be a RenderSettings, not {type(value).__name__}$"
+    with pytest.raises(ValueError, match=rule):
+        drawn(settings=value)
 
 
 @pytest.mark.parametrize("packed", [False, True])

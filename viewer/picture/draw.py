@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from viser import transforms
 
+from ...renderer.backends.memory import Workspace
 from ...renderer.cameras import Camera
 from ...renderer.frame import Frame
 from ...renderer.raster.frequency import render_frequencies
@@ -18,9 +20,9 @@ from ...renderer.raster.render import render, render_bytes
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
 from ..settings import CropBox, Mode, ViewSettings
-from .paint import Picture, normal_colors, occlusion_depth, paint, turned_normals
+from .paint import Picture, normals_of, occlusion_depth, paint
 from .photos import NearestPhoto
-from .projection import Part, WideLens, wide_frames
+from .projection import Part, WideLens, memory_of_parts, parts_of, wide_frames
 
 RenderFunction = Callable[[Splats, Camera, RenderSettings], Frame]
 
@@ -87,7 +89,11 @@ class Drawn:
 
 
 class PictureRenderer:
-    """Renderer of the pictures of one browser or file, for use on one thread."""
+    """Renderer of the pictures of one browser or file, for use on one thread.
+
+    It keeps what all pictures of a file have in common: the selected splats, and the parts of those
+    that no pinhole takes.
+    """
 
     def __init__(
         self, renderers: Renderers, photos: NearestPhoto | None = None, *, divider: bool = True
@@ -96,7 +102,9 @@ class PictureRenderer:
         self._renderers = renderers
         self._photos = photos
         self._divider = divider
-        self._left, self._right = _Selection(), _Selection()
+        # Of `draw`, and of each picture that `frames` renders of a camera.
+        self._sides: defaultdict[Mode | None, _Sides] = defaultdict(_Sides)
+        self._parts = Workspace()
 
     def bytes_per_pixel(self, settings: ViewSettings) -> int:
         """Memory that a saved picture with these settings takes per pixel [bytes]."""
@@ -124,7 +132,7 @@ class PictureRenderer:
         always with its waves, or the nearest photo, which occludes nothing. Raises what the
         render function or loading the photo raises.
         """
-        views = self._views(scene, other, camera, settings)
+        views = self._sides[None].views(scene, other, camera, settings)
         column = _column(camera, settings)
         drawn = self._drawn(views, column, settings.mode, depth)
         if settings.beside == "photo" and self._photos is not None:
@@ -146,72 +154,73 @@ class PictureRenderer:
         other: Scene | None = None,
         lens: WideLens | None = None,
     ) -> list[Frame]:
-        """What `draw` would paint in each of `modes`, which are of one of `groups_of(MODES)`, on
-        black and without the line.
+        """What `draw` would paint in each of `modes`, on black and without the line.
 
-        In `normals`, alpha is 0 where there is none. With a `lens`, all directions that it sees
-        from the place of `camera`; depth is the distance then. Raises what the render function
-        raises.
+        In `normals` the colours are those of `normals_of`, with the axes of the whole picture. With
+        a `lens`, all directions that it sees from the place of `camera`; depth is the distance
+        then. Raises what the render function raises.
         """
-        settings = replace(settings, mode=modes[0], background=(0, 0, 0))
-        views = self._views(scene, other, camera, settings)
-        parts = [self._shown(view, modes, lens) for view in views]
+        frames: dict[Mode, Frame] = {}
         column = _column(camera, settings)
-        return [_joined(each, column) for each in zip(*parts, strict=True)]
-
-    def _views(
-        self, scene: Scene, other: Scene | None, camera: Camera, settings: ViewSettings
-    ) -> list[_View]:
-        """What is drawn, and what of `other` beside it, if it is wanted."""
-        views = [_View.of(scene, self._left, camera, settings)]
-        if settings.beside == "other" and other is not None:
-            as_other = replace(settings, waves=True)
-            views.append(_View.of(other, self._right, camera, as_other))
-        return views
+        for group in _groups_of(modes):
+            wanted = replace(settings, mode=group[0], background=(0, 0, 0))
+            views = self._sides[group[0]].views(scene, other, camera, wanted)
+            shown = [self._shown(view, group, lens) for view in views]
+            frames |= {mode: _joined([each[mode] for each in shown], column) for mode in group}
+        return [frames[mode] for mode in modes]
 
     def _drawn(self, views: list[_View], column: int, mode: Mode, depth: bool) -> Drawn:
         if mode == "rgb" and not depth and self._as_bytes:
             # Bytes at once, without a depth that is not needed.
             pictures = [render_bytes(view.splats, view.camera, view.settings) for view in views]
             return Drawn(_side_by_side(pictures, column).cpu().numpy(), None)
-        frame = _joined([self._frames(view, [mode])[0] for view in views], column)
-        return Drawn(paint(frame, mode), occlusion_depth(frame) if depth else None)
+        rendered = self._renderers.of(mode)
+        frames = [rendered(view.splats, view.camera, view.settings) for view in views]
+        shown = [view.as_mode(frame, mode) for view, frame in zip(views, frames, strict=True)]
+        picture = paint(_joined(shown, column), mode)
+        return Drawn(picture, occlusion_depth(_joined(frames, column)) if depth else None)
 
-    def _frames(self, view: _View, modes: Sequence[Mode]) -> list[Frame]:
-        """Frames of a view, with the colours of each of `modes`, which are of one group."""
-        frame = self._renderers.of(modes[0])(view.splats, view.camera, view.settings)
-        intrinsics = view.camera.intrinsics
-        return [
-            replace(frame, color=normal_colors(frame.depth, frame.alpha, intrinsics))
-            if mode == "normals"
-            else frame
-            for mode in modes
-        ]
-
-    def _shown(self, view: _View, modes: Sequence[Mode], lens: WideLens | None) -> list[Frame]:
-        """The same as a pinhole or `lens` sees it, with alpha 0 where there are no normals."""
+    def _shown(
+        self, view: _View, modes: Sequence[Mode], lens: WideLens | None
+    ) -> dict[Mode, Frame]:
+        """What a pinhole or `lens` sees, in each of `modes`, which are of one group."""
+        rendered = self._renderers.of(modes[0])
         if lens is None:
-            return _without_holes(self._frames(view, modes), modes)
-        # Frequencies are shown by pixels, which are not to be other ones.
-        oversampling = 1 if modes[0] == "frequency" else OVERSAMPLING
-        settings = replace(view.settings, eps2d=view.settings.eps2d * oversampling**2)
+            frame = rendered(view.splats, view.camera, view.settings)
+            return {mode: view.as_mode(frame, mode) for mode in modes}
+        oversampling = _oversampling(modes)
+        eps2d = view.settings.eps2d * oversampling**2
+        finer = replace(view, settings=replace(view.settings, eps2d=eps2d))
 
         def draw(part: Part) -> list[Frame]:
-            frames = self._frames(
-                replace(view, camera=part.camera(view.camera), settings=settings), modes
-            )
-            frames = _without_holes(frames, modes)
-            return [
-                replace(frame, color=turned_normals(frame, part.turn.T))
-                if mode == "normals"
-                else frame
-                for frame, mode in zip(frames, modes, strict=True)
-            ]
+            narrow = replace(finer, camera=part.camera(view.camera))
+            frame = rendered(narrow.splats, narrow.camera, narrow.settings)
+            if "normals" not in modes:
+                return [frame]
+            return [frame, _turned(narrow.as_mode(frame, "normals"), part.turn.T)]
 
-        return wide_frames(lens, view.camera, draw, oversampling)
+        size, device = view.camera.size, view.splats.means.device
+        name = f"{oversampling} times finer"
+        parts = self._parts.keep(name, parts_of, lens, size, oversampling, device)
+        frame, *normals = wide_frames(parts, size, draw)
+        return {mode: _mean_normals(normals[0]) if mode == "normals" else frame for mode in modes}
 
 
-def groups_of(modes: Sequence[Mode]) -> list[list[Mode]]:
+def memory_of_wide(size: tuple[int, int], modes: Sequence[Mode]) -> int:
+    """Bytes that pictures of `size` (width, height) by a lens take, in all `modes` at once, besides
+    what rendering takes."""
+    kept = {_oversampling(group) for group in _groups_of(modes)}
+    painted = FLOATS * size[0] * size[1] * len(modes)
+    return painted + sum(memory_of_parts(size, each) for each in kept)
+
+
+def _oversampling(modes: Sequence[Mode]) -> int:
+    """How many times finer than a picture its parts are, in modes of one group."""
+    # Frequencies are shown by pixels, which are not to be other ones.
+    return 1 if modes[0] == "frequency" else OVERSAMPLING
+
+
+def _groups_of(modes: Sequence[Mode]) -> list[list[Mode]]:
     """`modes` that are painted from one rendered picture, together."""
     alone: tuple[Mode, ...] = ("centres", "frequency")
     together: list[Mode] = [mode for mode in modes if mode not in alone]
@@ -237,14 +246,18 @@ def _joined(frames: Sequence[Frame], column: int) -> Frame:
     )
 
 
-def _without_holes(frames: list[Frame], modes: Sequence[Mode]) -> list[Frame]:
-    """`frames`; those of normals cover only what has one."""
-    return [
-        replace(frame, alpha=torch.where(frame.color.any(dim=-1), frame.alpha, 0))
-        if mode == "normals"
-        else frame
-        for frame, mode in zip(frames, modes, strict=True)
-    ]
+def _turned(normals: Frame, turn: Tensor) -> Frame:
+    """`normals` in other axes, to which `turn` [3, 3] leads from those of their camera, multiplied
+    by alpha so that they can be averaged."""
+    flip = turn.new_tensor([1.0, -1.0, -1.0])  # normals have y up and z backwards
+    axes = (flip[:, None] * turn * flip).to(normals.color)
+    return replace(normals, color=normals.alpha[..., None] * normals.color @ axes.T)
+
+
+def _mean_normals(weighted: Frame) -> Frame:
+    """The averages of what `_turned` gives, no longer multiplied by alpha."""
+    alpha = weighted.alpha[..., None]
+    return replace(weighted, color=torch.where(alpha > 0, weighted.color / alpha, 0))
 
 
 @dataclass(frozen=True)
@@ -264,6 +277,27 @@ class _View:
             camera.to(means.dtype).to(means.device),
             _render_settings(scene.settings, wanted),
         )
+
+    def as_mode(self, frame: Frame, mode: Mode) -> Frame:
+        """What `mode` shows of the rendered `frame`."""
+        return normals_of(frame, self.camera.intrinsics) if mode == "normals" else frame
+
+
+class _Sides:
+    """Selections of what is drawn, and of what stands beside it."""
+
+    def __init__(self) -> None:
+        self._left, self._right = _Selection(), _Selection()
+
+    def views(
+        self, scene: Scene, other: Scene | None, camera: Camera, settings: ViewSettings
+    ) -> list[_View]:
+        """What is drawn, and what of `other` beside it, if it is wanted."""
+        views = [_View.of(scene, self._left, camera, settings)]
+        if settings.beside == "other" and other is not None:
+            as_other = replace(settings, waves=True)
+            views.append(_View.of(other, self._right, camera, as_other))
+        return views
 
 
 class _Selection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,12 +13,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ...renderer.frame import Frame
 from ..settings import Mode
 from .exr import exr_bytes
-from .paint import Picture, normals_of, paint, paint_depth
+from .paint import Picture, normal_colors, paint, paint_depth
 
 Format = Literal["png", "webp", "exr", "png16"]
 ENDINGS: dict[Format, str] = {"png": ".png", "webp": ".webp", "exr": ".exr", "png16": ".png"}
@@ -31,7 +34,6 @@ Background = tuple[float, float, float]
 """RGB in [0, 1]."""
 
 _ON_BACKGROUND: tuple[Mode, ...] = ("rgb", "centres")
-_LOSSLESS = 101  # OpenCV's quality of WebP
 _IHDR_END = 33
 
 
@@ -71,17 +73,15 @@ class Encoder:
 
     def packed(self, picture: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
         """A PNG or WebP file of [H, W], [H, W, 3] or [H, W, 4] RGB."""
+        if self.format == "webp":
+            return _webp(picture)
         if picture.ndim == 3:
             order = [2, 1, 0, 3][: picture.shape[2]]
             picture = np.ascontiguousarray(picture[..., order])
-        if self.format == "webp":
-            done, coded = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _LOSSLESS])
-        else:
-            done, coded = cv2.imencode(".png", picture)
+        done, coded = cv2.imencode(".png", picture)
         if not done:
-            raise ValueError(f"OpenCV cannot encode a picture as {self.format}")
-        content = coded.tobytes()
-        return content if self.format == "webp" else _with_texts(content, self._texts)
+            raise ValueError("OpenCV cannot encode a picture as PNG")
+        return _with_texts(coded.tobytes(), self._texts)
 
     @property
     def _texts(self) -> dict[str, str]:
@@ -106,7 +106,7 @@ class Encoder:
         if self.mode == "alpha":
             return {"Y": _array(frame.alpha)}
         if self.mode == "normals":
-            planes = _array(normals_of(frame))
+            planes = _array(normalize(frame.color, dim=-1))
         elif self._has_alpha:
             alpha = frame.alpha[..., None]
             planes = _array(alpha * _linear(frame.color / alpha.clamp_min(1e-10)))
@@ -129,7 +129,7 @@ class Encoder:
         if self.mode == "alpha":
             return _levels(frame.alpha, 65535).astype(np.uint16)
         if self.mode == "normals":
-            normals = normals_of(frame)
+            normals = normalize(frame.color, dim=-1)
             shown = torch.where(normals.any(dim=-1, keepdim=True), 0.5 + 0.5 * normals, 0)
             return _levels(shown, 65535).astype(np.uint16)
         if self._has_alpha:
@@ -139,6 +139,8 @@ class Encoder:
 
 def _premultiplied(frame: Frame, mode: Mode) -> Tensor:
     """[H, W, 3] what `paint` shows on black, in [0, 1], not yet rounded."""
+    if mode == "normals":
+        return normal_colors(frame)
     if mode != "depth":
         return frame.color
     colors = torch.from_numpy(paint_depth(frame.depth, (frame.alpha > 0).float()))
@@ -169,6 +171,14 @@ def _linear(color: Tensor) -> Tensor:
 
 def _array(values: Tensor) -> npt.NDArray[np.float32]:
     return np.asarray(values.detach().float().cpu(), dtype=np.float32)
+
+
+def _webp(picture: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
+    """A lossless WebP file of [H, W, 3] or [H, W, 4] RGB of 8 bits a channel. OpenCV's writer would
+    leave any colour where alpha is 0."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "webp", lossless=True, quality=75, method=4, exact=True)
+    return file.getvalue()
 
 
 def _with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:

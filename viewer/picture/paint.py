@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -49,13 +49,14 @@ SAMPLES = 20_000
 def paint(frame: Frame, mode: Mode) -> Picture:
     """Picture of `frame` in a view mode, [H, W, 3].
 
-    In all modes but `depth` and `alpha`, the frame's colours are those of the mode already.
+    In `normals` the frame's colours are those of `normals_of`; in all modes but `depth` and `alpha`
+    they are those to show.
     """
     if mode == "depth":
         return paint_depth(frame.depth, frame.alpha)
     if mode == "alpha":
         return _to_bytes(frame.alpha[..., None].expand(-1, -1, 3))
-    return _to_bytes(frame.color)
+    return _to_bytes(normal_colors(frame) if mode == "normals" else frame.color)
 
 
 def paint_depth(depth: Tensor, alpha: Tensor) -> Picture:
@@ -78,13 +79,14 @@ def paint_depth(depth: Tensor, alpha: Tensor) -> Picture:
     return (colors * weights[..., None]).astype(np.uint8)
 
 
-def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
-    """Normals of the surface that `depth` [H, W] describes, as colours 0.5 + 0.5 n, [H, W, 3].
+def normals_of(frame: Frame, intrinsics: Tensor) -> Frame:
+    """`frame` with unit normals of the surface that its depth describes as colours [H, W, 3].
 
-    Axes: x right, y up, z towards the camera, so what faces the camera is (0.5, 0.5, 1). The
-    slopes come from neighbouring pixels that are not empty; with too few the pixel is black. A
-    pixel fades to black with `alpha` [H, W]. `intrinsics` is K [3, 3].
+    Axes: x right, y up, z towards the camera, so of what faces the camera it is (0, 0, 1). The
+    slopes come from neighbouring pixels that are not empty; with too few the normal is 0, and so is
+    alpha. `intrinsics` is K [3, 3].
     """
+    depth, alpha = frame.depth, frame.alpha
     height, width = depth.shape
     fx, fy, cx, cy = (intrinsics[i, j] for i, j in ((0, 0), (1, 1), (0, 2), (1, 2)))
     x = torch.arange(width, device=depth.device).to(depth) + 0.5 - cx
@@ -95,26 +97,15 @@ def normal_colors(depth: Tensor, alpha: Tensor, intrinsics: Tensor) -> Tensor:
     across, down = _slope(inverse, 1), _slope(inverse, 0)
     normals = torch.stack([-fx * across, fy * down, inverse - x * across - y * down], dim=-1)
     normals = torch.nn.functional.normalize(normals, dim=-1)
-    return ((0.5 + 0.5 * normals) * alpha[..., None]).nan_to_num(0.0)
+    there = ~normals.isnan().any(dim=-1)
+    color = torch.where(there[..., None], normals, 0)
+    return replace(frame, color=color, alpha=torch.where(there, alpha, 0))
 
 
-def turned_normals(frame: Frame, turn: Tensor) -> Tensor:
-    """[H, W, 3] the colours of `frame`, which are `normal_colors`, with the normals in other axes,
-    to which `turn` [3, 3] leads from those of its camera. Its alpha is 0 where it has none."""
-    flip = turn.new_tensor([1.0, -1.0, -1.0])  # normals have y up and z backwards
-    axes = (flip[:, None] * turn * flip).to(frame.color)
-    alpha = frame.alpha[..., None]
-    return 0.5 * (alpha + _weighted_normals(frame) @ axes.T)
-
-
-def normals_of(frame: Frame) -> Tensor:
-    """[H, W, 3] the unit normals that the colours of `frame` show, zero where there are none; axes
-    as `normal_colors` has them. Its alpha is 0 where it has none."""
-    return torch.nn.functional.normalize(_weighted_normals(frame), dim=-1)
-
-
-def _weighted_normals(frame: Frame) -> Tensor:
-    return 2 * frame.color - frame.alpha[..., None]
+def normal_colors(frame: Frame) -> Tensor:
+    """[H, W, 3] the colours 0.5 + 0.5 n of a frame of `normals_of`, or of a mean of such; a pixel
+    fades to black with its alpha."""
+    return (0.5 + 0.5 * frame.color) * frame.alpha[..., None]
 
 
 def _slope(values: Tensor, dim: int) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from ...renderer.cameras import Camera
+from ...renderer.editing.moving import rotation_between
 from ...renderer.frame import Frame
 
 Wide = Literal["equirectangular", "fisheye"]
@@ -26,7 +26,7 @@ _MARGIN = math.radians(4)
 """How much farther from its axis than from the nearest one a direction is still taken from a
 part."""
 _BAND = 1 << 18
-"""Directions whose shares are found at once."""
+"""About as many directions are looked at at once."""
 _EDGE = 2
 """Pixels around what is taken from a part, for interpolation."""
 
@@ -61,14 +61,18 @@ class WideLens:
             model = {"camera_model": "EQUIRECTANGULAR"}
         return {**model, "fl_x": fx, "fl_y": fy, "cx": size[0] / 2, "cy": size[1] / 2}
 
-    def rays(self, size: tuple[int, int], place: tuple[float, float]) -> Tensor:
-        """[H * W, 3] unit directions of a picture of `size` (width, height), float64; NaN where it
-        shows nothing. `place` in each pixel is from 0 to 1."""
+    def rays(
+        self, size: tuple[int, int], place: tuple[float, float], rows: range | None = None
+    ) -> Tensor:
+        """[rows * W, 3] unit directions of a picture of `size` (width, height), or of some of its
+        rows, float64; NaN where it shows nothing. `place` in each pixel is from 0 to 1."""
+        rows = range(size[1]) if rows is None else rows
         across, down = (
             (torch.arange(side, dtype=torch.float64, device="cpu") + offset - side / 2) / focal
             for side, offset, focal in zip(size, place, self.focal(size), strict=True)
         )
-        x, y = across.expand(size[1], -1).flatten(), down[:, None].expand(-1, size[0]).flatten()
+        down = down[rows.start : rows.stop]
+        x, y = across.expand(len(rows), -1).flatten(), down[:, None].expand(-1, size[0]).flatten()
         if self.kind == "equirectangular":
             level = y.cos()
             return torch.stack([x.sin() * level, y.sin(), x.cos() * level], dim=-1)
@@ -81,11 +85,11 @@ class WideLens:
 
 @dataclass(frozen=True)
 class _Samples:
-    """What is taken from a part of a picture, at one place in each pixel."""
+    """What is taken from a part of a picture, at one place in each of P pixels."""
 
-    pixels: Tensor  # [P] int64
-    shares: Tensor  # [P] of the part in the pixel
-    slopes: Tensor  # [P, 2] x / z and y / z in the part's camera
+    pixels: Tensor  # [P] int32, each once
+    shares: Tensor  # [P] float32 of the part in the pixel
+    places: Tensor  # [P, 2] float32 in the part's picture, from -1 to 1
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ class Part:
     """A pinhole camera about the same centre, as small as what is taken from it allows.
 
     Attributes:
-        turn: [3, 3] from the axes of the whole picture's camera to its own.
-        intrinsics: [3, 3] K [px].
+        turn: [3, 3] float64 from the axes of the whole picture's camera to its own.
+        intrinsics: [3, 3] float64 K [px].
         size: (width, height) [px].
         samples: what is taken from it.
     """
@@ -121,42 +125,32 @@ class Part:
 
     def add(self, planes: Tensor, total: Tensor) -> None:
         """Add what is taken from `planes` [C, H, W] to `total` [pixels, C]."""
-        k = self.intrinsics
         for each in self.samples:
-            places = each.slopes * k.diagonal()[:2] + k[:2, 2]
-            grid = (2 * places / places.new_tensor(self.size) - 1).to(planes)
-            taken = grid_sample(
-                planes[None], grid[None, None], padding_mode="border", align_corners=False
-            )
-            pixels = each.pixels.to(total.device)
-            total[pixels] += each.shares.to(total)[:, None] * taken[0, :, 0].T
+            grid = each.places.to(planes)[None, None]
+            taken = grid_sample(planes[None], grid, padding_mode="border", align_corners=False)
+            total[each.pixels] += each.shares.to(total)[:, None] * taken[0, :, 0].T
 
 
 def wide_frames(
-    lens: WideLens,
-    camera: Camera,
-    draw: Callable[[Part], Sequence[Frame]],
-    oversampling: int,
+    parts: Sequence[Part], size: tuple[int, int], draw: Callable[[Part], Sequence[Frame]]
 ) -> list[Frame]:
-    """What `lens` takes from the place and with the heading of `camera`, whose own field of view
-    does not matter; their depth is the distance from the camera.
+    """The frames of a whole picture of `size`; their depth is the distance from the camera.
 
     Args:
-        camera: with the size of the picture.
-        draw: draws frames of one part, with its camera's depth.
-        oversampling: how many times finer than the picture, at the least, parts are drawn, and how
-            many times across and down each pixel is sampled.
+        parts: of `parts_of`.
+        size: (width, height) [px].
+        draw: draws frames of one part, with its camera's depth, and colours that are multiplied by
+            alpha.
     """
-    width, height = camera.size
+    width, height = size
     total: Tensor | None = None
-    for part in _parts(lens, camera.size, oversampling):
+    for part in parts:
         planes = torch.cat([part.planes(frame) for frame in draw(part)])
         if total is None:
             total = planes.new_zeros(height * width, len(planes))
         part.add(planes, total)
     assert total is not None  # every lens looks somewhere
-    mean = total.reshape(height, width, -1) / oversampling**2
-    return [_frame(each) for each in mean.split(_CHANNELS, dim=-1)]
+    return [_frame(each) for each in total.reshape(height, width, -1).split(_CHANNELS, dim=-1)]
 
 
 _CHANNELS = 5  # of `Part.planes`
@@ -167,44 +161,98 @@ def _frame(planes: Tensor) -> Frame:
     return Frame(color, alpha, torch.where(alpha > 0, far / alpha, 0))
 
 
-@lru_cache(maxsize=1)  # all pictures of a film have the same
-def _parts(lens: WideLens, size: tuple[int, int], oversampling: int) -> list[Part]:
-    """The parts of which something is taken."""
+def parts_of(
+    lens: WideLens, size: tuple[int, int], oversampling: int, device: torch.device
+) -> list[Part]:
+    """The parts of a picture of `size` by `lens` of which something is taken, on `device`.
+
+    They are `oversampling` times finer than the picture, at the least, and each of its pixels is
+    sampled as often across and down. `memory_of_parts` is what they take.
+    """
     axes = _axes()
+    ahead = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device="cpu")
+    turns = [rotation_between(axis, ahead) for axis in axes]
     steps = [(i + 0.5) / oversampling for i in range(oversampling)]
-    taken: list[list[_Samples]] = [[] for _ in axes]
-    turns = [_turn_to(axis) for axis in axes]
-    for place in ((x, y) for y in steps for x in steps):
-        rays = lens.rays(size, place)
-        shares = torch.cat([_shares(some, axes) for some in rays.split(_BAND)])
-        for part, turn in enumerate(turns):
-            pixels = shares[:, part].nonzero()[:, 0]
-            seen = rays[pixels] @ turn.T
-            slopes = seen[:, :2] / seen[:, 2:]
-            taken[part].append(_Samples(pixels, shares[pixels, part], slopes))
+    found = [_found(lens, size, (x, y), turns, device) for y in steps for x in steps]
     focal = oversampling * max(lens.focal(size))
     return [
-        _part(turn, samples, focal)
-        for turn, samples in zip(turns, taken, strict=True)
-        if any(len(each.pixels) for each in samples)
+        _part(turn, some, focal, oversampling**2)
+        for turn, *places in zip(turns, *found, strict=True)
+        if (some := [each for each in places if len(each[0])])
     ]
 
 
-def _part(turn: Tensor, samples: list[_Samples], focal: float) -> Part:
-    places = focal * torch.cat([each.slopes for each in samples])
-    low = (places.amin(dim=0) - _EDGE).floor()
-    width, height = ((places.amax(dim=0) + _EDGE).ceil() - low).int().tolist()
-    intrinsics = torch.diag(places.new_tensor([focal, focal, 1.0]))
+def memory_of_parts(size: tuple[int, int], oversampling: int) -> int:
+    """Bytes that `parts_of` a picture of `size` take, at the most: an int32 and three floats for
+    each sample, and the half again while they are found."""
+    return int(size[0] * size[1] * oversampling**2 * _PARTS_OF_DIRECTION * 16 * 1.5)
+
+
+_PARTS_OF_DIRECTION = 1.3
+"""From how many parts a direction is taken in the mean; 1.26 were counted of a panorama."""
+
+
+def _found(
+    lens: WideLens,
+    size: tuple[int, int],
+    place: tuple[float, float],
+    turns: Sequence[Tensor],
+    device: torch.device,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """What is taken from each part, seen with each of `turns`, at one place in each pixel: pixels
+    [P] int32, shares [P], and slopes [P, 2], x / z and y / z in the part's camera, float32."""
+    width, height = size
+    step = max(1, _BAND // width)
+    turned = [turn.to(device) for turn in turns]
+    axes = torch.stack([turn[2] for turn in turned])
+    bands: list[list[tuple[Tensor, Tensor, Tensor]]] = []
+    for first in range(0, height, step):
+        rays = lens.rays(size, place, range(first, min(first + step, height))).to(device)
+        parts, pixels, shares = _shares(rays, axes)
+        counts = parts.bincount(minlength=len(turns)).tolist()
+        seen = [
+            some @ turn.T for some, turn in zip(rays[pixels].split(counts), turned, strict=True)
+        ]
+        slopes = [(each[:, :2] / each[:, 2:]).float() for each in seen]
+        pixels = (pixels + first * width).int()
+        bands.append(list(zip(pixels.split(counts), shares.split(counts), slopes, strict=True)))
+    return [
+        (torch.cat(pixels), torch.cat(shares), torch.cat(slopes))
+        for pixels, shares, slopes in (zip(*part, strict=True) for part in zip(*bands, strict=True))
+    ]
+
+
+def _part(
+    turn: Tensor, found: Sequence[tuple[Tensor, Tensor, Tensor]], focal: float, often: int
+) -> Part:
+    """The part of what was `found`, by a camera of `focal` [px]; `often` places are in a pixel. The
+    tensors are written over."""
+    ends = torch.stack([torch.stack(slopes.aminmax(dim=0)) for _, _, slopes in found])
+    ends = ends.double().cpu() * focal
+    low = (ends.amin(dim=(0, 1)) - _EDGE).floor()
+    extent = (ends.amax(dim=(0, 1)) + _EDGE).ceil() - low
+    scale, offset = 2 * focal / extent, -2 * low / extent - 1
+    samples = [
+        _Samples(pixels, shares.div_(often), slopes.mul_(scale.to(slopes)).add_(offset.to(slopes)))
+        for pixels, shares, slopes in found
+    ]
+    intrinsics = torch.diag(low.new_tensor([focal, focal, 1.0]))
     intrinsics[:2, 2] = -low
+    width, height = extent.int().tolist()
     return Part(turn, intrinsics, (width, height), samples)
 
 
-def _shares(rays: Tensor, axes: Tensor) -> Tensor:
-    """[P, A] float32 how much of the directions `rays` [P, 3] is taken from the part about each of
-    `axes` [A, 3]; in all it is 1, and of NaN 0."""
-    angles = (rays @ axes.T).clamp(-1, 1).acos()
-    weights = (1 - (angles - angles.amin(dim=1, keepdim=True)) / _MARGIN).clamp(0, 1)
-    return (weights / weights.sum(dim=1, keepdim=True)).nan_to_num(0.0).float()
+def _shares(rays: Tensor, axes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How much of the directions `rays` [P, 3] is taken from the part about each of `axes` [A, 3]:
+    numbers of parts and of rays, sorted, and shares, float32, which in all are 1 for a ray. Of NaN
+    nothing is taken."""
+    cosines = axes @ rays.T
+    nearest = cosines.amax(dim=0).clamp(-1, 1).acos()
+    part, pixel = (cosines > (nearest + _MARGIN).cos()).nonzero(as_tuple=True)
+    angles = cosines[part, pixel].clamp(-1, 1).acos()
+    weights = 1 - (angles - nearest[pixel]) / _MARGIN
+    sums = torch.zeros_like(nearest).index_add_(0, pixel, weights)
+    return part, pixel, (weights / sums[pixel]).float()
 
 
 def _axes() -> Tensor:
@@ -219,10 +267,3 @@ def _axes() -> Tensor:
     return torch.nn.functional.normalize(
         torch.tensor(corners, dtype=torch.float64, device="cpu"), dim=1
     )
-
-
-def _turn_to(axis: Tensor) -> Tensor:
-    """[3, 3] a rotation that leads `axis` to z."""
-    aside = torch.eye(3, dtype=axis.dtype, device=axis.device)[axis.abs().argmin()]
-    x = torch.nn.functional.normalize(torch.linalg.cross(aside, axis), dim=0)
-    return torch.stack([x, torch.linalg.cross(axis, x), axis])

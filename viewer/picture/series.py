@@ -13,7 +13,7 @@ from ...renderer.frame import Frame
 from ...renderer.splats import Splats
 from ...scenes.transforms.writing import transforms_json
 from ..settings import Mode, ViewSettings
-from .draw import PictureRenderer, Renderers, Scene, groups_of
+from .draw import PictureRenderer, Renderers, Scene
 from .encode import ENDINGS, NUMBERS, Encoder
 from .paint import Picture
 from .projection import WideLens
@@ -85,15 +85,11 @@ class Series:
 
     def _frames(self, modes: Sequence[Mode]) -> Iterator[list[Frame]]:
         """The frames of each camera, in the order of `modes`."""
-        groups = [(group, PictureRenderer(Renderers())) for group in groups_of(modes)]
+        renderer = PictureRenderer(Renderers())
         for camera in self.watched(self.cameras):
-            drawn: dict[Mode, Frame] = {}
-            for group, renderer in groups:
-                frames = renderer.frames(
-                    self.scene, camera, group, self.settings, other=self.beside, lens=self.lens
-                )
-                drawn.update(zip(group, frames, strict=True))
-            yield [drawn[mode] for mode in modes]
+            yield renderer.frames(
+                self.scene, camera, modes, self.settings, other=self.beside, lens=self.lens
+            )
 
 
 def depth_unit(splats: Splats, cameras: Sequence[Camera]) -> float:

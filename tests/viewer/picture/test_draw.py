@@ -13,12 +13,13 @@ import synthetic
 import torch
 from viewer_page import Painter
 
+from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.raster.frequency import render_frequencies
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer.picture.draw import DIVIDER, PictureRenderer, Renderers, Scene
-from gaborsplat.viewer.picture.paint import normal_colors, occlusion_depth, paint
+from gaborsplat.viewer.picture.paint import normal_colors, normals_of, occlusion_depth, paint
 from gaborsplat.viewer.settings import MODES, CropBox, Mode, ViewSettings
 
 CAMERA = synthetic.straight_camera()
@@ -201,12 +202,15 @@ def test_the_normals_of_a_plane_are_exact_up_to_its_edges(
     depth[:, 25:], alpha[:, 25:] = 0.0, 0.0
     depth[7, 9], alpha[7, 9] = 0.0, 0.0
     depth[:, 27], alpha[:, 27] = 4.0, 1.0  # a line, too thin to have a slope
-    colors = normal_colors(depth, alpha, CAMERA.intrinsics)
+    shown = normals_of(Frame(torch.zeros(HEIGHT, WIDTH, 3), alpha, depth), CAMERA.intrinsics)
     a, b, c = torch.nn.functional.normalize(synthetic.real(normal), dim=1)[0].tolist()
     expected = 0.5 + 0.5 * torch.tensor([a, -b, -c], dtype=torch.float64)
     expected = expected * alpha[..., None]
     expected[:, 27] = 0
-    torch.testing.assert_close(colors, expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(normal_colors(shown), expected, atol=1e-9, rtol=0)
+    lengths = shown.color.norm(dim=-1)
+    torch.testing.assert_close(lengths, expected.any(dim=-1).double(), atol=1e-9, rtol=0)
+    assert torch.equal(shown.alpha, lengths.round())
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "depth"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -14,10 +15,15 @@ import pytest
 import synthetic
 import torch
 
+from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.frame import Frame
-from gaborsplat.viewer.picture.draw import PictureRenderer, Renderers, Scene, groups_of
+from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
+from gaborsplat.viewer.picture.draw import PictureRenderer, Renderers, Scene
 from gaborsplat.viewer.picture.encode import Encoder, Format
 from gaborsplat.viewer.picture.exr import exr_bytes
+from gaborsplat.viewer.picture.projection import WideLens
 from gaborsplat.viewer.settings import MODES, Mode, ViewSettings
 
 CAMERA = synthetic.camera(dtype=torch.float32)
@@ -180,11 +186,42 @@ def test_exr_files_are_read_back_by_openexr(size: tuple[int, int], noise: bool, 
         np.testing.assert_array_equal(found[name], plane)
 
 
-def test_modes_that_share_a_rendered_picture_are_drawn_together():
-    assert groups_of(["depth", "centres", "rgb"]) == [["depth", "rgb"], ["centres"]]
-    assert groups_of(["frequency"]) == [["frequency"]]
-    modes: list[Mode] = ["rgb", "depth", "alpha", "normals"]
-    together = PictureRenderer(Renderers()).frames(Scene(CLOUD), CAMERA, modes, ViewSettings())
+@pytest.mark.parametrize("lens", [None, WideLens("fisheye")], ids=["pinhole", "fisheye"])
+def test_modes_that_share_a_rendered_picture_are_drawn_together(lens: WideLens | None):
+    rendered: list[Splats] = []
+
+    def counted(splats: Splats, camera: Camera, settings: RenderSettings) -> Frame:
+        rendered.append(splats)
+        return render(splats, camera, settings)
+
+    renderer, settings = PictureRenderer(Renderers(counted, counted)), ViewSettings()
+
+    def frames(modes: Sequence[Mode]) -> list[Frame]:
+        return renderer.frames(Scene(CLOUD), CAMERA, modes, settings, lens=lens)
+
+    frames(["rgb"])
+    once = len(rendered)
+    modes: list[Mode] = ["depth", "centres", "rgb", "frequency", "normals", "alpha"]
+    together = frames(modes)
+    assert len(rendered) == 4 * once  # centres and frequencies are pictures of their own
+    selections = {id(splats) for splats in rendered}
+    frames(modes)
+    assert {id(splats) for splats in rendered} == selections  # made once for all pictures
     for mode, shown in zip(modes, together, strict=True):
-        assert torch.equal(shown.color, frame(mode).color)
-        assert torch.equal(shown.alpha, frame(mode).alpha)
+        (alone,) = frames([mode])
+        for plane in ("color", "alpha", "depth"):
+            assert torch.equal(getattr(shown, plane), getattr(alone, plane))
+
+
+@pytest.mark.parametrize("background", [None, (0.2, 0.6, 0.8)])
+def test_webp_keeps_every_bit_also_where_nothing_is(
+    background: tuple[float, float, float] | None,
+):
+    encoder = Encoder("rgb", "webp", background)
+    picture = encoder.eight(frame("rgb"))
+    np.testing.assert_array_equal(read(encoder.packed(picture)), picture)
+    if background is None:
+        assert not picture[picture[..., 3] == 0].any()
+        noise = np.random.default_rng(0).integers(0, 256, (33, 40, 4)).astype(np.uint8)
+        noise[::2, :, 3] = 0
+        np.testing.assert_array_equal(read(encoder.packed(noise)), noise)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from typing import get_args
+import weakref
+from dataclasses import replace
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -15,8 +18,7 @@ from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes.colmap.camera_models import BY_NAME
 from gaborsplat.viewer.picture.draw import PictureRenderer, Renderers, Scene
-from gaborsplat.viewer.picture.paint import normals_of
-from gaborsplat.viewer.picture.projection import Wide, WideLens
+from gaborsplat.viewer.picture.projection import Part, Wide, WideLens, memory_of_parts, parts_of
 from gaborsplat.viewer.settings import Mode, ViewSettings
 
 PANORAMA = WideLens("equirectangular")
@@ -138,7 +140,7 @@ def test_depth_is_the_distance_and_normals_are_those_of_the_whole_picture():
         torch.testing.assert_close(distance, torch.full_like(distance, 4.0), rtol=0.05, atol=0)
         to_us = torch.tensor([0.0, 0.0, -1.0]) @ camera.world_to_camera[:3, :3].T
         expected = to_us * torch.tensor([1.0, -1.0, -1.0])
-        error = (normals_of(seen)[near] - expected).norm(dim=-1)
+        error = (torch.nn.functional.normalize(seen.color, dim=-1)[near] - expected).norm(dim=-1)
         assert error.median() < 0.1
         assert (seen.depth[world[..., 2] < -0.3] == 0).all()
 
@@ -152,6 +154,52 @@ def test_nothing_is_outside_the_fisheyes_circle_or_where_nothing_is_drawn():
     for field in (seen.color.amax(dim=-1), seen.alpha, seen.depth):
         assert not field.numpy()[radius > 21.5].any()
     assert (seen.alpha.numpy()[radius < 19] > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("lens", LENSES, ids=["panorama", "fisheye", "whole-fisheye"])
+@pytest.mark.parametrize("oversampling", [1, 2])
+def test_the_parts_of_a_picture_are_found_once_and_take_no_more_memory_than_is_said(
+    lens: WideLens, oversampling: int
+):
+    size = (300, 150)
+    parts = parts_of(lens, size, oversampling, torch.device("cpu"))
+    samples = [each for part in parts for each in part.samples]
+    tensors = [tensor for each in samples for tensor in (each.pixels, each.shares, each.places)]
+    taken = sum(tensor.nbytes for tensor in tensors)
+    assert taken <= memory_of_parts(size, oversampling)
+    if lens is PANORAMA:
+        assert taken > 0.5 * memory_of_parts(size, oversampling)
+    # Each direction is taken once, wherever parts meet.
+    shares = torch.zeros(size[0] * size[1]).double()
+    for each in samples:
+        shares.index_add_(0, each.pixels, each.shares.double())
+        assert each.places.abs().max() <= 1
+    seen = shares > 0
+    assert seen.all() == (lens is PANORAMA)
+    inside = shares.reshape(150, 300)[75, 110:190]
+    torch.testing.assert_close(inside, torch.ones_like(inside), rtol=0, atol=1e-6)
+
+
+def test_the_parts_are_kept_for_the_pictures_of_a_film_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    made: list[Any] = []
+
+    def counted(*arguments: Any) -> list[Part]:
+        made.append(weakref.ref((parts := parts_of(*arguments))[0]))
+        return parts
+
+    monkeypatch.setattr("gaborsplat.viewer.picture.draw.parts_of", counted)
+    renderer, scene, settings = PictureRenderer(Renderers()), Scene(around(0, 50)), ViewSettings()
+    camera = Camera(torch.eye(4), torch.eye(3), (20, 10))
+    for _ in range(2):
+        renderer.frames(scene, camera, ["rgb", "depth"], settings, lens=PANORAMA)
+    assert len(made) == 1
+    renderer.frames(scene, replace(camera, size=(10, 10)), ["rgb"], settings, lens=PANORAMA)
+    assert made[0]() is None
+    del renderer
+    gc.collect()
+    assert made[1]() is None
 
 
 @pytest.mark.parametrize("kind", get_args(Wide))
