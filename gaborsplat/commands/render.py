@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -16,13 +16,12 @@ from rich.progress import track
 from .. import camera_path
 from ..console import console, error_console
 from ..devices import pick_device
-from ..inputs.loading import LoadedScene, ShownAs, all_views, load_scene, relative_to
+from ..inputs.loading import LoadedScene, ShownAs, all_views, load_scene_on
 from ..renderer.cameras import Camera
 from ..renderer.devices import Device
 from ..renderer.training import free_memory
 from ..scenes import InputError
 from ..several import OwnWords, joined, leading, values
-from ..viewer import Scene
 from ..viewer.camera import bounds_of_splats
 from ..viewer.path.file import Film
 from ..viewer.path.path import DEFAULT_FPS, MAX_FPS
@@ -118,7 +117,8 @@ class RenderCommand:
             raise InputError(f"{self.output}: known are .mp4 and folders (a name without ending)")
         if video:
             self._check_for_video()
-        loaded = load_scene(self.path, self.shown_as)
+        device = pick_device(self.device)
+        loaded = load_scene_on(self.path, device, self.shown_as)
         trained_on = [view.camera for view in all_views(self.path, self.scene)]
         film = self._film(loaded)
         size = self._size(film, trained_on, even=video)
@@ -129,14 +129,13 @@ class RenderCommand:
             cameras = self._cameras(trained_on, loaded, size, max(round(fps * self.seconds), 1))
         color = self._background(loaded.settings.background)
         red, green, blue = (round(255 * x) for x in color or (0.0, 0.0, 0.0))
-        device = pick_device(self.device)
         if self.projection != "perspective":
             self._check_memory(size, device)
         beside = None
         if self.beside is not None:
-            beside = _moved(relative_to(load_scene(self.beside), loaded.metadata.origin), device)
+            beside = load_scene_on(self.beside, device, origin=loaded.metadata.origin)
         series = Series(
-            _moved(loaded, device),
+            loaded,
             cameras,
             ViewSettings(background=(red, green, blue), waves=self.waves, beside="other"),
             beside,
@@ -276,10 +275,6 @@ def _check_known(option: str, words: Sequence[str], known: Sequence[str]) -> Non
     for word in words:
         if word not in known:
             raise ValueError(f"{option}: known are {', '.join(known)}, not {word or 'nothing'}")
-
-
-def _moved(scene: Scene, device: torch.device) -> Scene:
-    return replace(scene, splats=scene.splats.to(device))
 
 
 def _color(words: tuple[str, ...]) -> Background | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.inputs.loading import files_of, is_run, load_scene, name_of
 from gaborsplat.scenes import InputError, load_splats, save_splats
+from tests.support.splat_files.clouds import random_splats
 from tests.support.splat_files.ply_files import INRIA, MINIMAL, random_columns, write_ply
 
 

@@ -17,12 +17,12 @@ import pytest
 import torch
 from gltf_files import SPLATS, Scene, some_arrays
 
-from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.renderer.editing.moving import transformed
 from gaborsplat.renderer.rotations import to_matrices
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import InputError, load_splat_file, load_splats, save_splats
 from gaborsplat.scenes.splats.metadata import SplatMetadata
+from tests.support.splat_files.clouds import random_splats
 
 SPZ_2 = f"{SPLATS}_compression_spz_2"
 TO_MEMORY = torch.diag(torch.tensor([-1.0, -1.0, 1.0, 1.0]))  # from left, up, front

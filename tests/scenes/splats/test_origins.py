@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.scenes import (
     WRITABLE,
     InputError,
@@ -18,6 +17,7 @@ from gaborsplat.scenes import (
     load_splats,
     save_splats,
 )
+from tests.support.splat_files.clouds import random_splats
 
 NAMED = tuple(each for each in WRITABLE if carries(Path(f"a{each}"), "name"))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.campaigns.fuzz_splats import Files, random_splats, streamed_sog
+from benchmarks.campaigns.fuzz_splats import Files, streamed_sog
 from gaborsplat.inputs.loading import files_of, is_run, name_of
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import (
@@ -30,6 +30,7 @@ from gaborsplat.scenes.splats.formats.sog.turns import (
     unpacked_quats,
     with_ordered_axes,
 )
+from tests.support.splat_files.clouds import random_splats
 
 
 def numbers() -> np.random.Generator:

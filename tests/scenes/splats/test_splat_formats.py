@@ -15,6 +15,7 @@ from damaging import assert_survives_damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gaborsplat.renderer.rotations import to_matrices
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import (
     READABLE,
@@ -55,16 +56,7 @@ def random_splats(n: int = 300, degree: int = 3, waves: int = 0) -> Splats:
 
 def covariances(splats: Splats) -> torch.Tensor:
     """[N, 3, 3], the same for q and -q and for axes in any order."""
-    w, x, y, z = torch.nn.functional.normalize(splats.quats).unbind(1)
-    rotation = torch.stack(
-        [
-            *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-            *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-            *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-        ],
-        1,
-    ).view(-1, 3, 3)
-    axes = rotation * splats.scales[:, None]
+    axes = to_matrices(splats.quats) * splats.scales[:, None]
     return axes @ axes.mT
 
 

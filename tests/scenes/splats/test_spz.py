@@ -14,10 +14,10 @@ import pytest
 import torch
 import zstandard
 
-from benchmarks.campaigns.fuzz_splats import random_splats
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import InputError, load_splat_file, load_splats, save_splats
 from gaborsplat.scenes.splats.files import read_independently
+from tests.support.splat_files.clouds import random_splats
 
 ENDINGS = (".spz", ".v4.spz")
 AXES = 0xADBE0003
