@@ -33,10 +33,16 @@ from .renderer.raster.render import render_bytes as render_bytes
 from .renderer.settings import RenderSettings as RenderSettings
 from .renderer.splats import GaborWaves as GaborWaves
 from .renderer.splats import Splats as Splats
+from .renderer.training import Correction as Correction
 from .renderer.training import Evaluation as Evaluation
 from .renderer.training import LearningRates as LearningRates
+from .renderer.training import Measured as Measured
+from .renderer.training import Objective as Objective
+from .renderer.training import PhotometricObjective as PhotometricObjective
+from .renderer.training import Picture as Picture
 from .renderer.training import Score as Score
 from .renderer.training import StepReport as StepReport
+from .renderer.training import TorchObjective as TorchObjective
 from .renderer.training import TrainConfig as TrainConfig
 from .renderer.training import Trainer as Trainer
 from .renderer.training import TrainResult as TrainResult

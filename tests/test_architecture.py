@@ -36,6 +36,7 @@ FLOORS = {
     "renderer.backends": ({"stages", "memory"}, {"base", "cpu", "cuda"}, {"registry"}, {"trial"}),
     "renderer.training": (
         {"config", "data", "schedule", "interrupt", "fairlock"},
+        {"corrections"},
         {"step"},
         {"gabor", "state"},
         {"density", "distill", "evaluate"},

@@ -66,20 +66,20 @@ def learn(options: Options, steps: int, most_steps: int, rasterizer: str = "ours
         gabor=options.gabor,  # type: ignore[arg-type]
         max_splats=options.max_splats,
     )
-    objective = None
+    runner = None
     if rasterizer == "gsplat":
         from gsplat.strategy.ops import inject_noise_to_position
 
-        from benchmarks.gpu.foreign import ForeignObjective
+        from benchmarks.gpu.foreign import ForeignRunner
         from benchmarks.gpu.subject import gsplat_rasterization
 
-        objective = ForeignObjective(
+        runner = ForeignRunner(
             gsplat_rasterization()[1],
             config.render_settings(),
             config.ssim_weight,
             add_noise=inject_noise_to_position,
         )
-    trainer = Trainer(capture, config, options.device, objective)
+    trainer = Trainer(capture, config, options.device, runner=runner)
     reached, quality, every = None, None, max(EVERY, most_steps // MOST_EVALUATIONS)
     for step in range(1, steps + 1):
         trainer.step()

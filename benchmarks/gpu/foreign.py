@@ -14,9 +14,9 @@ from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Parameters, RawSplats
 from gaborsplat.renderer.training.data import Photo
 from gaborsplat.renderer.training.step.fit import SplatFit, Terms
-from gaborsplat.renderer.training.step.objective import PhotoObjective, StartedStep
 from gaborsplat.renderer.training.step.optimizer import BETAS, Optimizers, SplatOptimizer
 from gaborsplat.renderer.training.step.report import StepOutcome
+from gaborsplat.renderer.training.step.runner import StartedStep, StepRunner
 
 Rasterization = Callable[..., tuple[Tensor, Tensor, Any]]
 AddNoise = Callable[[Parameters, Optimizers, dict[str, Any], float], None]
@@ -52,7 +52,7 @@ def torch_adam(parameters: Parameters, rate: float = 0.0) -> torch.optim.Adam:
     return torch.optim.Adam(groups, lr=rate, betas=BETAS, eps=EPS, fused=fused)
 
 
-class ForeignObjective(PhotoObjective):
+class ForeignRunner(StepRunner):
     """Fits plain Gaussians by a function with gsplat's signature, by autograd and torch's Adam.
 
     Splats may be added and removed as in any fit, their moments with them; but a fit cannot go on
@@ -83,7 +83,7 @@ class ForeignObjective(PhotoObjective):
 
     @property
     def ahead(self) -> bool:
-        """See `PhotoObjective`: no, each step waits for its loss."""
+        """See `StepRunner`: no, each step waits for its loss."""
         return False
 
     def differentiate(
@@ -133,7 +133,7 @@ class ForeignObjective(PhotoObjective):
         waves: bool = True,
         terms: Terms | None = None,
     ) -> StartedStep:
-        """See `PhotoObjective`. Waits for the loss before the step, where gsplat's trainer shows
+        """See `StepRunner`. Waits for the loss before the step, where gsplat's trainer shows
         it, so that none is taken along one that is not finite."""
         adam = self._adam_of(fit)
         *found, info = self.differentiate(fit.raw, photo, sh_degree=sh_degree, terms=terms)
@@ -151,7 +151,7 @@ class ForeignObjective(PhotoObjective):
         return DoneStep(info, StepOutcome(loss, mse, changed, fitted=True, broken=False, pairs=0))
 
     def forget(self) -> None:
-        """See `PhotoObjective`."""
+        """See `StepRunner`."""
         self._adam = None
 
     def _adam_of(self, fit: SplatFit) -> torch.optim.Adam:

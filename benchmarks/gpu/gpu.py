@@ -28,7 +28,7 @@ import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.gpu.foreign import ForeignObjective, Rasterization
+from benchmarks.gpu.foreign import ForeignRunner, Rasterization
 from benchmarks.gpu.gpu_tables import scene_name, show
 from benchmarks.gpu.subject import (
     Job,
@@ -51,7 +51,7 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 SCENES = ((8, (1920, 1080)), (1, (648, 420)), (36, (3840, 2160)))
 """Copies of the garden, and the size of the picture; the most telling first."""
@@ -239,15 +239,15 @@ def measure_scene(
 
 
 def train_briefly(
-    options: Options, scene: tuple[int, tuple[int, int]], make_fit: Any, make_objective: Any
+    options: Options, scene: tuple[int, tuple[int, int]], make_fit: Any, make_runner: Any
 ) -> None:
-    """Two steps without waves, of a fit and by an objective that the last two give."""
+    """Two steps without waves, of a fit and by a runner that the last two give."""
     device, (copies, size) = torch.device(options.device), scene
     splats, camera = scene_of(options.garden, size, 0)
     fit = make_fit(replicated(splats.to(device), copies), camera.to(device))
-    objective = make_objective()
+    runner = make_runner()
     for _ in range(2):
-        fit.step(objective)
+        fit.step(runner)
 
 
 def memory_of_training(
@@ -256,11 +256,9 @@ def memory_of_training(
     """The most memory that training takes with many splats, K = 0: parameters, moments, gradients
     and all that a step needs. By ours, and by gsplat's rasterizer with torch's Adam."""
     device, settings = torch.device(options.device), RenderSettings()
-    makes: dict[str, tuple[Any, Any]] = {
-        "ours": (OurFit, partial(PhotoObjective, device, settings))
-    }
+    makes: dict[str, tuple[Any, Any]] = {"ours": (OurFit, partial(StepRunner, device, settings))}
     if theirs is not None:
-        makes[theirs[0]] = (TheirFit, partial(ForeignObjective, theirs[1], settings))
+        makes[theirs[0]] = (TheirFit, partial(ForeignRunner, theirs[1], settings))
 
     def row(name: str) -> dict[str, Any]:
         call = partial(train_briefly, options, scene, *makes[name])

@@ -51,9 +51,9 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.step.objective import PhotoObjective
 from gaborsplat.renderer.training.step.optimizer import LAST_STEP
 from gaborsplat.renderer.training.step.report import StepOutcome
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 OVERWRITES = ("aten::zero_", "aten::fill_", "aten::copy_")
 """Operations of torch in place that do not look at what was there."""
@@ -276,10 +276,10 @@ def calls(options: Options, waves: int) -> dict[str, Callable[[], object]]:
     """What is counted: the picture that a viewer shows, and a training step."""
     splats, camera = scene(options.splats, options.size, waves)
     fit = OurFit(splats, camera, steps=2)
-    objective = PhotoObjective(torch.device("cpu"), RenderSettings())
+    runner = StepRunner(torch.device("cpu"), RenderSettings())
     return {
         "viewer's picture": lambda: render_bytes(splats, camera),
-        "step": lambda: fit.step(objective),
+        "step": lambda: fit.step(runner),
     }
 
 

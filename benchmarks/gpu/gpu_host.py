@@ -45,7 +45,7 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 SPLATS = 64
 SIZE = (32, 32)
@@ -149,7 +149,7 @@ def leaves_of(splats: Splats) -> Splats:
 def our_calls(waves: int) -> dict[str, Callable[[], object]]:
     """What is measured of ours."""
     splats, camera = scene(waves)
-    fit, objective = OurFit(splats, camera), PhotoObjective(torch.device("cpu"), RenderSettings())
+    fit, runner = OurFit(splats, camera), StepRunner(torch.device("cpu"), RenderSettings())
     upstream = torch.ones(SIZE[1], SIZE[0], 3)
 
     @torch.no_grad()
@@ -163,7 +163,7 @@ def our_calls(waves: int) -> dict[str, Callable[[], object]]:
         "viewer's picture": lambda: render_bytes(splats, camera),
         "picture": picture,
         "gradient": gradient,
-        "step": lambda: fit.step(objective),
+        "step": lambda: fit.step(runner),
     }
 
 

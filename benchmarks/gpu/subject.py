@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.foreign import ForeignObjective, Rasterization, torch_adam
+from benchmarks.gpu.foreign import ForeignRunner, Rasterization, torch_adam
 from benchmarks.support.stopwatch import Call
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
@@ -20,7 +20,7 @@ from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters, RawSplats, Splats
 from gaborsplat.renderer.training.data import Photo
 from gaborsplat.renderer.training.step.fit import SplatFit
-from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 WORKS = ("viewer's picture", "picture", "gradient", "step")
 """Bytes, as a viewer shows them; colours (ours with alpha and depth); a picture and the gradient of
@@ -86,9 +86,9 @@ class OurFit(Fit):
         self.fit = SplatFit(self.parameters, steps)
         self._wanted = SplatFit.wanted(dict.fromkeys(PARAMETER_NAMES, RATE))
 
-    def step(self, objective: PhotoObjective) -> None:
+    def step(self, runner: StepRunner) -> None:
         """A training step: loss, gradient, Adam. Waits for the last but one at most."""
-        objective.start(self.fit, self.photo, self._wanted, sh_degree=self.degree)
+        runner.start(self.fit, self.photo, self._wanted, sh_degree=self.degree)
 
 
 class TheirFit(Fit):
@@ -99,9 +99,9 @@ class TheirFit(Fit):
         super().__init__(splats, camera)
         self._adam = torch_adam(self.parameters, RATE)
 
-    def step(self, objective: ForeignObjective) -> None:
+    def step(self, runner: ForeignRunner) -> None:
         """As that of `OurFit`; waits for nothing."""
-        objective.differentiate(RawSplats.of(self.parameters), self.photo, sh_degree=self.degree)
+        runner.differentiate(RawSplats.of(self.parameters), self.photo, sh_degree=self.degree)
         self._adam.step()
         self._adam.zero_grad()
 
@@ -145,12 +145,12 @@ class Subject:
     def our_jobs(self) -> list[Job]:
         """All works by our own functions."""
         device = self.splats.means.device
-        objective = partial(PhotoObjective, device, RenderSettings())
+        runner = partial(StepRunner, device, RenderSettings())
         makes: dict[str, Callable[[], Call]] = {
             "viewer's picture": lambda: partial(render_bytes, self.splats, self.camera),
             "picture": lambda: self.render,
             "gradient": lambda: self.render_and_back,
-            "step": lambda: partial(self._our_fit.step, objective()),
+            "step": lambda: partial(self._our_fit.step, runner()),
         }
         return [Job("ours", self.splats.waves, work, makes[work]) for work in WORKS]
 
@@ -159,12 +159,12 @@ class Subject:
         options: dict[str, Any] = {"packed": packed}
         if self.splats.waves:
             options["gabor"] = (self.splats.frequencies, self.splats.coefficients)
-        objective = partial(ForeignObjective, function, RenderSettings(), packed=packed)
+        runner = partial(ForeignRunner, function, RenderSettings(), packed=packed)
         makes: dict[str, Callable[[], Call]] = {
             "viewer's picture": lambda: lambda: as_bytes(self.picture(function, **options)),
             "picture": lambda: lambda: self.picture(function, **options),
             "gradient": lambda: lambda: self.there_and_back(function, **options),
-            "step": lambda: partial(self._their_fit.step, objective()),
+            "step": lambda: partial(self._their_fit.step, runner()),
         }
         works = WORKS if not self.splats.waves else WORKS[:-1]
         return [Job(name, self.splats.waves, work, makes[work]) for work in works]

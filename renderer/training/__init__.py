@@ -14,6 +14,7 @@ from .config import (
     longest_side,
     preset_taken,
 )
+from .corrections.correction import Correction
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
 from .cost.trial import StepTime, time_steps
 from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
@@ -23,6 +24,7 @@ from .evaluate import Evaluation, Score, evaluate
 from .interrupt import EndAtOnce, deferred_interrupt
 from .run import TrainResult, finish, train
 from .saving import CheckpointWriter
+from .step.objective import Measured, Objective, PhotometricObjective, Picture, TorchObjective
 from .trainer import StepReport, Trainer
 
 __all__ = [
@@ -30,18 +32,24 @@ __all__ = [
     "DRAFT_SIZE",
     "PRESETS",
     "CheckpointWriter",
+    "Correction",
     "Default",
     "EndAtOnce",
     "Evaluation",
     "FitInput",
     "LearningRates",
     "LeftOut",
+    "Measured",
+    "Objective",
+    "PhotometricObjective",
+    "Picture",
     "Preset",
     "PresetName",
     "Score",
     "StepReport",
     "StepTime",
     "TooFewPhotos",
+    "TorchObjective",
     "TrainConfig",
     "TrainResult",
     "Trainer",

@@ -97,6 +97,7 @@ class Photo:
         mask: [H, W] bool, True where the photograph is valid; None where all of it is.
         alpha: [H, W] uint8, how opaque the photograph is; None where all of it is.
         background: what is behind it; None for what is always behind.
+        name: of its view; may be empty.
     """
 
     camera: Camera
@@ -104,6 +105,12 @@ class Photo:
     mask: Tensor | None
     alpha: Tensor | None = None
     background: tuple[float, float, float] | None = None
+    name: str = ""
+
+    @property
+    def rgb(self) -> Tensor:
+        """[H, W, 3] float32 in [0, 1]."""
+        return self.image.float() / 255
 
     def over(self, background: tuple[float, float, float]) -> Photo:
         """The photo before a background."""
@@ -136,7 +143,7 @@ def load_photo(view: TrainingView, device: torch.device) -> Photo:
     mask = None if mask is None else mask.to(device)
     alpha = alpha_of(view) if getattr(view, "transparent", False) else None
     alpha = None if alpha is None else alpha.to(device)
-    return Photo(view.camera.to(device), view.image().to(device), mask, alpha)
+    return Photo(view.camera.to(device), view.image().to(device), mask, alpha, name=view.name)
 
 
 def where_counts(alpha: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -211,6 +218,50 @@ class PhotosOnDevice:
             self._left -= size
             self._kept[view.name] = photo
         return photo
+
+
+class Turns:
+    """The views of a fit, each once in random order, then again.
+
+    Args:
+        views: of the fit.
+        device: where photos are wanted.
+        generator: on the CPU; of the order, and of backgrounds.
+
+    Attributes:
+        views: as above.
+        left_out: those whose photos cannot be read: their turns go to others.
+        order: places of the views that are still to come in this round, the next one last.
+    """
+
+    def __init__(
+        self, views: Sequence[TrainingView], device: torch.device, generator: torch.Generator
+    ) -> None:
+        self.views = views
+        self.left_out = LeftOut()
+        self.order: list[int] = []
+        self._device, self._generator = device, generator
+        self._photos: PhotosOnDevice | None = None
+
+    def forget(self) -> None:
+        """Let go of the photos on the device; those that come then stay, as far as there is memory
+        when the first one does."""
+        self._photos = None
+
+    def shuffled(self) -> list[int]:
+        """Places of all views in random order."""
+        drawn = self._generator
+        return torch.randperm(len(self.views), generator=drawn, device=drawn.device).tolist()
+
+    def next(self) -> Photo:
+        """The photo of the next view whose photo can be read. Raises TooFewPhotos."""
+        self._photos = self._photos or PhotosOnDevice(self._device)
+        while True:
+            self.order = self.order or self.shuffled()
+            photo = self.left_out.photo(self.views[self.order.pop()], self._photos.get)
+            if photo is not None:
+                return photo.over_any(self._generator)
+            self.left_out.check_enough(self.views)
 
 
 def scene_scale(cameras: Sequence[Camera], points: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,13 @@ from ..settings import RenderSettings
 from ..splats import Splats
 from .checkpoint import load_checkpoint, started_with
 from .config import Preset, TrainConfig, preset_taken
+from .corrections.correction import Correction
 from .cost.memory import within_memory
 from .data import FitInput
 from .evaluate import Evaluation, OnImage, evaluate
 from .interrupt import EndAtOnce, deferred_interrupt
 from .saving import CheckpointWriter
+from .step.objective import Objective
 from .trainer import StepReport, Trainer
 
 log = logging.getLogger(__name__)
@@ -68,6 +70,8 @@ def train(  # noqa: PLR0913 - options by name
     *,
     preset: Preset | None = None,
     device: torch.device | str = "auto",
+    objective: Objective | None = None,
+    corrections: Sequence[Correction] = (),
     on_step: Callable[[StepReport], None] | None = None,
     resume: Path | None = None,
     checkpoints: Path | None = None,
@@ -82,6 +86,8 @@ def train(  # noqa: PLR0913 - options by name
             GPU. Photos have the size with which they were loaded. None is "auto" without a
             `config`, and "draft" with one: the defaults of `TrainConfig`.
         device: where to compute, as for `pick_device`; the result lies there.
+        objective: what is made small; by default the photometric loss.
+        corrections: what is learnt of photos beside the splats and what `config` asks for.
         on_step: called after every step.
         resume: a checkpoint, or a folder of them, to go on from. What is not given is as it was
             then, whatever the preset.
@@ -103,7 +109,7 @@ def train(  # noqa: PLR0913 - options by name
     if resume is not None:
         config = config.or_else(started_with(resume))
     config = within_memory(config, data, device)
-    trainer = Trainer(data, config, device)
+    trainer = Trainer(data, config, device, objective, corrections)
     if resume is not None:
         load_checkpoint(resume, trainer)
     with ExitStack() as until_saved:

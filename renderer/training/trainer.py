@@ -18,7 +18,10 @@ from ..devices import is_out_of_memory, pick_device
 from ..settings import RenderSettings
 from ..splats import Parameters, Splats
 from .config import TrainConfig
-from .data import FitInput, LeftOut, Lengths, Photo, PhotosOnDevice, TrainingView
+from .corrections.choosing import corrections_for
+from .corrections.correction import Correction
+from .corrections.corrections import Corrections
+from .data import FitInput, LeftOut, Lengths, Photo, Turns
 from .density.initial import initial_parameters
 from .density.strategy import make_strategy
 from .fairlock import FairLock
@@ -27,10 +30,11 @@ from .gabor.waves import limit_waves, start_waves
 from .schedule import Schedule
 from .state import MUST_AGREE, STATE_VERSION, NotCopied, check_state, moved, put_back
 from .step.fit import SplatFit
-from .step.objective import PhotoObjective, StartedStep
+from .step.objective import Objective, PhotometricObjective
 from .step.optimizer import keep_within, prune_broken
 from .step.report import StepOutcome
 from .step.report import StepReport as StepReport
+from .step.runner import StartedStep, StepRunner
 
 PROGRESS = (
     "steps_done",
@@ -39,7 +43,6 @@ PROGRESS = (
     "pruned_splats",
     "_skipped_in_a_row",
     "_scene_scale",
-    "_order",
     "_sh_degree",
     "_waves_started",
 )
@@ -60,7 +63,9 @@ class Trainer(NotCopied):
         data: views to fit, and points to begin with.
         config: settings of the fit.
         device: where it runs, as for `pick_device`.
-        objective: takes the steps; one that takes its settings from `config` by default.
+        objective: what is made small; by default the photometric loss that `config` asks for.
+        corrections: what is learnt of photos beside the splats and what `config` asks for.
+        runner: takes the steps, in place of one that is made for the above.
 
     Attributes:
         config: settings of the fit.
@@ -70,7 +75,7 @@ class Trainer(NotCopied):
         seconds: spent in steps so far [s].
         skipped_steps: those of them whose loss or gradient was not finite.
         pruned_splats: splats that were removed because they were not finite.
-        left_out: views whose photos cannot be read: their turns go to others.
+        corrections: as learnt so far.
         intact: False while a step changes the splats, and after one that was cut short just then:
             nothing to save or show.
 
@@ -84,7 +89,9 @@ class Trainer(NotCopied):
         data: FitInput,
         config: TrainConfig,
         device: torch.device | str = "cpu",
-        objective: PhotoObjective | None = None,
+        objective: Objective | None = None,
+        corrections: Sequence[Correction] = (),
+        runner: StepRunner | None = None,
     ) -> None:
         if not data.train:
             raise ValueError("there are no views to train on")
@@ -94,17 +101,18 @@ class Trainer(NotCopied):
         self.seconds = 0.0
         self.skipped_steps = 0
         self.pruned_splats = 0
-        self._views = data.train
-        self._photos = PhotosOnDevice(self.device)
-        self.left_out = LeftOut()
         self._lengths = Lengths.of([view.camera for view in data.train], data.points)
         self._scene_scale = self._lengths.scale
         self.settings = replace(config.render_settings(), near_plane=self._lengths.near_plane)
-        self._given = objective
-        self._renew_objective()
+        self._objective = objective or PhotometricObjective(config.ssim_weight)
+        asked = [*corrections_for(config, data), *corrections]
+        self.corrections = Corrections(asked, data.train, self.device)
+        self._given = runner
+        self._renew_runner()
         self._schedule = Schedule.of(config)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
+        self._turns = Turns(data.train, self.device, self._generator)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
         parameters: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
@@ -115,7 +123,6 @@ class Trainer(NotCopied):
         self._unclean = False
         self._strategy = make_strategy(config, self._generator)
         self._strategy_state = self._strategy.initialize_state(self._scene_scale)
-        self._order: list[int] = []
         self._sh_degree = 0
         self._waves_started = False
         self._skipped_in_a_row = 0
@@ -125,6 +132,11 @@ class Trainer(NotCopied):
     def parameters(self) -> Parameters:
         """What is fitted, raw, by name; only between steps. Harmonics may miss steps of Adam."""
         return self._fit.parameters
+
+    @property
+    def left_out(self) -> LeftOut:
+        """Views whose photos cannot be read: their turns go to others."""
+        return self._turns.left_out
 
     @property
     def intact(self) -> bool:
@@ -162,11 +174,11 @@ class Trainer(NotCopied):
             if taken is None:
                 self._release()
                 taken = self._try_step()
-            view, step = taken
+            name, step = taken
             self.seconds += time.perf_counter() - started
             splats = len(self.parameters["means"])
             outcome = partial(self._outcome, step)
-            return StepReport(self.steps_done, splats, self.seconds, view.name, outcome)
+            return StepReport(self.steps_done, splats, self.seconds, name, outcome)
 
     @contextmanager
     def _own_turn(self) -> Generator[None]:
@@ -179,30 +191,30 @@ class Trainer(NotCopied):
         due = self.config.gabor > 0 and self.steps_done >= self._schedule.wave_start
         return due and not self._waves_started
 
-    def _try_step(self) -> tuple[TrainingView, StartedStep]:
-        order, degree, waves = list(self._order), self._sh_degree, self._waves_started
+    def _try_step(self) -> tuple[str, StartedStep]:
+        """Returns the name of the step's view too."""
+        order, degree, waves = list(self._turns.order), self._sh_degree, self._waves_started
         drawn = self._generator.get_state()
         try:
-            view, photo = self._next_photo()
+            photo = self._turns.next()
             with put_back([self.parameters[name] for name in WAVES] if self._starts_waves else []):
                 started = self._take(photo)
         except BaseException:
-            self._order, self._sh_degree, self._waves_started = order, degree, waves
+            self._turns.order, self._sh_degree, self._waves_started = order, degree, waves
             self._generator.set_state(drawn)
             raise
         self.steps_done += 1
         self._follow(started)
-        return view, started
+        return photo.name, started
 
     def _release(self) -> None:
         """Let go of what can be made again, for want of memory."""
         self._settle()
-        self._forget()
-        del self._photos
-        self._renew_objective()
+        self._runner.forget()
+        self._turns.forget()
+        self._renew_runner()
         gc.collect()
         torch.cuda.empty_cache()  # nothing where there is no GPU
-        self._photos = PhotosOnDevice(self.device)
 
     def _outcome(self, step: StartedStep) -> StepOutcome:
         with nullcontext() if step.known else self._own_turn():
@@ -214,7 +226,7 @@ class Trainer(NotCopied):
         rates = self._enter(step)
         drawn = self._generator
         seed = int(torch.randint(2**53, (), generator=drawn, device=drawn.device))
-        started = self._objective.start(
+        started = self._runner.start(
             self._fit,
             photo,
             self._fit.wanted(rates, self._strategy.noise(self._strategy_state, step), seed),
@@ -229,7 +241,7 @@ class Trainer(NotCopied):
         step = self.steps_done - 1
         last = self.done
         controls = self._strategy.watches or self._schedule.refines(step)
-        if controls or last or not self._objective.ahead:
+        if controls or last or not self._runner.ahead:
             self._settle()
         else:
             self._note(self._pending[:-1])
@@ -247,7 +259,7 @@ class Trainer(NotCopied):
             return
         self._fit.catch_up()
         info = dict(info)  # which goes with what is forgotten
-        self._forget()
+        self._runner.forget()  # there may not be memory for splats and those in their place
         # The splats before a refinement are kept until those after it are whole.
         fit, state = self._fit.pointers(), moved(self._strategy_state, self.device)
         try:
@@ -272,7 +284,7 @@ class Trainer(NotCopied):
         """Wait for all steps that were started, and mend what they broke."""
         self._note(list(self._pending))
         if self._unclean:
-            self._forget()
+            self._runner.forget()
             self._prune()
             self._unclean = False
 
@@ -294,10 +306,6 @@ class Trainer(NotCopied):
             self.parameters, self._fit.optimizers, self._strategy_state
         )
 
-    def _forget(self) -> None:
-        """Let go of splats in whose place others come: there may not be memory for both."""
-        self._objective.forget()
-
     def _enter(self, step: int) -> dict[str, float]:
         """Bring everything that depends on the step up to date. Returns its learning rates."""
         # A run that is extended later has longer stages, but never goes back to an earlier one.
@@ -305,8 +313,9 @@ class Trainer(NotCopied):
         starts_waves = self._starts_waves
         if degree > self._sh_degree or starts_waves:
             self._settle()
-            self._forget()
+            self._runner.forget()
         self._sh_degree = max(degree, self._sh_degree)
+        self.corrections.enter(step / self.config.steps)
         if starts_waves:
             self._fit.catch_up()
             self._start_waves()
@@ -319,39 +328,25 @@ class Trainer(NotCopied):
         config = self.config
         start_waves(self._fit.raw, self._generator)
         if config.wave_birth == "residual":
-            views = [self._views[index] for index in self._shuffled()[:PHOTOS]]
-            given: dict[str, Any] = {"degree": self._sh_degree, "left_out": self.left_out}
-            init_from_residual(self._fit.raw, views, self.settings, config.ssim_weight, **given)
+            views = [self._turns.views[index] for index in self._turns.shuffled()[:PHOTOS]]
+            degree, left_out = self._sh_degree, self.left_out
+            init_from_residual(self._fit.raw, views, self._runner, degree, left_out)
 
     def _limit_waves(self) -> None:
         if self.config.gabor > 0 and self.config.wave_limit:
-            cameras = [view.camera.to(self.device) for view in self._views]
+            cameras = [view.camera.to(self.device) for view in self._turns.views]
             limit_waves(self._fit.raw, cameras, self.settings)
 
-    def _shuffled(self) -> list[int]:
-        """Places of all views in random order."""
-        drawn = self._generator
-        return torch.randperm(len(self._views), generator=drawn, device=drawn.device).tolist()
-
-    def _next_photo(self) -> tuple[TrainingView, Photo]:
-        """The next view whose photo can be read: each once, in random order, then again."""
-        while True:
-            self._order = self._order or self._shuffled()
-            view = self._views[self._order.pop()]
-            photo = self.left_out.photo(view, self._photos.get)
-            if photo is not None:
-                return view, photo.over_any(self._generator)
-            self.left_out.check_enough(self._views)
-
-    def _renew_objective(self) -> None:
-        weight = self.config.ssim_weight
-        self._objective = self._given or PhotoObjective(self.device, self.settings, weight)
+    def _renew_runner(self) -> None:
+        self._runner = self._given or StepRunner(
+            self.device, self.settings, self._objective, self.corrections
+        )
 
     def _show_from(self, near_plane: float) -> None:
         """Take another near plane."""
         if near_plane != self.settings.near_plane:
             self.settings = replace(self.settings, near_plane=near_plane)
-            self._renew_objective()
+            self._renew_runner()
 
     def _skip(self) -> None:
         self.skipped_steps += 1
@@ -369,12 +364,16 @@ class Trainer(NotCopied):
             self._settle()
             return {
                 "version": STATE_VERSION,
-                "views": [view.name for view in self._views],
+                "views": [view.name for view in self._turns.views],
                 "config": {name: getattr(self.config, name) for name in MUST_AGREE},
-                "progress": {name: deepcopy(getattr(self, name)) for name in PROGRESS},
+                "progress": {
+                    "_order": list(self._turns.order),
+                    **{name: deepcopy(getattr(self, name)) for name in PROGRESS},
+                },
                 "near_plane": self.settings.near_plane,
                 **self._fit.state_dict(copy=copy),
                 "strategy": moved(self._strategy_state, "cpu", copy=copy),
+                "corrections": self.corrections.state_dict(),
                 "generator": self._generator.get_state(),
             }
 
@@ -385,16 +384,17 @@ class Trainer(NotCopied):
         views may have come or gone. Raises ValueError if the state is of another version, kind of
         splats, strategy or capture.
         """
-        check_state(state, self.config, [view.name for view in self._views])
+        names = [view.name for view in self._turns.views]
+        check_state(state, self.config, names)
         with self._own_turn():
             self._settle()
-            self._forget()
+            self._runner.forget()
             for name in PROGRESS:
                 setattr(self, name, deepcopy(state["progress"][name]))
             self._show_from(state.get("near_plane", RenderSettings().near_plane))
-            places = {view.name: index for index, view in enumerate(self._views)}
-            due = (state["views"][index] for index in self._order)
-            self._order = [places[name] for name in due if name in places]
+            due = (state["views"][index] for index in state["progress"]["_order"])
+            self._turns.order = [names.index(name) for name in due if name in names]
             self._fit.load_state_dict(state)
             self._strategy_state = moved(state["strategy"], self.device)
+            self.corrections.load_state_dict(state.get("corrections", {}), state["views"])
             self._generator.set_state(state["generator"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from fitting import small_capture
 
-from benchmarks.gpu.foreign import ForeignObjective
+from benchmarks.gpu.foreign import ForeignRunner
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
@@ -17,14 +17,14 @@ from gaborsplat.renderer.training.data import scene_scale
 from gaborsplat.renderer.training.schedule import Schedule
 
 
-def trainer(objective: ForeignObjective | None, **config: Any) -> Trainer:
+def trainer(runner: ForeignRunner | None, **config: Any) -> Trainer:
     """One on the CPU, ours or by what stands in for gsplat's rasterizer."""
     settings = TrainConfig(steps=40, gabor=0, max_splats=150, **config)
-    return Trainer(small_capture(), settings, "cpu", objective)
+    return Trainer(small_capture(), settings, "cpu", runner=runner)
 
 
-def foreign(**options: Any) -> ForeignObjective:
-    return ForeignObjective(rasterization, RenderSettings(), **options)
+def foreign(**options: Any) -> ForeignRunner:
+    return ForeignRunner(rasterization, RenderSettings(), **options)
 
 
 def trained(trainer: Trainer) -> tuple[Splats, float]:
@@ -38,7 +38,7 @@ def test_a_fit_by_a_foreign_rasterizer_is_ours():
     settings = {"refine_stop": 0.0, "noise": 0.0, "opacity_weight": 0.05, "scale_weight": 0.05}
     before = trainer(None, **settings).splats()
     (ours, loss), (theirs, their_loss) = (
-        trained(trainer(objective, **settings)) for objective in (None, foreign())
+        trained(trainer(runner, **settings)) for runner in (None, foreign())
     )
     assert their_loss == pytest.approx(loss, rel=1e-3)
     for name in ("means", "scales", "opacities", "sh"):
@@ -73,7 +73,7 @@ def test_a_foreign_step_is_not_taken_along_a_loss_that_is_not_finite():
         color, alphas, info = rasterization(**arguments)
         return color / 0, alphas, info
 
-    fit = trainer(ForeignObjective(broken, RenderSettings()))
+    fit = trainer(ForeignRunner(broken, RenderSettings()))
     before = fit.splats()
     assert fit.step().skipped
     assert torch.equal(fit.splats().means, before.means)

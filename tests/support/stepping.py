@@ -15,8 +15,8 @@ from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters
 from gaborsplat.renderer.training import data
 from gaborsplat.renderer.training.step.fit import SplatFit, Terms
-from gaborsplat.renderer.training.step.objective import PhotoObjective
 from gaborsplat.renderer.training.step.report import StepOutcome
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 RATES = dict.fromkeys(PARAMETER_NAMES, 0.01) | {"means": 1e-3, "quats": 2e-3, "shN": 4e-3}
 NO_RATES = dict.fromkeys(PARAMETER_NAMES, 0.0)
@@ -54,8 +54,8 @@ def nothing_seen(found: data.Photo) -> data.Photo:
     return replace(found, camera=turned)
 
 
-def objective() -> PhotoObjective:
-    return PhotoObjective(torch.device("cpu"), RenderSettings())
+def runner() -> StepRunner:
+    return StepRunner(torch.device("cpu"), RenderSettings())
 
 
 class Fitted:
@@ -63,7 +63,7 @@ class Fitted:
 
     def __init__(self, given: Parameters | None = None, **options: Any) -> None:
         self.fit = SplatFit(given or parameters(), 400, **options)
-        self.objective = objective()
+        self.runner = runner()
         self.steps = 0
 
     @property
@@ -81,14 +81,14 @@ class Fitted:
     ) -> StepOutcome:
         self.steps += 1
         wanted = self.fit.wanted(rates or RATES, noise, self.steps if seed is None else seed)
-        started = self.objective.start(self.fit, of, wanted, sh_degree=self.degree, terms=terms)
+        started = self.runner.start(self.fit, of, wanted, sh_degree=self.degree, terms=terms)
         return started.outcome()
 
     def gradients(self, of: data.Photo) -> dict[str, Tensor]:
         """By the passes that autograd uses."""
-        apart = objective()
+        apart = runner()
         picture = apart.forward(self.fit.current(), of.camera, sh_degree=self.degree)
-        return {name: g.clone() for name, g in apart.backward(picture, of.image, None)[1].items()}
+        return {name: g.clone() for name, g in apart.backward(picture, of)[1].items()}
 
     def values(self) -> dict[str, Tensor]:
         return {name: t.clone() for name, t in self.fit.current().tensors().items()}

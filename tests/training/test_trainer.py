@@ -12,7 +12,7 @@ import torch
 from fitting import SmallCapture, blobs, small_capture
 from torch import Tensor
 
-from gaborsplat.renderer.losses import LossResult
+from gaborsplat.renderer.backends.memory import Memory
 from gaborsplat.renderer.raster.frequency import NYQUIST, waves_on_image
 from gaborsplat.renderer.splats import RawSplats
 from gaborsplat.renderer.training import (
@@ -23,10 +23,11 @@ from gaborsplat.renderer.training import (
     evaluate,
     train,
 )
-from gaborsplat.renderer.training.data import PhotosOnDevice, scene_scale
+from gaborsplat.renderer.training.data import Photo, PhotosOnDevice, scene_scale
 from gaborsplat.renderer.training.density.initial import initial_parameters
 from gaborsplat.renderer.training.density.neighbours import neighbour_distance
-from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.objective import Measured, PhotometricObjective, Picture
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 SHORT = TrainConfig(steps=150, gabor=2, max_splats=150, sh_degree=1, grow_gradient=2e-5)
 
@@ -226,29 +227,26 @@ def test_more_points_than_splats_are_thinned_out(capture: SmallCapture) -> None:
 def test_a_step_of_an_empty_cloud_is_no_error(capture: SmallCapture) -> None:
     config = replace(SHORT, gabor=0)
     parameters = {k: v[:0] for k, v in start(capture, config).items()}
-    objective = PhotoObjective(torch.device("cpu"), config.render_settings())
+    runner = StepRunner(torch.device("cpu"), config.render_settings())
     view = capture.train[0]
-    picture = objective.forward(RawSplats.of(parameters), view.camera, sh_degree=0)
-    result, gradients = objective.backward(picture, view.image(), None)
-    assert float(result.loss) > 0
+    picture = runner.forward(RawSplats.of(parameters), view.camera, sh_degree=0)
+    result, gradients = runner.backward(picture, Photo(view.camera, view.image(), None))
+    assert float(result.means[3]) > 0
     assert all(len(gradient) == 0 for gradient in gradients.values())
 
 
-class OnlyGreen(PhotoObjective):
+class OnlyGreen(PhotometricObjective):
     """A loss that knows one channel."""
 
-    def compare(self, color: Tensor, photo: Tensor, mask: Tensor | None) -> LossResult:
-        result = super().compare(color, photo, mask)
-        assert result.gradient is not None
-        result.gradient[..., (0, 2)] = 0
+    def measure(self, picture: Picture, photo: Photo, memory: Memory) -> Measured:
+        result = super().measure(picture, photo, memory)
+        result.v_color[..., (0, 2)] = 0
         return result
 
 
 def test_a_trainer_follows_the_objective_that_it_is_given(capture: SmallCapture) -> None:
     config = replace(SHORT, gabor=0, strategy="default")
-    trainer = Trainer(
-        capture, config, objective=OnlyGreen(torch.device("cpu"), config.render_settings())
-    )
+    trainer = Trainer(capture, config, objective=OnlyGreen())
     before = trainer.parameters["sh0"].detach().clone()
     trainer.step()
     moved = trainer.parameters["sh0"].detach() != before

@@ -32,6 +32,7 @@ from gaborsplat.renderer.training.gabor.wave_init import (
     init_from_residual,
 )
 from gaborsplat.renderer.training.gabor.waves import limit_waves, start_waves
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 SETTINGS = RenderSettings()
 pytestmark = pytest.mark.usefixtures("device")
@@ -80,7 +81,7 @@ def test_a_wave_begins_at_the_frequency_and_phase_of_what_is_missing(
     plain = plain.map(torch.clone)
     raw = trainable(plain)
     raw.opacity_logits.data.copy_(torch.logit(plain.opacities * level))
-    init_from_residual(raw, photos(truth), SETTINGS, 0.2, degree=0)
+    init_from_residual(raw, photos(truth), StepRunner(raw.means.device, SETTINGS), degree=0)
     found, wanted = raw.frequencies[0, 0, :2].detach(), torch.tensor(kappa)
     same, opposite = (found - wanted).norm(), (found + wanted).norm()
     nearest = min(same, opposite)
@@ -100,7 +101,7 @@ def test_waves_of_one_splat_begin_apart_and_in_the_plane_of_its_longest_axes():
     photo = Photo("a", camera, torch.randint(256, (height, width, 3)).byte())
     raw = trainable(splats)
     raw.coefficients.data.zero_()
-    init_from_residual(raw, [photo], SETTINGS, 0.2, degree=0)
+    init_from_residual(raw, [photo], StepRunner(raw.means.device, SETTINGS), degree=0)
     begun = (raw.coefficients.norm(dim=-1) > 0).sum(dim=-1)
     asked = begun > 0
     assert asked.sum() > 10
@@ -121,7 +122,9 @@ def test_a_splat_that_no_photo_shows_keeps_its_waves():
     raw = trainable(synthetic.join(seen, hidden))
     start_waves(raw, torch.Generator().manual_seed(0))
     before = {name: getattr(raw, name).detach().clone() for name in ("frequencies", "coefficients")}
-    init_from_residual(raw, photos(disc((0.5, 0.2), (0.3, 0.0))), SETTINGS, 0.2, degree=0)
+    init_from_residual(
+        raw, photos(disc((0.5, 0.2), (0.3, 0.0))), StepRunner(raw.means.device, SETTINGS), degree=0
+    )
     for name, old in before.items():
         assert torch.equal(getattr(raw, name)[1], old[1])
         assert not torch.equal(getattr(raw, name)[0], old[0])
@@ -173,7 +176,7 @@ def test_pixels_that_a_mask_excludes_ask_for_nothing(dtype: torch.dtype):
             if spoil:
                 view.pixels[:, :20] = 255 - view.pixels[:, :20]
         raw = trainable(disc((0.1, 0.0), (0.0, 0.0)).to(dtype))
-        init_from_residual(raw, views, SETTINGS, 0.2, degree=0)
+        init_from_residual(raw, views, StepRunner(raw.means.device, SETTINGS), degree=0)
         found.append(torch.cat([raw.frequencies.flatten(), raw.coefficients.flatten()]))
     assert found[0].dtype == dtype
     assert torch.equal(found[0], found[1])

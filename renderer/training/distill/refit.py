@@ -15,7 +15,7 @@ from ..config import LearningRates
 from ..data import Photo, scene_scale
 from ..gabor.waves import limit_waves
 from ..step.fit import SplatFit
-from ..step.objective import PhotoObjective
+from ..step.runner import StepRunner
 
 STEPS = 400
 """Of the fit."""
@@ -63,7 +63,7 @@ def refitted(
     size = scene_scale([camera.to("cpu") for camera in cameras], splats.means.cpu())
     photos = [render_bytes(original, camera, settings) for camera in cameras]
     generator = torch.Generator().manual_seed(0)
-    objective = PhotoObjective(splats.means.device, settings, SSIM_WEIGHT)
+    runner = StepRunner(splats.means.device, settings)
     order, started = list[int](), None
     for step in range(steps):
         order = (
@@ -77,7 +77,7 @@ def refitted(
             seed=step,
         )
         photo = Photo(cameras[view], photos[view], None)
-        started = objective.start(fit, photo, wanted, sh_degree=splats.sh_degree)
+        started = runner.start(fit, photo, wanted, sh_degree=splats.sh_degree)
         progress(step + 1, steps)
     if started is not None:
         started.outcome()

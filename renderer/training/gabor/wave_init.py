@@ -16,10 +16,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...settings import RenderSettings
 from ...splats import WAVE_COUNTS, RawSplats
 from ..data import LeftOut, TrainingView, load_photo
-from ..step.objective import PhotoObjective
+from ..step.runner import StepRunner
 from .waves import START_FREQUENCY, in_longest_plane
 
 MAGNITUDES = (START_FREQUENCY, 0.5, 0.7)
@@ -40,34 +39,32 @@ _AT_ONCE = max(WAVE_COUNTS)
 def init_from_residual(
     raw: RawSplats,
     views: Sequence[TrainingView],
-    settings: RenderSettings,
-    ssim_weight: float,
+    runner: StepRunner,
     degree: int,
     left_out: LeftOut | None = None,
 ) -> None:
     """Start the waves [N, K] of `raw` at the candidates that the `views` ask for most.
 
     Splats that none of the views shows keep the waves they have. Takes a picture and its gradient
-    per view and `_AT_ONCE` candidates; `degree` is that of the harmonics. Views whose photos cannot
-    be read are `left_out`.
+    per view and `_AT_ONCE` candidates, by `runner`; `degree` is that of the harmonics. Views whose
+    photos cannot be read are `left_out`.
     """
     like = raw.means
     candidates = _candidates().to(like)
     demand = like.new_zeros(len(raw), len(candidates), 2)
-    objective = PhotoObjective(like.device, settings, ssim_weight)
     left_out = left_out or LeftOut()
     for view in views:
         photo = left_out.photo(view, lambda each: load_photo(each, like.device))
         if photo is None:
             continue
-        photo = photo.over(settings.background)
+        photo = photo.over(runner.settings.background)
         for first in range(0, len(candidates), _AT_ONCE):
             trial = _with_waves(raw, candidates[first : first + _AT_ONCE])
-            picture = objective.forward(trial, photo.camera, sh_degree=degree)
-            _, gradients = objective.backward(picture, photo.image, photo.mask)
+            picture = runner.forward(trial, runner.camera_of(photo), sh_degree=degree)
+            _, gradients = runner.backward(picture, photo)
             part = gradients["coefficients"].nan_to_num(0.0, 0.0, 0.0)
             demand[:, first : first + _AT_ONCE] += part
-            objective.forget()
+            runner.forget()
     _begin(raw, candidates, demand)
 
 

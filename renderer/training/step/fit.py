@@ -25,7 +25,6 @@ from ...backends.base import Backend
 from ...backends.memory import Workspace
 from ...backends.registry import backend_for
 from ...backends.stages import BlendGradients
-from ...losses import LossResult
 from ...raster.forward import Rasterized
 from ...raster.inputs import ShadedSplats, SplatsInView
 from ...raster.passes import projection_of, shading_of
@@ -169,7 +168,7 @@ class SplatFit:
         view: SplatsInView,
         drawn: Rasterized,
         v: BlendGradients,
-        loss: LossResult,
+        loss_means: Tensor,
         wanted: Tensor,
         terms: Terms,
     ) -> None:
@@ -179,7 +178,7 @@ class SplatFit:
             view: what was drawn: `raw`, with `late`, in one camera.
             drawn: what that gave.
             v: gradients of what was blended.
-            loss: of the picture.
+            loss_means: of the picture, see `Measured`.
             wanted: of the step, where the passes run.
             terms: likewise.
         """
@@ -193,7 +192,7 @@ class SplatFit:
                 room=tiles.splat_ids.shape[0],
                 waves=view.shape.waves,
                 wanted=wanted,
-                loss_means=loss.means,
+                loss_means=loss_means,
                 not_finite=t.not_finite,
                 pair_count=tiles.pair_count,
             )
@@ -205,7 +204,7 @@ class SplatFit:
                 **self._shared(),
                 steps=t.missed.shape[1],
                 missed=t.missed,
-                loss_means=loss.means,
+                loss_means=loss_means,
                 pair_count=tiles.pair_count,
                 report=t.report,
             )
@@ -256,6 +255,7 @@ class SplatFit:
                 **self._changed(view),
                 visible=shaded.visible,
                 v_means2d=v.means2d,
+                v_depths=v.depths,
                 v_conics=v.conics,
                 v_opacities2d=v.opacities,
                 v_modulation2d=v.modulation2d,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,13 +16,14 @@ class StepOutcome(NamedTuple):
     """What a step did.
 
     Attributes:
-        loss: the photometric loss.
+        loss: what the objective gives, by default the photometric loss.
         mse: the picture's mean squared error, before the step.
         changed: whether the step was taken: not if loss or gradient were not finite, nor if
             `fitted` is False.
         fitted: whether the lists of tiles had room for all pairs.
         broken: whether numbers of single splats were not finite, which then had no gradient.
         pairs: of splat and tile; 0 where the lists are as long as they have to be.
+        terms: of the loss, by name; filled when the step is done.
     """
 
     loss: float
@@ -31,6 +32,7 @@ class StepOutcome(NamedTuple):
     fitted: bool
     broken: bool
     pairs: int
+    terms: Mapping[str, float] = {}
 
     @classmethod
     def of(cls, report: Tensor) -> StepOutcome:
@@ -64,8 +66,13 @@ class StepReport:
 
     @property
     def loss(self) -> float:
-        """Photometric loss of this step's photo."""
+        """Of this step's photo, by default the photometric one."""
         return self.outcome().loss
+
+    @property
+    def terms(self) -> Mapping[str, float]:
+        """Terms of the loss by name."""
+        return self.outcome().terms
 
     @property
     def psnr(self) -> float:

@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 import torch
-from stepping import NO_RATES, RATES, Fitted, nothing_seen, objective, parameters, photo
+from stepping import NO_RATES, RATES, Fitted, nothing_seen, parameters, photo, runner
 from torch import Tensor
 from torch.nn import Parameter
 
 from gaborsplat.renderer import _native
-from gaborsplat.renderer.losses import LossResult
+from gaborsplat.renderer.backends.memory import Memory
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import data
 from gaborsplat.renderer.training.step.fit import SplatFit, Terms
-from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.step.objective import Measured, PhotometricObjective, Picture
 from gaborsplat.renderer.training.step.optimizer import HARMONICS, SplatOptimizer, packed_moments
+from gaborsplat.renderer.training.step.runner import StepRunner
 
 pytestmark = pytest.mark.usefixtures("device")
 
@@ -135,8 +136,8 @@ def test_a_picture_shows_harmonics_with_the_steps_that_they_missed() -> None:
         fitted.step(seen if index < 5 else nothing_seen(seen))
     raw, current = fitted.fit.raw, fitted.fit.current()
     assert not torch.equal(raw.sh_rest, current.sh_rest)
-    expected = objective().forward(current, seen.camera, sh_degree=2).color.clone()
-    started = fitted.objective.start(fitted.fit, seen, fitted.fit.wanted(NO_RATES), sh_degree=2)
+    expected = runner().forward(current, seen.camera, sh_degree=2).color.clone()
+    started = fitted.runner.start(fitted.fit, seen, fitted.fit.wanted(NO_RATES), sh_degree=2)
     drawn = started.outcome()
     mse = (expected.double() - seen.image.double() / 255).square().mean()
     assert drawn.mse == pytest.approx(float(mse), rel=1e-6)
@@ -191,7 +192,7 @@ def test_only_what_is_visible_steps_where_that_is_asked() -> None:
         fitted.fit.parameters["means"][hidden] += 1000
     for index in range(4):
         before = fitted.values()
-        seen = fitted.objective.forward(fitted.fit.current(), photo(index % 2).camera, sh_degree=2)
+        seen = fitted.runner.forward(fitted.fit.current(), photo(index % 2).camera, sh_degree=2)
         visible = seen.info["visible"][0].bool().clone()
         assert visible.any()
         fitted.step(photo(index % 2))
@@ -200,15 +201,14 @@ def test_only_what_is_visible_steps_where_that_is_asked() -> None:
             assert not torch.equal(value[visible], before[name][visible]), name
 
 
-class Broken(PhotoObjective):
+class Broken(PhotometricObjective):
     """Whose gradient or loss is not a number."""
 
     gradient, loss = 1.0, 1.0
 
-    def compare(self, color: Tensor, photo: Tensor, mask: Tensor | None) -> LossResult:
-        result = super().compare(color, photo, mask)
-        assert result.gradient is not None
-        result.gradient[3, 4] *= self.gradient
+    def measure(self, picture: Picture, photo: data.Photo, memory: Memory) -> Measured:
+        result = super().measure(picture, photo, memory)
+        result.v_color[3, 4] *= self.gradient
         result.means[3] *= self.loss
         return result
 
@@ -218,9 +218,9 @@ def test_a_step_that_is_not_finite_changes_nothing(gradient: float, loss: float)
     fitted = Fitted()
     for _ in range(3):
         fitted.step(photo())
-    good = fitted.objective
-    fitted.objective = Broken(torch.device("cpu"), RenderSettings())
-    fitted.objective.gradient, fitted.objective.loss = gradient, loss
+    good, broken = fitted.runner, Broken()
+    broken.gradient, broken.loss = gradient, loss
+    fitted.runner = StepRunner(torch.device("cpu"), RenderSettings(), broken)
     before = fitted.fit.state_dict()
     outcome = fitted.step(photo())
     assert not outcome.changed
@@ -228,7 +228,7 @@ def test_a_step_that_is_not_finite_changes_nothing(gradient: float, loss: float)
     after = fitted.fit.state_dict()
     for part in ("raw", "moments"):
         assert same(before[part], after[part])
-    fitted.objective = good
+    fitted.runner = good
     assert fitted.step(photo()).changed
     assert not same(before["raw"], fitted.fit.state_dict()["raw"])
 
@@ -291,7 +291,7 @@ def test_waves_have_a_clock_of_their_own() -> None:
     fitted = Fitted()
     for _ in range(30):
         wanted = fitted.fit.wanted(RATES)
-        fitted.objective.start(fitted.fit, photo(), wanted, sh_degree=2, waves=False).outcome()
+        fitted.runner.start(fitted.fit, photo(), wanted, sh_degree=2, waves=False).outcome()
     before = fitted.values()
     fitted.step(photo())
     for name in ("frequencies", "coefficients"):

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 from fitting import SmallCapture, small_capture
-from torch import Tensor
 
-from gaborsplat.renderer.losses import LossResult
+from gaborsplat.renderer.backends.memory import Memory
 from gaborsplat.renderer.training import TrainConfig, Trainer
-from gaborsplat.renderer.training.step.objective import PhotoObjective
+from gaborsplat.renderer.training.data import Photo
+from gaborsplat.renderer.training.step.objective import Measured, PhotometricObjective, Picture
 from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
 
 SHORT = TrainConfig(steps=300, max_splats=200, gabor=1, sh_degree=1)
@@ -38,21 +38,20 @@ def test_splats_that_are_not_finite_are_removed_while_the_others_take_their_step
     assert torch.isfinite(after.opacities).all()
 
 
-class Unsteady(PhotoObjective):
+class Unsteady(PhotometricObjective):
     """Whose gradient is at times not a number."""
 
     broken = True
 
-    def compare(self, color: Tensor, photo: Tensor, mask: Tensor | None) -> LossResult:
-        result = super().compare(color, photo, mask)
+    def measure(self, picture: Picture, photo: Photo, memory: Memory) -> Measured:
+        result = super().measure(picture, photo, memory)
         if self.broken:
-            assert result.gradient is not None
-            result.gradient[10, 10] = math.nan
+            result.v_color[10, 10] = math.nan
         return result
 
 
 def unsteady(capture: SmallCapture, config: TrainConfig) -> tuple[Trainer, Unsteady]:
-    objective = Unsteady(torch.device("cpu"), config.render_settings())
+    objective = Unsteady()
     return Trainer(capture, config, objective=objective), objective
 
 

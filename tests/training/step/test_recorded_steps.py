@@ -17,7 +17,7 @@ from gaborsplat.renderer.splats import PARAMETER_NAMES, Parameters
 from gaborsplat.renderer.training.config import TrainConfig
 from gaborsplat.renderer.training.data import load_photo
 from gaborsplat.renderer.training.step.fit import SplatFit
-from gaborsplat.renderer.training.step.objective import PhotoObjective, StartedStep
+from gaborsplat.renderer.training.step.runner import StartedStep, StepRunner
 from gaborsplat.renderer.training.trainer import StepReport, Trainer
 
 pytestmark = [
@@ -114,12 +114,12 @@ class Fitted:
     def __init__(self) -> None:
         capture = small_capture(2)
         self.fit = SplatFit(Trainer(capture, CONFIG).parameters, 100)
-        self.objective = PhotoObjective(torch.device("cpu"), RenderSettings())
+        self.runner = StepRunner(torch.device("cpu"), RenderSettings())
         self.photo = load_photo(capture.train[0], torch.device("cpu"))
 
     def start(self, rate: float = 1e-3) -> StartedStep:
         wanted = SplatFit.wanted(dict.fromkeys(PARAMETER_NAMES, rate))
-        return self.objective.start(self.fit, self.photo, wanted, sh_degree=1)
+        return self.runner.start(self.fit, self.photo, wanted, sh_degree=1)
 
 
 def test_a_recorded_step_does_what_the_first_one_did():
@@ -163,7 +163,7 @@ def test_what_is_forgotten_is_not_kept_in_memory():
             fitted.start().outcome()
         means = weakref.ref(fitted.fit.parameters["means"])
         fitted.fit = SplatFit({k: v.detach().clone() for k, v in fitted.fit.parameters.items()}, 1)
-        fitted.objective.forget()
+        fitted.runner.forget()
         gc.collect()
         assert means() is None
 

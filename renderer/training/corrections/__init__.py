@@ -1,0 +1,1 @@
+"""What differs between photos beside the scene, fitted with the splats: exposure, poses."""
