@@ -45,6 +45,7 @@ from .renderer.training import StepReport as StepReport
 from .renderer.training import TorchObjective as TorchObjective
 from .renderer.training import TrainConfig as TrainConfig
 from .renderer.training import Trainer as Trainer
+from .renderer.training import TrainingView as TrainingView
 from .renderer.training import TrainResult as TrainResult
 from .renderer.training import evaluate as evaluate
 from .renderer.training import photometric_loss as photometric_loss
