@@ -75,9 +75,9 @@ def test_rays_hit_where_surfaces_are():
     assert point.norm().item() == pytest.approx(0.5, rel=1e-5)
 
 
-def runs() -> tables.Rows:
+def runs() -> tables.Runs:
     """Gaussians that gain 2 dB with every doubling of bytes, and waves that are 1 dB better."""
-    made: tables.Rows = []
+    made: tables.Runs = []
     for seed in (0, 1):
         for count in (1000, 2000, 4000):
             for gabor in (0, 2):
