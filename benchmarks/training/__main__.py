@@ -15,8 +15,9 @@ these faults, and each variant of the options:
 
 Test views give PSNR and SSIM; PSNR after one gain a channel has been fitted to each of them ("cc",
 colour-corrected); and PSNR against them as they were before they got their faults ("true").
-Differences are of the same seed, which faults and training have in common; times, of one session. A case that is in --out is not
-trained again, so that the program can be stopped and started; with --minutes it stops by itself.
+Differences are of the same seed, which faults and training have in common; times, of one session.
+A case that is in --out is not trained again, so that the program can be stopped and started; with
+--minutes it stops by itself.
 
 A variant is one of `variants.py`, or NAME=field:value,field:value with fields of TrainConfig.
 """
@@ -137,7 +138,7 @@ def learn_all(options: Options) -> Runs:
     if any(case.capture in options.textures for case in cases):
         write_suite(options.suite)
     for case in cases:
-        if options.minutes is not None and time.monotonic() - started > 60 * options.minutes:
+        if options.minutes is not None and time.monotonic() - started >= 60 * options.minutes:
             console.print("Out of time; start again to go on.")
             break
         data = load(captures[case.capture], case.size)

@@ -37,7 +37,7 @@ def titled(runs: Runs) -> dict[str, Rows]:
 
 def quality(runs: Runs) -> Rows:
     """Figures of every case, and what its faults cost: differences to the same variant without."""
-    rows = [[*HEADS, *FIGURES.values(), "lost", "cc", "true", "seeds"]]
+    rows = [[*HEADS, *FIGURES.values(), "lost", "lost cc", "lost true", "seeds"]]
     for key in cases(runs):
         mine = pick(runs, **key)
         plain = pick(runs, **(key | {"disturbance": "none"}))
@@ -71,20 +71,16 @@ def over_captures(runs: Runs) -> Rows:
     both."""
     rows = [["fault", "variant", *FIGURES.values(), "over"]]
     for disturbance, variant in in_order(distinct(runs, "disturbance", "variant"), 0):
-        key = {"disturbance": disturbance, "variant": variant}
-        mine, base = pick(runs, **key), pick(runs, **(key | {"variant": BASELINE}))
-        captures = [capture for (capture,) in distinct(mine, "capture")]
-        cells: list[str] = []
-        known: list[float] = []
-        for name in FIGURES:
-            found = [
-                difference(pick(mine, capture=each), pick(base, capture=each), name)
-                for each in captures
-            ]
-            known = [each for each in found if each is not None]
-            cells.append(mean_and_worst(known, DIGITS[name]) if known else "")
-        if variant != BASELINE and known:
-            rows.append([disturbance, variant, *cells, str(len(known))])
+        gained: dict[str, list[float]] = {name: [] for name in FIGURES}
+        for (capture,) in distinct(runs, "capture"):
+            key = {"capture": capture, "disturbance": disturbance}
+            sides = [pick(runs, variant=each, **key) for each in (variant, BASELINE)]
+            for name, known in gained.items():
+                found = difference(sides[0], sides[1], name)
+                known += [] if found is None else [found]
+        if variant != BASELINE and gained["psnr"]:
+            cells = [mean_and_worst(each, DIGITS[name]) for name, each in gained.items()]
+            rows.append([disturbance, variant, *cells, str(len(gained["psnr"]))])
     return rows
 
 

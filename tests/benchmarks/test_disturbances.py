@@ -1,4 +1,4 @@
-"""The faults that benchmarks/training gives to captures: as large as it says, and the same again."""
+"""The faults that benchmarks/training gives to captures: as large as it says, and repeatable."""
 
 from __future__ import annotations
 
