@@ -37,14 +37,14 @@ def titled(runs: Runs) -> dict[str, Rows]:
 
 def quality(runs: Runs) -> Rows:
     """Figures of every case, and what its faults cost: differences to the same variant without."""
-    rows = [[*HEADS, *FIGURES.values(), "lost", "lost cc", "lost true", "seeds"]]
+    rows = [[*HEADS, *FIGURES.values(), "lost", "lost cc", "seeds"]]
     for key in cases(runs):
         mine = pick(runs, **key)
         plain = pick(runs, **(key | {"disturbance": "none"}))
         figures = [f"{mean_of(mine, name):.{DIGITS[name]}f}" for name in FIGURES]
-        lost = [""] * 3
+        lost = [""] * 2
         if key["disturbance"] != "none":
-            compared = ("psnr", "cc_psnr", "true_psnr")
+            compared = ("psnr", "cc_psnr")
             lost = [signed(difference(plain, mine, name), DIGITS[name]) for name in compared]
         rows.append([*key.values(), *figures, *lost, str(len(mine))])
     return rows
