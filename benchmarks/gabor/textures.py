@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -309,11 +309,13 @@ def write_capture(folder: Path, scene: Sequence[Surface], size: tuple[int, int],
     )
 
 
-def write_suite(folder: Path, longest: int = 400, seed: int = 0) -> None:
-    """All captures that are not there yet, each in a folder of its name."""
+def write_suite(
+    folder: Path, longest: int = 400, seed: int = 0, names: Collection[str] = CAPTURES
+) -> None:
+    """Captures that are not there yet, each in a folder of its name; all, or those with `names`."""
     size = (longest, 3 * longest // 4)
     for name, scene in CAPTURES.items():
-        if (folder / name / LAST_FILE).is_file():
+        if name not in names or (folder / name / LAST_FILE).is_file():
             continue
         started = time.perf_counter()
         write_capture(folder / name, scene(), size, seed)

@@ -135,8 +135,7 @@ def learn_all(options: Options) -> Runs:
     cases = missing(options, captures, done)
     started = time.monotonic()
     session: dict[str, Any] = {"session": time.strftime("%Y-%m-%d %H:%M:%S")}
-    if any(case.capture in options.textures for case in cases):
-        write_suite(options.suite)
+    write_suite(options.suite, names={case.capture for case in cases} & {*options.textures})
     for case in cases:
         if options.minutes is not None and time.monotonic() - started >= 60 * options.minutes:
             console.print("Out of time; start again to go on.")

@@ -45,6 +45,14 @@ def test_one_seed_makes_one_capture(tmp_path: Path):
         assert path.read_bytes() == twin.read_bytes()
 
 
+def test_only_the_captures_that_are_named_are_written(tmp_path: Path):
+    textures.write_suite(tmp_path, 32, names=["fence", "cloth"])
+    assert {path.name for path in tmp_path.iterdir()} == {"fence", "cloth"}
+    loaded = textures.load(tmp_path / "fence", 32)
+    assert [view.name for view in loaded.test] == ["000.png"]
+    assert len(loaded.train) == 2
+
+
 @pytest.mark.parametrize("turn", [0.0, 1.0, 2.5])
 def test_poses_survive_being_quaternions(turn: float):
     matrix = textures.camera_at(turn, 0.4, 3.0)[None, :3, :3]
