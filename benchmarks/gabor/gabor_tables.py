@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from benchmarks.gabor.textures import CAPTURES
-
-Rows = list[dict[str, Any]]
+from benchmarks.support.tables import Runs, distinct, mean_of, pick
 
 SETTING = ("capture", "splats", "strategy", "steps")
 """What two runs must share to be compared at equal splats."""
@@ -23,21 +22,6 @@ BY_SIZE = ("capture", "strategy", "steps")
 BY_TIME = ("capture", "splats", "strategy")
 """What Gaussians share that are compared by how long they were trained."""
 UNKNOWN = "not measured there"
-
-
-def mean_of(runs: Iterable[dict[str, Any]], name: str) -> float:
-    """Of one figure."""
-    return statistics.fmean(run[name] for run in runs)
-
-
-def pick(runs: Rows, **wanted: Any) -> Rows:
-    """Those with these values."""
-    return [run for run in runs if all(run[name] == value for name, value in wanted.items())]
-
-
-def distinct(runs: Rows, *names: str) -> list[tuple[Any, ...]]:
-    """Values that occur together, sorted."""
-    return sorted({tuple(run[name] for name in names) for run in runs})
 
 
 def between(points: Sequence[tuple[float, float]], x: float) -> float | None:
@@ -56,7 +40,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]]) + "\n"
 
 
-def with_same_seeds(runs: Rows, setting: dict[str, Any]) -> tuple[Rows, Rows]:
+def with_same_seeds(runs: Runs, setting: dict[str, Any]) -> tuple[Runs, Runs]:
     """The runs of a setting and those of the Gaussian, of seeds that both have, in their order."""
     sides = pick(runs, **setting), pick(runs, **(setting | {"gabor": 0}))
     first, second = ({run["seed"]: run for run in side} for side in sides)
@@ -64,7 +48,7 @@ def with_same_seeds(runs: Rows, setting: dict[str, Any]) -> tuple[Rows, Rows]:
     return [first[seed] for seed in seeds], [second[seed] for seed in seeds]
 
 
-def equal_splats(runs: Rows) -> str:
+def equal_splats(runs: Runs) -> str:
     """Figures of the Gaussian, and what each number of waves gains, with as many splats."""
     rows: list[list[str]] = []
     for key in distinct(runs, *SETTING, "gabor"):
@@ -92,7 +76,7 @@ def equal_splats(runs: Rows) -> str:
 
 
 def against_curve(
-    runs: Rows, show: Callable[[dict[str, Any], Rows], str], group: Sequence[str]
+    runs: Runs, show: Callable[[dict[str, Any], Runs], str], group: Sequence[str]
 ) -> list[list[str]]:
     """A row for each setting with waves: `show` of its mean run and of the Gaussian's runs of the
     same `group`."""
@@ -109,22 +93,22 @@ def against_curve(
     return rows
 
 
-def averaged(runs: Rows) -> Rows:
+def averaged(runs: Runs) -> Runs:
     """The means over seeds."""
-    found: Rows = []
+    found: Runs = []
     for key in distinct(runs, *SETTING):
         same = pick(runs, **dict(zip(SETTING, key, strict=True)))
         found.append({name: mean_of(same, name) for name in ("psnr", "bytes", "seconds")})
     return found
 
 
-def psnr_gained(ours: dict[str, Any], plain: Rows, unit: str) -> str:
+def psnr_gained(ours: dict[str, Any], plain: Runs, unit: str) -> str:
     """Over the Gaussian at equal `unit`; empty where it was not measured on both sides."""
     there = between([(run[unit], run["psnr"]) for run in plain], ours[unit])
     return "" if there is None else f"{ours['psnr'] - there:+.2f}"
 
 
-def bytes_saved(ours: dict[str, Any], plain: Rows) -> str:
+def bytes_saved(ours: dict[str, Any], plain: Runs) -> str:
     """Against the Gaussian of equal PSNR; a bound where even its largest is worse, or its smallest
     better."""
     ordered = sorted(plain, key=lambda run: run["psnr"])
@@ -141,7 +125,7 @@ def bytes_saved(ours: dict[str, Any], plain: Rows) -> str:
     return "" if there is None else f"{100 * (1 - ours['bytes'] / math.exp(there)):.0f} %"
 
 
-def gains(runs: Rows, setting: dict[str, Any]) -> dict[str, float | None] | None:
+def gains(runs: Runs, setting: dict[str, Any]) -> dict[str, float | None] | None:
     """What waves gain in one capture over the Gaussian of equal splats, over the seeds that both
     have; and over that of equal bytes. None without such runs."""
     ours, plain = with_same_seeds(runs, setting)
@@ -158,7 +142,7 @@ def gains(runs: Rows, setting: dict[str, Any]) -> dict[str, float | None] | None
     }
 
 
-def over_captures(runs: Rows) -> str:
+def over_captures(runs: Runs) -> str:
     """Means over the texture suite and over the other captures, with the worst capture."""
     rows: list[list[str]] = []
     suite = ("texture suite", True), ("other captures", False)
@@ -186,7 +170,7 @@ def mean_and_worst(values: Sequence[float | None]) -> str:
     return f"{statistics.fmean(known):+.2f} ({min(known):+.2f})"
 
 
-def variants(runs: Rows) -> str:
+def variants(runs: Runs) -> str:
     """What each change to the method does, over all runs that were made both with it and
     without."""
     names = ("psnr", "ssim", "fine_psnr", "far_psnr")
@@ -214,7 +198,7 @@ def variants(runs: Rows) -> str:
     return table(["variant", "PSNR", "SSIM", "fine dB", "far dB", "time", "runs"], rows)
 
 
-def markdown(runs: Rows) -> str:
+def markdown(runs: Runs) -> str:
     """All tables."""
     plain = pick(runs, variant="")
     head = ["capture", "splats", "strategy", "steps", "K", "MB"]
@@ -244,7 +228,7 @@ def markdown(runs: Rows) -> str:
     return "\n".join(f"### {title}\n\n{text}" for title, text in parts)
 
 
-def draw_curves(runs: Rows, file: Path) -> None:
+def draw_curves(runs: Runs, file: Path) -> None:
     """PSNR over bytes, a panel for each capture, a line for each number of waves."""
     import matplotlib as mpl
 

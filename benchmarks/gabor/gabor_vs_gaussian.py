@@ -19,7 +19,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
@@ -28,11 +28,10 @@ from typing import Any
 
 import cv2
 import tyro
-from torch import Tensor
 
 from benchmarks.gabor.gabor_tables import draw_crops, draw_curves, markdown
 from benchmarks.gabor.image_quality import measure, waves_in_use
-from benchmarks.gabor.textures import CAPTURES, TEST_EVERY, write_suite
+from benchmarks.gabor.textures import CAPTURES, load, write_suite
 from benchmarks.support.report import commit, write
 from gaborsplat.console import console
 from gaborsplat.renderer.raster.render import render_bytes
@@ -40,7 +39,6 @@ from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.renderer.training import LearningRates, TrainConfig, Trainer, evaluate
 from gaborsplat.renderer.training.data import TrainingView
-from gaborsplat.scenes import load_capture
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "": {},
@@ -90,30 +88,6 @@ class Run:
     steps: int
     max_size: int
     variant: str = ""
-
-
-@dataclass(frozen=True)
-class Split:
-    """A capture whose test views are others than by the usual rule."""
-
-    train: Sequence[TrainingView]
-    test: Sequence[TrainingView]
-    points: Tensor
-    point_colors: Tensor
-
-
-def load(folder: Path, max_size: int) -> Any:
-    """A capture; of the suite, with every sixth view to be tested."""
-    capture = load_capture(folder, max_size=max_size)
-    if folder.name not in CAPTURES:
-        return capture
-    views = sorted(capture.views, key=lambda view: view.name)
-    return Split(
-        [view for index, view in enumerate(views) if index % TEST_EVERY],
-        views[::TEST_EVERY],
-        capture.points,
-        capture.point_colors,
-    )
 
 
 def train(run: Run, folder: Path, options: Options) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,10 @@ import tyro
 from torch import Tensor
 
 from benchmarks.gabor.raycaster import Ball, Pillar, Quad, Surface, cast, picture
+from benchmarks.support.fit_data import FitData
 from gaborsplat.renderer.rotations import to_quaternions
+from gaborsplat.renderer.training import FitInput
+from gaborsplat.scenes import load_capture
 
 LAST_FILE = "sparse/0/points3D.txt"
 """Of a capture, to be written."""
@@ -306,15 +309,27 @@ def write_capture(folder: Path, scene: Sequence[Surface], size: tuple[int, int],
     )
 
 
-def write_suite(folder: Path, longest: int = 400, seed: int = 0) -> None:
-    """All captures that are not there yet, each in a folder of its name."""
+def write_suite(
+    folder: Path, longest: int = 400, seed: int = 0, names: Collection[str] = CAPTURES
+) -> None:
+    """Captures that are not there yet, each in a folder of its name; all, or those with `names`."""
     size = (longest, 3 * longest // 4)
     for name, scene in CAPTURES.items():
-        if (folder / name / LAST_FILE).is_file():
+        if name not in names or (folder / name / LAST_FILE).is_file():
             continue
         started = time.perf_counter()
         write_capture(folder / name, scene(), size, seed)
         print(f"{folder / name}: {time.perf_counter() - started:.1f} s")
+
+
+def load(folder: Path, max_size: int) -> FitInput:
+    """A capture; of the suite, with every sixth view to be tested."""
+    capture = load_capture(folder, max_size=max_size)
+    if folder.name not in CAPTURES:
+        return capture
+    views = sorted(capture.views, key=lambda view: view.name)
+    train = [view for index, view in enumerate(views) if index % TEST_EVERY]
+    return FitData(train, views[::TEST_EVERY], capture.points, capture.point_colors)
 
 
 def main() -> None:

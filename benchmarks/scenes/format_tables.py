@@ -1,21 +1,10 @@
-"""Results of benchmarks.scenes.formats as tables, on the terminal and in a Markdown file."""
+"""Results of benchmarks.scenes.formats as tables."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
-from benchmarks.support.report import show_table
-from gaborsplat.console import console
-from gaborsplat.devices import machine
-from gaborsplat.scenes import InputError, replacing
-
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
-"""Lines of a Markdown file between which the tables go."""
-
-Rows = list[list[str]]
+from benchmarks.support.tables import Rows
 
 
 def sizes(results: dict[str, Any]) -> Rows:
@@ -88,44 +77,3 @@ def titled(results: dict[str, Any]) -> dict[str, Rows]:
     if "large" in results:
         found[f"Time and memory of {results['large']['splats']:,} splats"] = times(results)
     return found
-
-
-def show(results: dict[str, Any]) -> None:
-    """Prints the tables, and on what machine that was."""
-    for title, rows in titled(results).items():
-        table = Table(title=title)
-        for column in rows[0]:
-            table.add_column(column)
-        for row in rows[1:]:
-            table.add_row(*row)
-        show_table(table)
-    console.print(_machine())
-
-
-def _machine() -> str:
-    found = machine()
-    return f"{found['processor']}, {found['threads']} threads, {found['isa']}"
-
-
-def document(path: Path, results: dict[str, Any]) -> None:
-    """Puts the tables between the marks of a Markdown file.
-
-    Raises:
-        InputError: it has no such marks.
-    """
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise InputError(f"{path}: has no lines {BEGIN} and {END} for the tables to go between")
-    tables = [
-        "\n".join([f"**{title}**", "", *_markdown(rows)]) for title, rows in titled(results).items()
-    ]
-    with replacing(path) as draft:
-        middle = "\n\n".join([BEGIN, *tables, f"Measured on: {_machine()}.", END])
-        draft.write_text(before + middle + after, encoding="utf-8")
-
-
-def _markdown(rows: Rows) -> list[str]:
-    rule = ["---"] * len(rows[0])
-    return [f"| {' | '.join(cells)} |" for cells in (rows[0], rule, *rows[1:])]

@@ -24,9 +24,10 @@ import torch
 import tyro
 from torch import Tensor
 
-from benchmarks.scenes.format_tables import document, show
+from benchmarks.scenes.format_tables import titled
 from benchmarks.scenes.format_trial import GSPLY_READS
 from benchmarks.support.report import write
+from benchmarks.support.tables import document, show
 from gaborsplat import camera_path
 from gaborsplat.console import console
 from gaborsplat.inputs.loading import load_scene
@@ -204,11 +205,11 @@ def main(options: Options) -> None:
             "splats": options.large,
             "formats": measure_large(forms, many(scene.splats, options.large)),
         }
-    show(results)
+    show(titled(results))
     if options.out:
         write(options.out, results)
     if options.docs:
-        document(options.docs, results)
+        document(options.docs, titled(results))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from gaborsplat.console import console
 from gaborsplat.devices import machine, versions
+from gaborsplat.scenes import replacing
 
 WIDTH = 100
 """Columns of a table, wherever it is printed."""
@@ -79,5 +80,5 @@ def show_table(table: Table) -> None:
 def write(path: Path, results: Any) -> None:
     """The results as JSON, with the commit, the machine and the versions."""
     document = {"commit": commit(), "machine": machine(), "versions": versions(), "runs": results}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    with replacing(path) as draft:  # those before are worth hours
+        draft.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,8 @@ import synthetic
 import torch
 
 from benchmarks.scenes import formats
-from benchmarks.scenes.format_tables import BEGIN, END, document, titled
+from benchmarks.scenes.format_tables import titled
+from benchmarks.support.tables import BEGIN, END, document
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import InputError, SplatFile, save_splats
 from gaborsplat.scenes.splats.registry import FORMATS
@@ -84,7 +85,7 @@ def test_time_and_memory_are_those_of_processes_of_their_own():
 
 def test_a_page_without_marks_is_refused(tmp_path: Path):
     with pytest.raises(InputError, match="has no lines"):
-        document(tmp_path / "none.md", {"formats": {}})
+        document(tmp_path / "none.md", {})
 
 
 def test_the_page_has_the_figures_of_the_results():

@@ -45,6 +45,14 @@ def test_one_seed_makes_one_capture(tmp_path: Path):
         assert path.read_bytes() == twin.read_bytes()
 
 
+def test_only_the_captures_that_are_named_are_written(tmp_path: Path):
+    textures.write_suite(tmp_path, 32, names=["fence", "cloth"])
+    assert {path.name for path in tmp_path.iterdir()} == {"fence", "cloth"}
+    loaded = textures.load(tmp_path / "fence", 32)
+    assert [view.name for view in loaded.test] == ["000.png"]
+    assert len(loaded.train) == 2
+
+
 @pytest.mark.parametrize("turn", [0.0, 1.0, 2.5])
 def test_poses_survive_being_quaternions(turn: float):
     matrix = textures.camera_at(turn, 0.4, 3.0)[None, :3, :3]
@@ -75,9 +83,9 @@ def test_rays_hit_where_surfaces_are():
     assert point.norm().item() == pytest.approx(0.5, rel=1e-5)
 
 
-def runs() -> tables.Rows:
+def runs() -> tables.Runs:
     """Gaussians that gain 2 dB with every doubling of bytes, and waves that are 1 dB better."""
-    made: tables.Rows = []
+    made: tables.Runs = []
     for seed in (0, 1):
         for count in (1000, 2000, 4000):
             for gabor in (0, 2):

@@ -1,0 +1,1 @@
+"""What options of training gain on photos that are not perfect."""
