@@ -50,7 +50,7 @@ class SplatShape(NamedTuple):
     @property
     def waves(self) -> int:
         """Waves per splat, K."""
-        return self.frequencies.shape[1]
+        return self.frequencies.shape[-2]
 
     def tensors(self) -> dict[str, Tensor]:
         """All tensors by name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..console import console, decimals, show_repairs
 from ..devices import pick_device
+from ..inputs.loading import Antialiasing
 from ..renderer.devices import Device
 from ..renderer.training import LeftOut, evaluate
 from ..run_folder import RunFolder
@@ -26,6 +27,7 @@ class EvalCommand:
     """What renders."""
     scene: Path | None = None
     """Where the capture is now, if it has moved since."""
+    shown_as: Annotated[Antialiasing, tyro.conf.arg(name="")] = field(default_factory=Antialiasing)
 
     def run(self) -> None:
         """Write RUN/metrics.json and RUN/test/, and print a table."""
@@ -34,9 +36,13 @@ class EvalCommand:
         show_repairs(capture.repairs)
         splats = folder.splats().to(pick_device(self.device))
         before = folder.metrics()
-        evaluation = evaluate(
-            splats, capture.test, folder.render_settings(), folder.write_comparison, LeftOut()
-        )
+        before.pop("antialiased", None)  # of an evaluation that overruled the run
+        settings, overruled = folder.render_settings(), self.shown_as.chosen
+        if overruled == settings.antialiased:
+            overruled = None
+        if overruled is not None:
+            settings = replace(settings, antialiased=overruled)
+        evaluation = evaluate(splats, capture.test, settings, folder.write_comparison, LeftOut())
         reached = folder.last_log_line()
         metrics = {
             "step": reached.get("step"),
@@ -45,6 +51,7 @@ class EvalCommand:
             "splats": len(splats),
             "bytes": splats.nbytes,
             **evaluation.as_dict(),
+            **({} if overruled is None else {"antialiased": overruled}),
         }
         folder.write_metrics(metrics)
         table = Table("view", "PSNR", "SSIM")
@@ -53,4 +60,7 @@ class EvalCommand:
         table.add_section()
         table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
         console.print(table)
+        if overruled is not None:
+            used, trained = ("with", "without") if overruled else ("without", "with")
+            console.print(f"Rendered {used} antialiasing; the run was trained {trained}.")
         console.print(f"Pictures: {self.path / 'test'}")

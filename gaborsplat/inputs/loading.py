@@ -32,27 +32,38 @@ from ..viewer.path.file import Origin
 
 
 @dataclass(frozen=True)
-class ShownAs:
-    """Options that overrule what a splat file says of how it is to be shown."""
+class Antialiasing:
+    """Options that overrule what a run or a splat file says of antialiasing."""
 
     antialiased: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Show the splats with Mip-Splatting's opacity compensation, whatever PATH says."""
+    """Show the splats with Mip-Splatting's opacity compensation, whatever the run or file says."""
     no_antialiased: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Show them without, whatever PATH says."""
+    """Show them without, whatever it says."""
+
+    def __post_init__(self) -> None:
+        if self.antialiased and self.no_antialiased:
+            raise ValueError("--antialiased and --no-antialiased: give one of them")
+
+    @property
+    def chosen(self) -> bool | None:
+        """What is to hold; None where nothing is overruled."""
+        return self.antialiased if self.antialiased or self.no_antialiased else None
+
+
+@dataclass(frozen=True)
+class ShownAs(Antialiasing):
+    """Options that overrule what a splat file says of how it is to be shown."""
+
     up: Axis | None = None
     """Direction that is up in the scene, whatever PATH and its cameras say."""
     frame: Frame | None = None
     """Axes of the numbers in a splat file, whatever it says: where x, y and z point, as left or
     right, up or down, front or back."""
 
-    def __post_init__(self) -> None:
-        if self.antialiased and self.no_antialiased:
-            raise ValueError("--antialiased and --no-antialiased: give one of them")
-
     def over(self, metadata: SplatMetadata) -> SplatMetadata:
         """What is to hold of splats of which a file says `metadata`."""
-        if self.antialiased or self.no_antialiased:
-            metadata = replace(metadata, antialiased=self.antialiased)
+        if self.chosen is not None:
+            metadata = replace(metadata, antialiased=self.chosen)
         return metadata if self.up is None else replace(metadata, up=self.up)
 
 

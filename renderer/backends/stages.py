@@ -161,7 +161,7 @@ class BlendGradients(NamedTuple):
         dtype: torch.dtype,
         device: torch.device,
     ) -> BlendGradients:
-        """For a pass to fill; `splats` is M, in one axis or two, `channels` D, `numbers` F, and
+        """For a pass to fill; `splats` is M, in any axes, `channels` D, `numbers` F, and
         `wanted` whether `absolute` and `depths` are.
 
         `modulation2d` is zero, for a pass may leave out the rows of culled splats, which are many.

@@ -117,16 +117,6 @@ def check_type(name: str, value: Any, kind: type, called: str = "") -> None:
         raise refused(f"{name} must be a {called or kind.__name__}, not {type(value).__name__}")
 
 
-def check_no_batch(means: Tensor, viewmats: Tensor) -> None:
-    """Raises ValueError if scenes or cameras have batch dimensions, which gsplat 1.5.3 takes."""
-    for name, tensor, dims in (("means", means, 2), ("viewmats", viewmats, 3)):
-        if tensor.ndim > dims:
-            raise refused(
-                f"{name} has batch dimensions {tuple(tensor.shape[:-dims])}, which "
-                "are not supported; call it once for each scene (cameras [C, 4, 4] are one batch)"
-            )
-
-
 def check_shapes(
     geometry: SplatShape,
     colors: Tensor,
@@ -134,9 +124,9 @@ def check_shapes(
     views: Cameras,
     sh_degree: int | None,
 ) -> None:
-    """Raises ValueError if a tensor has another shape than N splats and C cameras make."""
-    n, c = geometry.means.shape[:1].numel(), views.viewmats.shape[:1].numel()
-    k = geometry.frequencies.shape[1] if geometry.frequencies.ndim > 1 else 0
+    """Raises ValueError if a tensor has another shape than N splats and C cameras of each scene
+    make, behind the batch dimensions of the means, or if these leave no scene."""
+    batch, (n, c, k) = tuple(geometry.means.shape[:-2]), _counts(geometry, views)
     expected = {
         "means": (geometry.means, (n, 3)),
         "quats": (geometry.quats, (n, 4)),
@@ -148,14 +138,24 @@ def check_shapes(
         "Ks": (views.intrinsics, (c, 3, 3)),
     }
     for name, (tensor, wanted) in expected.items():
-        _check_shape(name, tensor, wanted)
-    shape = tuple(colors.shape)
-    per_splat = 1 if sh_degree is None else 2
-    if shape[:-per_splat] not in ((n,), (c, n)) or (sh_degree is not None and shape[-1] != 3):
-        rule = f"[{n}, D] or [{c}, {n}, D]" if sh_degree is None else f"[..., {n}, B, 3]"
+        _check_shape(name, tensor, (*batch, *wanted))
+    shape, numbers = tuple(colors.shape), 1 if sh_degree is None else 2
+    known = ((*batch, n), (*batch, c, n))
+    if shape[:-numbers] not in known or (sh_degree is not None and shape[-1] != 3):
+        last = "D" if sh_degree is None else "B, 3"
+        rule = " or ".join(f"[{', '.join(map(str, each))}, {last}]" for each in known)
         raise refused(f"colors must have shape {rule}, not {shape}")
     if backgrounds is not None:
-        _check_shape("backgrounds", backgrounds, (c, shape[-1]))
+        _check_shape("backgrounds", backgrounds, (*batch, c, shape[-1]))
+    if 0 in batch:
+        raise refused(f"means must have one scene or more, not batch dimensions {batch}")
+
+
+def _counts(geometry: SplatShape, views: Cameras) -> tuple[int, int, int]:
+    """N, C and K as means, view matrices and frequencies have them; 1 where they have too few
+    dimensions."""
+    n, k = (each.shape[-2:-1].numel() for each in (geometry.means, geometry.frequencies))
+    return n, views.viewmats.shape[-3:-2].numel(), k
 
 
 def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> None:

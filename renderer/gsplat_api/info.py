@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._native import constants
 from ..backends.stages import Projected, Tiles
-from ..cameras import Cameras
 from ..raster.packing import Packing
+from .batches import Batch
 
 
 class Info(MutableMapping[str, Any]):
@@ -20,6 +20,13 @@ class Info(MutableMapping[str, Any]):
 
     What takes a pass over all pairs of splat and tile is found when somebody asks for it: gsplat's
     strategies do not, and it costs more than some of the stages.
+
+    Args:
+        projected: what was blended: fields [..., C, N, *], or [nnz, *] where it was packed.
+        visible: of the same splats, whether they are seen.
+        tiles: lists of the same splats.
+        batch: the pictures.
+        packing: the splats that are left; None for all.
     """
 
     def __init__(
@@ -27,14 +34,13 @@ class Info(MutableMapping[str, Any]):
         projected: Projected,
         visible: Tensor,
         tiles: Tiles,
-        views: Cameras,
+        batch: Batch,
         packing: Packing | None,
     ) -> None:
         size = constants.TILE_SIZE
-        across, down = (math.ceil(pixels / size) for pixels in views.size)
-        cameras = len(views)
+        across, down = (math.ceil(pixels / size) for pixels in batch.size)
+        cameras = batch.cameras
         self._known: dict[str, Any] = {
-            "camera_ids": None if packing is None else packing.camera_ids,
             "gaussian_ids": None if packing is None else packing.gaussian_ids,
             "means2d": projected.means2d,
             "depths": projected.depths,
@@ -43,18 +49,21 @@ class Info(MutableMapping[str, Any]):
             "tile_width": across,
             "tile_height": down,
             "flatten_ids": tiles.splat_ids,
-            "width": views.size[0],
-            "height": views.size[1],
+            "width": batch.size[0],
+            "height": batch.size[1],
             "tile_size": size,
-            "n_batches": 1,
+            "n_batches": batch.scenes,
             "n_cameras": cameras,
         }
         self._later: dict[str, Callable[[], Any]] = {
-            "radii": lambda: projected.radii * visible[..., None],
-            "batch_ids": lambda: None if packing is None else torch.zeros_like(packing.camera_ids),
+            "radii": lambda: projected.radii * visible.reshape(*projected.depths.shape, 1),
+            "batch_ids": lambda: None if packing is None else _scenes_of(packing, batch),
+            "camera_ids": lambda: None if packing is None else _cameras_of(packing, batch),
             "tiles_per_gauss": lambda: _tiles_per_splat(projected, tiles),
             "isect_ids": lambda: _sort_keys(projected, tiles, across * down),
-            "isect_offsets": lambda: tiles.offsets[:-1].int().reshape(cameras, down, across),
+            "isect_offsets": lambda: (
+                tiles.offsets[:-1].int().reshape(*batch.pictures, down, across)
+            ),
         }
 
     def __getitem__(self, key: str) -> Any:
@@ -84,6 +93,17 @@ class Info(MutableMapping[str, Any]):
 
     def __reduce__(self) -> Any:  # a file gets a plain dictionary
         return dict, (dict(self),)
+
+
+def _scenes_of(packing: Packing, batch: Batch) -> Tensor:
+    """[nnz] the scene of each row; pictures are numbered through all scenes."""
+    pictures = packing.camera_ids
+    return pictures // batch.cameras if batch.dims else torch.zeros_like(pictures)
+
+
+def _cameras_of(packing: Packing, batch: Batch) -> Tensor:
+    """[nnz] the camera of each row, within its scene."""
+    return packing.camera_ids % batch.cameras if batch.dims else packing.camera_ids
 
 
 def _tiles_per_splat(projected: Projected, tiles: Tiles) -> Tensor:

@@ -13,18 +13,16 @@ from torch import Tensor
 
 from .._native import constants
 from ..backends.registry import backend_for
-from ..backends.stages import Projected
 from ..cameras import Cameras
 from ..raster.autograd import RecordedPasses
 from ..raster.checks import checked
-from ..raster.forward import Channels, Rasterized, RasterOptions, blend_shaded
+from ..raster.forward import Channels, RasterOptions, blend_shaded
 from ..raster.inputs import ShadedSplats, SplatsInView
 from ..raster.passes import Passes
 from ..settings import RenderSettings
 from ..splats import GaborWaves, Harmonics, SplatShape
 from .arguments import (
     check_choice,
-    check_no_batch,
     check_shapes,
     check_tensors,
     check_type,
@@ -33,6 +31,7 @@ from .arguments import (
     refused,
     whole,
 )
+from .batches import Batch, joined
 from .info import Info
 
 RenderMode = Literal["RGB", "D", "ED", "RGB+D", "RGB+ED"]
@@ -84,24 +83,26 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     gabor: GaborWaves | tuple[Tensor, Tensor] | None = None,
     settings: RenderSettings | None = None,
 ) -> tuple[Tensor, Tensor, Info]:
-    """Rasterize N splats to C images.
+    """Rasterize N splats to C images; or scenes of N splats, each to C images of its own.
+
+    Batch dimensions, "..." below, are none, or the same for all tensors.
 
     Args:
-        means: [N, 3] centres.
-        quats: [N, 4] rotations wxyz, any non-zero length.
-        scales: [N, 3] standard deviations.
-        opacities: [N] in [0, 1].
-        colors: [N, D] or [C, N, D] values to blend, or with `sh_degree` [N, B, 3] or [C, N, B, 3]
-            spherical harmonics.
-        viewmats: [C, 4, 4] world to camera.
-        Ks: [C, 3, 3] intrinsics [px].
+        means: [..., N, 3] centres.
+        quats: [..., N, 4] rotations wxyz, any non-zero length.
+        scales: [..., N, 3] standard deviations.
+        opacities: [..., N] in [0, 1].
+        colors: [..., N, D] or [..., C, N, D] values to blend, or with `sh_degree` [..., N, B, 3] or
+            [..., C, N, B, 3] spherical harmonics.
+        viewmats: [..., C, 4, 4] world to camera.
+        Ks: [..., C, 3, 3] intrinsics [px].
         width, height: size of the images [px]; any whole number, of numpy and torch too.
         near_plane, far_plane: bounds of camera z outside which splats are culled.
         radius_clip: splats of no larger radius are culled [px].
         eps2d: dilation of the 2D covariance [px^2].
         sh_degree: highest degree of the harmonics to evaluate; None blends `colors` as they are.
         packed: drop invisible splats before blending; `info` then holds [nnz, ...] tensors.
-        backgrounds: [C, D] colour behind the splats, of their type and on their device.
+        backgrounds: [..., C, D] colour behind the splats, of their type and on their device.
         render_mode: what the channels are: colour, accumulated depth (D), expected depth (ED).
         absgrad: give `info["means2d"]` an `absgrad` on backward.
         rasterize_mode: "antialiased" compensates the opacity for the dilation.
@@ -112,18 +113,19 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
         covars, viewmats_rs: not supported; only None is taken.
         radial_coeffs, tangential_coeffs, thin_prism_coeffs, ftheta_coeffs: not supported; only
             None is taken.
-        gabor: waves of each splat: frequencies [N, K, 3] and coefficients [N, K, 2].
+        gabor: waves of each splat: frequencies [..., N, K, 3] and coefficients [..., N, K, 2].
         settings: thresholds that gsplat does not expose; by default RenderSettings(). Fields that
             have an argument here are taken from that argument.
 
     Returns:
-        Images [C, H, W, D], alphas [C, H, W, 1], and gsplat's `info`. The gradient of
+        Images [..., C, H, W, D], alphas [..., C, H, W, 1], and gsplat's `info`. The gradient of
         `info["means2d"]` is that of the envelope alone: what the waves do to the mean would swamp
-        the thresholds of density control (docs/mathematics.md, 4).
+        the thresholds of density control (docs/mathematics.md, 4). Of a batch, rows of `info` are
+        [..., C, N, *], or packed and known by `batch_ids`; gsplat's strategies look at one scene.
 
     Raises:
-        ValueError: an argument that does not fit, batch dimensions, or an option of gsplat's that
-            is not supported; one line with its name, the rule and the value.
+        ValueError: an argument that does not fit, or an option of gsplat's that is not supported;
+            one line with its name, the rule and the value.
     """
     shutter = "GLOBAL" if rolling_shutter is None else rolling_shutter
     shutter = getattr(shutter, "name", shutter)  # gsplat's is an enumeration
@@ -156,10 +158,10 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     geometry = {"means": means, "quats": quats, "scales": scales, "opacities": opacities}
     others = {"colors": colors} | ({} if backgrounds is None else {"backgrounds": backgrounds})
     check_tensors({**geometry, **others, "viewmats": viewmats, "Ks": Ks})
-    check_no_batch(means, viewmats)
     shape = SplatShape(means, quats, scales, opacities, *_waves(gabor, means))
     cameras = Cameras(viewmats, Ks, size)
     check_shapes(shape, colors, backgrounds, cameras, sh_degree)
+    batch = Batch(tuple(means.shape[:-2]), viewmats.shape[-3], size)
     shape, (colors, *_), cameras = checked(shape, others, cameras)
     gradient = torch.is_grad_enabled() and any(
         tensor.requires_grad for tensor in (*shape.tensors().values(), colors, viewmats)
@@ -175,22 +177,26 @@ def rasterization(  # noqa: PLR0913, PLR0917 - gsplat's signature
     passes = (RecordedPasses if gradient else Passes)(backend_for(means.device))
 
     splats = SplatsInView(shape, None, sh_degree or 0, cameras, options.project)
-    shaded = _shaded(passes, splats, colors, sh_degree)
-    drawn = blend_shaded(passes, splats, shaded, shaded.colors, options)
-    blended = drawn.blended
-    visible = shaded.visible if drawn.packing is None else drawn.packing.pick(shaded.visible)
-    info = Info(blended.projected, visible, blended.tiles.trimmed(), cameras, drawn.packing)
-    return *_images(drawn, backgrounds, render_mode), info
+    each = [_shaded(passes, *scene, sh_degree) for scene in batch.each_scene(splats, colors)]
+    shaded = joined(each) if packed else batch.laid_out(joined(each))
+    drawn = blend_shaded(passes, batch.all_views(splats), shaded, shaded.colors, options)
+    blended, packing = drawn.blended, drawn.packing
+    visible = shaded.visible if packing is None else packing.pick(shaded.visible)
+    info = Info(blended.projected, visible, blended.tiles.trimmed(), batch, packing)
+    assert drawn.transmittance is not None  # but of bytes
+    planes = batch.unflattened(drawn.image), batch.unflattened(drawn.transmittance)
+    return *_images(*planes, backgrounds, render_mode), info
 
 
 def _images(
-    drawn: Rasterized, backgrounds: Tensor | None, render_mode: RenderMode
+    image: Tensor, transmittance: Tensor, backgrounds: Tensor | None, render_mode: RenderMode
 ) -> tuple[Tensor, Tensor]:
-    """Images [C, H, W, D] and alphas [C, H, W, 1]."""
-    assert drawn.transmittance is not None  # but of bytes
-    image, alphas = drawn.image, 1 - drawn.transmittance[..., None]
+    """Images [..., C, H, W, D] and alphas [..., C, H, W, 1], from what is blended, and the
+    transmittance [..., C, H, W]."""
+    through = transmittance[..., None]
+    alphas = 1 - through
     if backgrounds is not None and render_mode not in ("D", "ED"):  # depth has none
-        image = image + drawn.transmittance[..., None] * _wide(backgrounds, image.shape[-1])
+        image = image + through * _wide(backgrounds, image.shape[-1])
     if render_mode in ("ED", "RGB+ED"):
         image = torch.cat([image[..., :-1], image[..., -1:] / alphas.clamp(min=1e-10)], dim=-1)
     return image, alphas
@@ -221,14 +227,14 @@ def _waves(gabor: Any, means: Tensor) -> GaborWaves:
         waves = GaborWaves(*gabor)
         check_tensors({f"gabor {name}": each for name, each in waves._asdict().items()})
         return waves
-    count = means.shape[:1].numel()
-    return GaborWaves(means.new_zeros(count, 0, 3), means.new_zeros(count, 0, 2))
+    count = means.shape[:-1]
+    return GaborWaves(means.new_zeros(*count, 0, 3), means.new_zeros(*count, 0, 2))
 
 
 def _wide(backgrounds: Tensor, channels: int) -> Tensor:
-    """[C, 1, 1, channels] of [C, D], 0 behind depth."""
+    """[..., C, 1, 1, channels] of [..., C, D], 0 behind depth."""
     padded = torch.nn.functional.pad(backgrounds, (0, channels - backgrounds.shape[-1]))
-    return padded[:, None, None, :]
+    return padded[..., None, None, :]
 
 
 def _shaded(
@@ -241,15 +247,12 @@ def _shaded(
         return shaded._replace(colors=values)
     if colors.ndim == 3:
         return passes.shaded(splats._replace(harmonics=Harmonics(colors)))
+    if not len(colors):  # no camera: nothing is evaluated
+        return passes.shaded(splats._replace(harmonics=Harmonics(colors.sum(dim=0))))
     each = [
         passes.shaded(
             splats._replace(harmonics=Harmonics(sh.contiguous()), cameras=splats.cameras[index])
         )
         for index, sh in enumerate(colors)
     ]
-    fields = zip(*(one.projected.tensors() for one in each), strict=True)
-    return ShadedSplats(
-        Projected(*map(torch.cat, fields)),
-        torch.cat([one.visible for one in each]),
-        torch.cat([one.colors for one in each if one.colors is not None]),
-    )
+    return joined(each)

@@ -125,6 +125,7 @@ def test_a_missing_folder_is_refused(
         (["train", "a", "--ssim-weight", "7"], "ssim_weight must be between"),
         (["demo", "--device", "tpu"], "--device"),
         (["view", "a.ply", "--antialiased", "--no-antialiased"], "--antialiased and"),
+        (["eval", "a", "--antialiased", "--no-antialiased"], "--antialiased and"),
         (["export", "a.ply", "-o", "b.ply", "--min-opacity", "9"], "--min-opacity"),
         (["eval", "a", "--scene"], "Missing value for argument '--scene'"),
         (["doctor", "--device", "tpu"], "invalid choice 'tpu' for argument '--device'"),

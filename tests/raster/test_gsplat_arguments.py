@@ -149,8 +149,8 @@ def test_choices_are_named_where_there_is_no_such_one(name: str, value: Any):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("means", lambda it: it[None], r"means has batch dimensions \(1,\), which are not"),
-        ("viewmats", lambda it: it[None, None], r"viewmats has batch dimensions \(1, 1\)"),
+        ("means", lambda it: it[None], r"quats must have shape \(1, 5, 4\), not \(5, 4\)"),
+        ("viewmats", lambda it: it[None], r"viewmats must have shape \(1, 4, 4\), not \(1, 1, 4"),
         ("means", lambda it: it[0, 0], r"means must have shape"),
         ("viewmats", lambda it: it[0], r"viewmats must have shape"),
         ("colors", lambda it: it.to("meta"), r"colors is .* on meta, but means is .* on cpu"),
