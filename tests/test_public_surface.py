@@ -105,7 +105,8 @@ def described() -> Iterator[tuple[str, str, str, str]]:
         attributes = section(doc, "Attributes")
         for attribute, annotation in fields(cls).items():
             yield name, attribute, annotation, attributes.get(attribute, "")
-        if not is_dataclass(cls) and not issubclass(cls, Exception | tuple):
+        own = "__init__" in vars(cls) and not getattr(cls, "_is_protocol", False)
+        if own and not is_dataclass(cls) and not issubclass(cls, Exception | tuple):
             args = section(doc, "Args")
             for parameter, annotation in parameters(cls.__init__).items():
                 yield name, parameter, annotation, args.get(parameter, "")

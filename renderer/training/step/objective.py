@@ -41,7 +41,7 @@ class Measured(NamedTuple):
         v_color: [H, W, 3] gradient of the loss to `Picture.color`.
         v_transmittance: [H, W] likewise; None for zero.
         v_depth: [H, W] likewise; None for zero.
-        terms: of the loss by name, scalars; may be empty.
+        terms: of the loss by name, [] each; may be empty.
     """
 
     means: Tensor
@@ -88,7 +88,7 @@ class PhotometricObjective:
     recorded = True
 
     def __init__(self, ssim_weight: float = 0.2) -> None:
-        self.ssim_weight = ssim_weight
+        self._ssim_weight = ssim_weight
 
     def measure(self, picture: Picture, photo: Photo, memory: Memory) -> Measured:
         """See `Objective`."""
@@ -96,7 +96,7 @@ class PhotometricObjective:
             picture.color,
             photo.image,
             photo.mask,
-            self.ssim_weight,
+            self._ssim_weight,
             gradient=True,
             memory=memory,
         )
@@ -108,9 +108,13 @@ class TorchObjective:
     """Any loss in torch: autograd sees the picture alone, the rasterizer stays as it is.
 
     Args:
-        function: takes a `Picture`, whose tensors are leaves, and a `Photo`; gives the loss as a
-            scalar, or terms by name whose sum is the loss.
+        function: takes a `Picture`, whose tensors are leaves, and a photo with `image` [H, W, 3]
+            uint8, `rgb` [H, W, 3] in [0, 1], `mask` [H, W] or None, `camera` and `name`; gives the
+            loss [], or terms by name whose sum is the loss.
         depth: whether it looks at the picture's depth.
+
+    Attributes:
+        depth: as above.
 
     Raises:
         ValueError: when a step is taken, if the function gives something else.
