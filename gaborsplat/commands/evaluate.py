@@ -12,7 +12,7 @@ from rich.table import Table
 from ..console import console, decimals, show_repairs
 from ..devices import pick_device
 from ..renderer.devices import Device
-from ..renderer.training import LeftOut, evaluate
+from ..renderer.training import LeftOut, Score, evaluate
 from ..run_folder import RunFolder
 
 
@@ -26,6 +26,9 @@ class EvalCommand:
     """What renders."""
     scene: Path | None = None
     """Where the capture is now, if it has moved since."""
+    align: bool = False
+    """Score each view again with its camera aligned to the splats; always done where the run has
+    refined poses."""
 
     def run(self) -> None:
         """Write RUN/metrics.json and RUN/test/, and print a table."""
@@ -35,7 +38,12 @@ class EvalCommand:
         splats = folder.splats().to(pick_device(self.device))
         before = folder.metrics()
         evaluation = evaluate(
-            splats, capture.test, folder.render_settings(), folder.write_comparison, LeftOut()
+            splats,
+            capture.test,
+            folder.render_settings(),
+            folder.write_comparison,
+            LeftOut(),
+            self.align or folder.has_refined(),
         )
         reached = folder.last_log_line()
         metrics = {
@@ -47,10 +55,20 @@ class EvalCommand:
             **evaluation.as_dict(),
         }
         folder.write_metrics(metrics)
-        table = Table("view", "PSNR", "SSIM")
+        aligned = evaluation.aligned
+        also = ["aligned PSNR", "aligned SSIM"] if aligned is not None else []
+        table = Table("view", "PSNR", "SSIM", *also)
         for name, score in evaluation.per_image.items():
-            table.add_row(name, f"{score.psnr:.2f}", f"{score.ssim:.4f}")
+            table.add_row(name, *_cells(score.psnr, score.ssim, score.aligned))
         table.add_section()
-        table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
+        table.add_row("mean", *_cells(evaluation.psnr, evaluation.ssim, aligned))
         console.print(table)
         console.print(f"Pictures: {self.path / 'test'}")
+
+
+def _cells(psnr: float | None, ssim: float | None, aligned: Score | None) -> list[str]:
+    """The figures of a row."""
+    cells = [decimals(psnr, 2), decimals(ssim, 4)]
+    if aligned is not None:
+        cells += [decimals(aligned.psnr, 2), decimals(aligned.ssim, 4)]
+    return cells

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..console import console, decimal_bytes, decimals, error_console
 from ..devices import peak_memory
 from ..progress import TrainingProgress
+from ..renderer.cameras import Camera
 from ..renderer.devices import is_out_of_memory
 from ..renderer.files import remove_orphans
 from ..renderer.training import (
@@ -69,8 +70,18 @@ class Run:
         splats = self.trainer.splats()
         origin = self.capture.origin.tolist()
         self.folder.write_splats(splats, origin, self.trainer.config)
+        self.folder.write_refined(self.capture, self._refined())
         where, self.splats_of = self.folder.splats_file, self.trainer.steps_done
         return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
+
+    def _refined(self) -> list[Camera] | None:
+        """The cameras of all views, those of training views as they were refined; None if they were
+        not."""
+        corrections = self.trainer.corrections
+        if not corrections.moves:
+            return None
+        views = self.capture.views
+        return [view.camera if view.held_out else corrections.camera_of(view) for view in views]
 
     def save_what_can_be(self) -> list[str]:
         """As `save`, each part as far as it works; returns what did not."""
@@ -264,6 +275,13 @@ class Fit:
             f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
             f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
         )
+        if quality.aligned is not None:
+            console.print(
+                f"With test cameras aligned: PSNR {decimals(quality.aligned.psnr, 2)} dB, "
+                f"SSIM {decimals(quality.aligned.ssim, 4)}."
+            )
+        for line in self._trainer.corrections.told():
+            console.print(line)
         if self._run.splats_of == self._trainer.steps_done:
             console.print(f"Splats: {self._folder.splats_file}")
 

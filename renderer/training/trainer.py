@@ -315,7 +315,11 @@ class Trainer(NotCopied):
             self._settle()
             self._runner.forget()
         self._sh_degree = max(degree, self._sh_degree)
+        corrected = bool(self.corrections)
         self.corrections.enter(step / self.config.steps)
+        if bool(self.corrections) != corrected:
+            self._settle()
+            self._runner.forget()
         if starts_waves:
             self._fit.catch_up()
             self._start_waves()

@@ -54,6 +54,17 @@ class Correction(nn.Module):
     def enter(self, progress: float) -> None:
         """Told before each step: `progress` is 0 at the start of a run, and 1 at its end."""
 
+    def told(self) -> str | None:
+        """One line on what it has learnt, for people; None for nothing worth telling."""
+        return None
+
+    def memory(self) -> dict[str, str]:
+        """What later steps depend on beside the parameters."""
+        return {}
+
+    def remember(self, memory: Mapping[str, str]) -> None:
+        """Go on with what `memory` gave."""
+
     @property
     def active(self) -> bool:
         """Whether it corrects anything now."""
