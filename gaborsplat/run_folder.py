@@ -23,7 +23,6 @@ from torch import Tensor
 from .console import error_console
 from .devices import machine, versions
 from .identity import identity, recognised
-from .renderer.cameras import Camera
 from .renderer.files import FolderInUse, claimed, draft_of
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
@@ -44,7 +43,6 @@ from .scenes import (
     replacing,
     save_splats,
     stated_origin,
-    write_model,
 )
 from .training_log import TrainingLog
 
@@ -270,24 +268,6 @@ class RunFolder:
                 os.replace(draft, self._model)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-
-    @property
-    def _refined(self) -> Path:
-        return self.path / "refined"
-
-    def has_refined(self) -> bool:
-        """Whether the run has refined poses."""
-        return self._refined.is_dir()
-
-    def write_refined(self, capture: Capture, cameras: Sequence[Camera] | None) -> None:
-        """refined/sparse/0/: the capture's views with the cameras that belong to its splats, one
-        for each; None where poses were not refined."""
-        shutil.rmtree(self._refined, ignore_errors=True)
-        if cameras is not None:
-            names = [view.name for view in capture.views]
-            views = list(zip(names, cameras, strict=True))
-            folder = self._refined / "sparse" / "0"
-            write_model(folder, views, capture.points, capture.point_colors, capture.origin)
 
     def newest_splats_file(self) -> Path:
         """Where the splats are: splats.ply, or until there is one the newest checkpoint.

@@ -14,6 +14,7 @@ from ..devices import pick_device
 from ..renderer.devices import Device
 from ..renderer.training import LeftOut, Score, evaluate
 from ..run_folder import RunFolder
+from .refined import has_refined
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class EvalCommand:
             folder.render_settings(),
             folder.write_comparison,
             LeftOut(),
-            self.align or folder.has_refined(),
+            self.align or has_refined(folder),
         )
         reached = folder.last_log_line()
         metrics = {

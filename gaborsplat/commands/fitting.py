@@ -13,7 +13,6 @@ from torch import Tensor
 from ..console import console, decimal_bytes, decimals, error_console
 from ..devices import peak_memory
 from ..progress import TrainingProgress
-from ..renderer.cameras import Camera
 from ..renderer.devices import is_out_of_memory
 from ..renderer.files import remove_orphans
 from ..renderer.training import (
@@ -30,6 +29,7 @@ from ..renderer.training import (
 from ..run_folder import RunFolder
 from ..scenes import Capture, InputError, one_line
 from ..viewer import Action, LiveView
+from .refined import write_refined
 from .watched import LiveTraining
 
 LOG_EVERY = 10
@@ -70,18 +70,9 @@ class Run:
         splats = self.trainer.splats()
         origin = self.capture.origin.tolist()
         self.folder.write_splats(splats, origin, self.trainer.config)
-        self.folder.write_refined(self.capture, self._refined())
+        write_refined(self.folder, self.trainer, self.capture)
         where, self.splats_of = self.folder.splats_file, self.trainer.steps_done
         return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
-
-    def _refined(self) -> list[Camera] | None:
-        """The cameras of all views, those of training views as they were refined; None if they were
-        not."""
-        corrections = self.trainer.corrections
-        if not corrections.moves:
-            return None
-        views = self.capture.views
-        return [view.camera if view.held_out else corrections.camera_of(view) for view in views]
 
     def save_what_can_be(self) -> list[str]:
         """As `save`, each part as far as it works; returns what did not."""

@@ -311,15 +311,11 @@ class Trainer(NotCopied):
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         degree = self._schedule.active_sh_degree(step)
         starts_waves = self._starts_waves
-        if degree > self._sh_degree or starts_waves:
+        switched = self.corrections.enter(step / self.config.steps)
+        if switched or degree > self._sh_degree or starts_waves:
             self._settle()
             self._runner.forget()
         self._sh_degree = max(degree, self._sh_degree)
-        corrected = bool(self.corrections)
-        self.corrections.enter(step / self.config.steps)
-        if bool(self.corrections) != corrected:
-            self._settle()
-            self._runner.forget()
         if starts_waves:
             self._fit.catch_up()
             self._start_waves()

@@ -120,11 +120,13 @@ class Corrections:
     def __bool__(self) -> bool:
         return any(each.active for each in self._corrections)
 
-    def enter(self, progress: float) -> None:
-        """Told before each step: `progress` is 0 at the start of a run, and 1 at its end."""
-        self._progress = progress
+    def enter(self, progress: float) -> bool:
+        """Told before each step: `progress` is 0 at the start of a run, and 1 at its end. Returns
+        whether one became active, or stopped to be."""
+        self._progress, before = progress, [each.active for each in self._corrections]
         for each in self._corrections:
             each.enter(progress)
+        return before != [each.active for each in self._corrections]
 
     def of(self, photo: Photo) -> CorrectedPhoto:
         """The way of one photo of the views."""
