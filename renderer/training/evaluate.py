@@ -121,12 +121,12 @@ def evaluate(
         if counting is not None and not counting.any():
             log.warning("note: %s counts for nothing: all of it is masked out", view.name)
             continue
-        photo = photo.over(settings.background)
+        given, photo = photo, photo.over(settings.background)
         frame = render(splats, photo.camera, settings)
         image = frame.color.clamp(0.0, 1.0)
         score = Score(*quality(image, photo.image, counting))
         if alignment is not None:
-            aligned = alignment.camera(photo, counting)
+            aligned = alignment.camera(given)
             there = render(splats, aligned, settings).color.clamp(0.0, 1.0)
             score = replace(score, aligned=Score(*quality(there, photo.image, counting)))
         scores[view.name] = score

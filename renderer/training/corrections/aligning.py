@@ -23,6 +23,7 @@ from .correction import BETAS, EPS
 from .rigid import rigid
 
 STEPS = 40
+"""Of an alignment that is to be exact."""
 RATES = (2e-3, 1e-4)
 """Adam's step sizes, at the first step and the last [rad, depths of what is seen]."""
 
@@ -42,23 +43,24 @@ class Alignment:
         self._passes = Passes(backend_for(splats.means.device), Workspace(), skip_culled=True)
 
     @torch.no_grad()
-    def camera(self, photo: Photo, counting: Tensor | None = None) -> Camera:
+    def camera(self, photo: Photo, steps: int = STEPS) -> Camera:
         """The camera of a photo, aligned to the splats. Equal calls give equal numbers.
 
         Args:
-            photo: on the splats' device, before the background of the settings.
-            counting: [H, W] bool, where it counts; None for everywhere.
+            photo: on the splats' device, with something that counts.
+            steps: how many are taken.
         """
+        counting, photo = photo.counting(), photo.over(self._settings.background)
         camera = best = photo.camera
         least, depth = math.inf, self._depth(camera)
         mean, square = torch.zeros(2, 6, dtype=torch.float64)
-        for step in range(STEPS):
+        for step in range(steps):
             loss, gradient = self._followed(camera, photo.image, counting, depth)
             if loss < least:
                 best, least = camera, loss
             mean.lerp_(gradient, 1 - BETAS[0])
             square.lerp_(gradient.square(), 1 - BETAS[1])
-            rate = RATES[0] * (RATES[1] / RATES[0]) ** (step / (STEPS - 1))
+            rate = RATES[0] * (RATES[1] / RATES[0]) ** (step / (steps - 1))
             first, second = (
                 sum_ / (1 - beta ** (step + 1))
                 for sum_, beta in zip((mean, square), BETAS, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from ...cameras import Camera
+from ...settings import RenderSettings
+from ...splats import Splats
 from ..data import Photo, TrainingView
 from .correction import FINAL, Correction, RowAdam, rows_by_name
 
@@ -120,12 +122,22 @@ class Corrections:
     def __bool__(self) -> bool:
         return any(each.active for each in self._corrections)
 
-    def enter(self, progress: float) -> bool:
+    def enter(
+        self, progress: float, splats: Callable[[], Splats], settings: RenderSettings
+    ) -> bool:
         """Told before each step: `progress` is 0 at the start of a run, and 1 at its end. Returns
-        whether one became active, or stopped to be."""
+        whether one became active, or stopped to be.
+
+        Args:
+            progress: as above.
+            splats: gives those of this moment.
+            settings: how they are rendered.
+        """
         self._progress, before = progress, [each.active for each in self._corrections]
         for each in self._corrections:
             each.enter(progress)
+            if each.asks:
+                each.look(splats(), settings)
         return before != [each.active for each in self._corrections]
 
     def of(self, photo: Photo) -> CorrectedPhoto:

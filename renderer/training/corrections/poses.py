@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ..data import FitInput, TrainingView, camera_centres, depth_seen, scene_scale
+from ...cameras import Camera
+from ...settings import RenderSettings
+from ...splats import Splats
+from ..data import FitInput, TrainingView, camera_centres, depth_seen, load_photo, scene_scale
+from .aligning import Alignment
 from .correction import Correction
 from .rigid import common_motions, rigid, shown_motion
 
-START = 0.1
+START = 0.2
 """Fraction of a run after which splats tell enough of a scene to tell where cameras were."""
-DECISION = 0.35
-"""Fraction of a run after which it is known whether cameras are wrong."""
-LEAST_PIXELS = 0.6
-"""Median motion over the views below which cameras are taken as given."""
+LOOKS, LOOK_STEPS = (3, 12), 20
+"""Least and most of the views that tell whether cameras are wrong, and steps of their alignment:
+they take a fiftieth of a long run at most."""
+LEAST_PIXELS = 0.3
+"""Median motion of theirs below which cameras are taken as given."""
 PATH = 0.02
 """How far a camera can come in a run, about: radians, or scene scales."""
 RATES = (1e-4, 1e-3)
@@ -26,7 +31,7 @@ RATES = (1e-4, 1e-3)
 PRIOR = 1.0
 """Weight of the squares of a motion in the loss: what no photo tells stays near zero."""
 
-Stage = Literal["waiting", "trying", "refining", "quiet"]
+Stage = Literal["waiting", "asking", "refining", "quiet"]
 
 
 class Moved(NamedTuple):
@@ -50,8 +55,8 @@ class PoseCorrection(Correction):
     Args:
         data: what is fitted.
         steps: of the run.
-        undecided: whether it is still to be found out if cameras are wrong; if they are not, they
-            are taken as given.
+        undecided: whether it is still to be found out if cameras are wrong, by how far some of them
+            move when they are aligned to the first splats; if not, they are taken as given.
     """
 
     name = "poses"
@@ -64,12 +69,13 @@ class PoseCorrection(Correction):
         self._points, self._scale = data.points, scene_scale(cameras, data.points)
         self._stage: Stage = "waiting"
         self._undecided = undecided
+        self._looks = min(max(steps // 300, LOOKS[0]), LOOKS[1], len(cameras))
         turns = (1 - START) * steps / len(cameras)
         self.rate = min(max(PATH / turns, RATES[0]), RATES[1])
 
     def build(self, views: Sequence[TrainingView]) -> None:
         """See `Correction`."""
-        self._cameras = [view.camera for view in views]
+        self._views, self._cameras = views, [view.camera for view in views]
         self.rotation = nn.Parameter(torch.zeros(len(views), 3))  # vectors [rad]
         self.translation = nn.Parameter(torch.zeros(len(views), 3))  # in scene scales
         middle = camera_centres(self._cameras).mean(0)
@@ -91,18 +97,31 @@ class PoseCorrection(Correction):
     def enter(self, progress: float) -> None:
         """See `Correction`."""
         if self._stage == "waiting" and progress >= START:
-            self._stage = "trying" if self._undecided else "refining"
-        if self._stage == "trying" and progress >= DECISION:
-            self._stage = "refining" if self.moved().pixels >= LEAST_PIXELS else "quiet"
-            if self._stage == "quiet":
-                with torch.no_grad():
-                    self.rotation.zero_()
-                    self.translation.zero_()
+            self._stage = "asking" if self._undecided else "refining"
+
+    @property
+    def asks(self) -> bool:
+        """See `Correction`."""
+        return self._stage == "asking"
+
+    def look(self, splats: Splats, settings: RenderSettings) -> None:
+        """See `Correction`."""
+        alignment, pixels = Alignment(splats, settings), list[float]()
+        for view in self._views[:: len(self._views) // self._looks][: self._looks]:
+            try:
+                photo = load_photo(view, splats.means.device)
+            except (OSError, ValueError):
+                continue  # which is told when its turn comes
+            found = alignment.camera(photo, LOOK_STEPS).world_to_camera.double().cpu()
+            change = found @ torch.linalg.inv(view.camera.world_to_camera.double())
+            pixels.append(self._shown(view.camera, change))
+        wrong = bool(pixels) and _median(pixels) >= LEAST_PIXELS
+        self._stage = "refining" if wrong else "quiet"
 
     @property
     def active(self) -> bool:
         """See `Correction`."""
-        return self._stage in ("trying", "refining")
+        return self._stage == "refining"
 
     @torch.no_grad()
     def moved(self) -> Moved:
@@ -113,8 +132,7 @@ class PoseCorrection(Correction):
             motion = self._motion(view).cpu()
             turn = (0.5 * (motion[:3, :3].trace() - 1)).clamp(-1, 1).acos()
             degrees.append(math.degrees(float(turn)))
-            depth = depth_seen(camera, self._points) or self._scale
-            pixels.append(shown_motion(camera, motion, depth))
+            pixels.append(self._shown(camera, motion))
         return Moved(_median(degrees), _median(pixels))
 
     def told(self) -> str:
@@ -132,8 +150,7 @@ class PoseCorrection(Correction):
 
     def remember(self, memory: Mapping[str, str]) -> None:
         """See `Correction`."""
-        stages: tuple[Stage, ...] = ("waiting", "trying", "refining", "quiet")
-        self._stage = next(each for each in stages if each == memory["stage"])
+        self._stage = next(each for each in get_args(Stage) if each == memory["stage"])
 
     @torch.no_grad()
     def document(self, views: Sequence[str]) -> dict[str, Any]:
@@ -146,6 +163,10 @@ class PoseCorrection(Correction):
             "rotation": {name: row[:3] for name, row in zip(views, motions, strict=True)},
             "translation": {name: row[3:] for name, row in zip(views, motions, strict=True)},
         }
+
+    def _shown(self, camera: Camera, motion: Tensor) -> float:
+        """By how many pixels what a camera sees moves if the camera takes a motion [4, 4]."""
+        return shown_motion(camera, motion, depth_seen(camera, self._points) or self._scale)
 
     def _motions(self) -> Tensor:
         """[V, 6] float64, without what they have in common."""

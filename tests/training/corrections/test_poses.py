@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,12 +13,15 @@ import torch.nn.functional as F
 from fitting import Photo, SmallCapture, blobs, small_capture
 from torch import Tensor
 
+from gaborsplat.renderer.backends.cuda.launcher import Launch, Relaunched
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.losses import photometric_loss
 from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training.config import TrainConfig
+from gaborsplat.renderer.training.corrections import poses
 from gaborsplat.renderer.training.corrections.corrections import Corrections
-from gaborsplat.renderer.training.corrections.poses import DECISION, START, PoseCorrection
+from gaborsplat.renderer.training.corrections.poses import START, PoseCorrection
 from gaborsplat.renderer.training.corrections.rigid import common_motions, rigid
 from gaborsplat.renderer.training.data import camera_centres, scene_scale
 from gaborsplat.renderer.training.trainer import Trainer
@@ -167,13 +171,13 @@ def test_disturbed_cameras_are_found_again():
 @pytest.mark.slow
 def test_auto_takes_right_cameras_as_given_and_goes_on_with_wrong_ones():
     true = small_capture(12)
-    right, wrong = trained(true, "auto"), trained(disturbed(true, 1.5, 0.02), "auto")
-    assert not right.corrections
-    assert wrong.corrections
-    for view in true.train:
-        pose = right.corrections.camera_of(view).world_to_camera
-        assert torch.equal(pose, view.camera.world_to_camera)
+    off, right = trained(true, "off"), trained(true, "auto")
+    wrong = trained(disturbed(true, 1.5, 0.02), "auto")
+    assert wrong.corrections.moves
+    assert not right.corrections.moves
     assert "taken as given" in right.corrections.told()[0]
+    for name, parameter in off.parameters.items():
+        assert torch.equal(right.parameters[name], parameter), name
 
 
 def test_cameras_are_as_given_until_splats_tell_enough():
@@ -185,23 +189,39 @@ def test_cameras_are_as_given_until_splats_tell_enough():
     assert correction.active
 
 
-def test_what_was_decided_is_in_a_checkpoint():
-    data = small_capture()
-    for motion, active in ((0.0, False), (0.1, True)):
-        first, second = (PoseCorrection(data, 400, undecided=True) for _ in range(2))
-        corrections = Corrections([first], data.train, CPU)
-        corrections.enter(START)
-        with torch.no_grad():
-            first.rotation[::2] = motion
-        corrections.enter(DECISION)
+@pytest.mark.parametrize("degrees, active", [(0.0, False), (1.5, True)])
+def test_what_was_decided_is_in_a_checkpoint(degrees: float, active: bool):
+    data = disturbed(small_capture(), degrees, 0.0)
+    first, second = (PoseCorrection(data, 400, undecided=True) for _ in range(2))
+    corrections = Corrections([first], data.train, CPU)
+    corrections.enter(START, blobs, RenderSettings())
+    assert bool(corrections) is active
+    with torch.no_grad():
+        first.rotation[::2] = 0.01
+    later = Corrections([second], data.train, CPU)
+    later.load_state_dict(corrections.state_dict(), [view.name for view in data.train])
+    assert bool(later) is active
+    assert later.told() == corrections.told()
+    later.enter(1.0, blobs, RenderSettings())
+    assert bool(later) is active
+    assert torch.equal(first.rotation, second.rotation)
+
+
+def test_photos_that_cannot_be_read_do_not_keep_others_from_telling_where_cameras_were():
+    data = disturbed(small_capture(), 1.5, 0.0)
+    data.train[0] = Gone(data.train[0].name, data.train[0].camera, data.train[0].pixels)
+    for views, active in ((data.train, True), (data.train[:1], False)):
+        given = replace(data, train=views)
+        corrections = Corrections([PoseCorrection(given, 400, undecided=True)], views, CPU)
+        corrections.enter(START, blobs, RenderSettings())
         assert bool(corrections) is active
-        later = Corrections([second], data.train, CPU)
-        later.load_state_dict(corrections.state_dict(), [view.name for view in data.train])
-        assert bool(later) is active
-        assert later.told() == corrections.told()
-        later.enter(1.0)
-        assert bool(later) is active
-        assert torch.equal(first.rotation, second.rotation)
+
+
+class Gone(Photo):
+    """A view whose photo is not there any more."""
+
+    def image(self) -> Tensor:
+        raise OSError("gone")
 
 
 def test_a_run_that_is_resumed_goes_on_with_the_cameras_it_had():
@@ -223,18 +243,34 @@ def test_a_run_that_is_resumed_goes_on_with_the_cameras_it_had():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")
-def test_a_gpu_refines_as_the_cpu_does_and_goes_on_recording_once_cameras_are_right():
-    data = small_capture(4)
-    config = replace(CONFIG, steps=12, max_splats=120)
-    on_cpu = stepped(Trainer(data, replace(config, refine_poses="on")))
+def test_a_gpu_refines_as_the_cpu_does_and_records_steps_where_cameras_are_right(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    data, launcher = small_capture(4), Programs()
+    config = replace(CONFIG, steps=12, max_splats=120, refine_poses="auto")
+    refining = replace(config, refine_poses="on")
+    monkeypatch.setattr(poses, "LEAST_PIXELS", 100.0)
+    on_cpu = stepped(Trainer(data, refining))
     with emulated.emulated_cuda():
-        refined = stepped(Trainer(data, replace(config, refine_poses="on")))
-        quiet = stepped(Trainer(data, replace(config, refine_poses="auto")))
+        refined = stepped(Trainer(data, refining))
+    with emulated.emulated_cuda(launcher):
+        quiet = stepped(Trainer(data, config))
+    assert launcher.recorded
     assert not quiet.corrections
     for view in data.train:
-        poses = [each.corrections.camera_of(view).world_to_camera for each in (on_cpu, refined)]
-        assert not torch.equal(poses[0], view.camera.world_to_camera)
-        torch.testing.assert_close(poses[1], poses[0], rtol=0, atol=1e-4)
+        found = [each.corrections.camera_of(view).world_to_camera for each in (on_cpu, refined)]
+        assert not torch.equal(found[0], view.camera.world_to_camera)
+        torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-4)
+
+
+class Programs(emulated.Emulator):
+    """Counts what is recorded."""
+
+    recorded = 0
+
+    def record(self, launches: Sequence[Launch]) -> Relaunched:
+        self.recorded += 1
+        return super().record(launches)
 
 
 def trained(data: SmallCapture, mode: Literal["auto", "off", "on"]) -> Trainer:
