@@ -14,6 +14,7 @@ from .check import check_photos as check_photos
 from .colmap.model import ColmapModel as ColmapModel
 from .colmap.reading import find_model as find_model
 from .colmap.reading import read_model as read_model
+from .colmap.writing import write_model as write_model
 from .errors import InputError as InputError
 from .errors import one_line as one_line
 from .errors import printable as printable

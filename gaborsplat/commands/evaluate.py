@@ -13,8 +13,9 @@ from ..console import console, decimals, show_repairs
 from ..devices import pick_device
 from ..inputs.loading import Antialiasing
 from ..renderer.devices import Device
-from ..renderer.training import LeftOut, evaluate
+from ..renderer.training import LeftOut, Score, evaluate
 from ..run_folder import RunFolder
+from .refined import has_refined
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class EvalCommand:
     """What renders."""
     scene: Path | None = None
     """Where the capture is now, if it has moved since."""
+    align: bool = False
+    """Score each view again with its camera aligned to the splats; always done where the run has
+    refined poses."""
     shown_as: Annotated[Antialiasing, tyro.conf.arg(name="")] = field(default_factory=Antialiasing)
 
     def run(self) -> None:
@@ -42,7 +46,9 @@ class EvalCommand:
             overruled = None
         if overruled is not None:
             settings = replace(settings, antialiased=overruled)
-        evaluation = evaluate(splats, capture.test, settings, folder.write_comparison, LeftOut())
+        align = self.align or has_refined(folder)
+        on_image = folder.write_comparison
+        evaluation = evaluate(splats, capture.test, settings, on_image, LeftOut(), align)
         reached = folder.last_log_line()
         metrics = {
             "step": reached.get("step"),
@@ -54,13 +60,23 @@ class EvalCommand:
             **({} if overruled is None else {"antialiased": overruled}),
         }
         folder.write_metrics(metrics)
-        table = Table("view", "PSNR", "SSIM")
+        aligned = evaluation.aligned
+        also = ["aligned PSNR", "aligned SSIM"] if aligned is not None else []
+        table = Table("view", "PSNR", "SSIM", *also)
         for name, score in evaluation.per_image.items():
-            table.add_row(name, f"{score.psnr:.2f}", f"{score.ssim:.4f}")
+            table.add_row(name, *_cells(score.psnr, score.ssim, score.aligned))
         table.add_section()
-        table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
+        table.add_row("mean", *_cells(evaluation.psnr, evaluation.ssim, aligned))
         console.print(table)
         if overruled is not None:
             used, trained = ("with", "without") if overruled else ("without", "with")
             console.print(f"Rendered {used} antialiasing; the run was trained {trained}.")
         console.print(f"Pictures: {self.path / 'test'}")
+
+
+def _cells(psnr: float | None, ssim: float | None, aligned: Score | None) -> list[str]:
+    """The figures of a row."""
+    cells = [decimals(psnr, 2), decimals(ssim, 4)]
+    if aligned is not None:
+        cells += [decimals(aligned.psnr, 2), decimals(aligned.ssim, 4)]
+    return cells

@@ -29,6 +29,7 @@ from ..renderer.training import (
 from ..run_folder import RunFolder
 from ..scenes import Capture, InputError, one_line
 from ..viewer import Action, LiveView
+from .refined import write_refined
 from .watched import LiveTraining
 
 LOG_EVERY = 10
@@ -69,6 +70,7 @@ class Run:
         splats = self.trainer.splats()
         origin = self.capture.origin.tolist()
         self.folder.write_splats(splats, origin, self.trainer.config)
+        write_refined(self.folder, self.trainer, self.capture)
         where, self.splats_of = self.folder.splats_file, self.trainer.steps_done
         return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
 
@@ -264,6 +266,13 @@ class Fit:
             f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
             f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
         )
+        if quality.aligned is not None:
+            console.print(
+                f"With test cameras aligned: PSNR {decimals(quality.aligned.psnr, 2)} dB, "
+                f"SSIM {decimals(quality.aligned.ssim, 4)}."
+            )
+        for line in self._trainer.corrections.told():
+            console.print(line)
         if self._run.splats_of == self._trainer.steps_done:
             console.print(f"Splats: {self._folder.splats_file}")
 

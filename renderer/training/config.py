@@ -134,6 +134,9 @@ class TrainConfig:
         antialiased: Mip-Splatting's opacity compensation; show the result with the same setting.
         visible_adam: Let Adam change only what the step's photo shows: the moments of all other
             splats stand still instead of fading. Faster when a photo shows little of the scene.
+        refine_poses: Refine where each photo was taken from while splats are fitted, and align the
+            cameras of test views before they are scored a second time; auto: if that moves the
+            cameras by so much that they were wrong.
         checkpoint_every: Steps between two checkpoints. The default waits longer if they would
             otherwise take more than 1 % of the time.
         checkpoint_minutes: Minutes after which there is one at the latest, as long as they take
@@ -163,6 +166,7 @@ class TrainConfig:
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     antialiased: bool = False
     visible_adam: bool = False
+    refine_poses: Literal["auto", "off", "on"] = "auto"
     checkpoint_every: int = 500
     checkpoint_minutes: float = 5.0
     learning_rates: LearningRates = field(default_factory=LearningRates)
@@ -182,6 +186,7 @@ class TrainConfig:
         _require_one_of("sh_degree", self.sh_degree, (0, 1, 2, 3))
         _require_one_of("wave_birth", self.wave_birth, ("residual", "random"))
         _require_one_of("strategy", self.strategy, ("mcmc", "default"))
+        _require_one_of("refine_poses", self.refine_poses, ("auto", "off", "on"))
 
     def by_preset(self, preset: PresetName) -> TrainConfig:
         """These settings, those that nobody gave as `preset` has them."""

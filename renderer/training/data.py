@@ -313,11 +313,23 @@ def _depths_seen(cameras: Sequence[Camera], points: Tensor) -> list[Tensor]:
     points = points[:: -(-len(points) // _SAMPLED_POINTS) or 1]
     seen: list[Tensor] = []
     for camera in cameras[:: -(-len(cameras) // _SAMPLED_CAMERAS)]:
-        _, _, inside = camera.pixels_of(points)
-        if inside.any():
-            pose = camera.world_to_camera.to(points)
-            seen.append(points[inside] @ pose[2, :3] + pose[2, 3])
+        depths = _depths_in(camera, points)
+        if len(depths):
+            seen.append(depths)
     return seen
+
+
+def _depths_in(camera: Camera, points: Tensor) -> Tensor:
+    """[S] depths of those of the points that are in a camera's picture."""
+    _, _, inside = camera.pixels_of(points)
+    pose = camera.world_to_camera.to(points)
+    return points[inside] @ pose[2, :3] + pose[2, 3]
+
+
+def depth_seen(camera: Camera, points: Tensor) -> float | None:
+    """The median depth of what a camera sees of some `points` [P, 3]; None for nothing."""
+    depths = _depths_in(camera, points[:: -(-len(points) // _SAMPLED_POINTS) or 1])
+    return float(depths.median()) if len(depths) else None
 
 
 def camera_centres(cameras: Sequence[Camera]) -> Tensor:

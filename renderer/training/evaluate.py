@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from ..losses import quality
 from ..raster.render import render
 from ..settings import RenderSettings
 from ..splats import Splats
+from .corrections.aligning import Alignment
 from .data import LeftOut, Photo, TrainingView, load_photo
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,19 @@ class Score:
     Attributes:
         psnr: peak signal-to-noise ratio [dB].
         ssim: structural similarity, at most 1.
+        aligned: the same after the camera was aligned to the splats; None where it was not.
     """
 
     psnr: float
     ssim: float
+    aligned: Score | None = None
+
+    def as_dict(self) -> dict[str, float]:
+        """As in metrics.json."""
+        found = {"psnr": self.psnr, "ssim": self.ssim}
+        if self.aligned is not None:
+            found |= {f"aligned_{name}": value for name, value in self.aligned.as_dict().items()}
+        return found
 
 
 @dataclass(frozen=True)
@@ -55,13 +65,22 @@ class Evaluation:
         """Mean over the images; None without any."""
         return _mean([score.ssim for score in self.per_image.values()])
 
+    @property
+    def aligned(self) -> Score | None:
+        """Means over the images, with their cameras aligned; None where they were not."""
+        found = [score.aligned for score in self.per_image.values() if score.aligned is not None]
+        psnr, ssim = _mean([each.psnr for each in found]), _mean([each.ssim for each in found])
+        return None if psnr is None or ssim is None else Score(psnr, ssim)
+
     def as_dict(self) -> dict[str, Any]:
         """`test` and `per_image` as in metrics.json. LPIPS needs weights we do not ship: None."""
         images = {
-            name: {"psnr": score.psnr, "ssim": score.ssim, "lpips": None}
-            for name, score in self.per_image.items()
+            name: {**score.as_dict(), "lpips": None} for name, score in self.per_image.items()
         }
-        return {"test": {"psnr": self.psnr, "ssim": self.ssim, "lpips": None}, "per_image": images}
+        test: dict[str, float | None] = {"psnr": self.psnr, "ssim": self.ssim, "lpips": None}
+        if self.aligned is not None:
+            test |= {"aligned_psnr": self.aligned.psnr, "aligned_ssim": self.aligned.ssim}
+        return {"test": test, "per_image": images}
 
 
 @torch.no_grad()
@@ -71,6 +90,7 @@ def evaluate(
     settings: RenderSettings | None = None,
     on_image: OnImage | None = None,
     left_out: LeftOut | None = None,
+    align: bool = False,
 ) -> Evaluation:
     """PSNR and SSIM of splats on views with photos, as the field reports them.
 
@@ -84,11 +104,14 @@ def evaluate(
         settings: how the splats are rendered; by default `RenderSettings()`.
         on_image: gets every view, its rendering and its photo, [H, W, 3] in [0, 1] on the CPU.
         left_out: gets the views whose photos cannot be read; the others are evaluated then.
+        align: score each view again with its camera aligned to the splats, as the field does where
+            cameras are refined: photos then are not judged by where they are said to be from.
 
     Raises:
         ValueError: a photo does not fit its view, or cannot be read and there is no `left_out`.
     """
     device, settings = splats.means.device, settings or RenderSettings()
+    alignment = Alignment(splats, settings) if align else None
     scores: dict[str, Score] = {}
     for view in views:
         photo = _photo(view, device, left_out)
@@ -98,10 +121,15 @@ def evaluate(
         if counting is not None and not counting.any():
             log.warning("note: %s counts for nothing: all of it is masked out", view.name)
             continue
-        photo = photo.over(settings.background)
+        given, photo = photo, photo.over(settings.background)
         frame = render(splats, photo.camera, settings)
         image = frame.color.clamp(0.0, 1.0)
-        scores[view.name] = Score(*quality(image, photo.image, counting))
+        score = Score(*quality(image, photo.image, counting))
+        if alignment is not None:
+            aligned = alignment.camera(given)
+            there = render(splats, aligned, settings).color.clamp(0.0, 1.0)
+            score = replace(score, aligned=Score(*quality(there, photo.image, counting)))
+        scores[view.name] = score
         if on_image is not None:
             on_image(view, image.cpu(), photo.image.cpu().float() / 255.0)
     return Evaluation(scores)

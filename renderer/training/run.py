@@ -144,11 +144,12 @@ def _warn(error: OSError) -> None:
 
 def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) -> TrainResult:
     """The result of `trainer` as it is now, evaluated on the test views of `data` whose photos can
-    be read; `on_image` gets each of their pictures."""
-    splats = trainer.splats()
+    be read, aligned too where poses were refined; `on_image` gets each of their pictures."""
+    splats, align = trainer.splats(), trainer.corrections.moves
+    test, settings, left_out = data.test, trainer.settings, trainer.left_out
     return TrainResult(
         splats=splats,
-        evaluation=evaluate(splats, data.test, trainer.settings, on_image, trainer.left_out),
+        evaluation=evaluate(splats, test, settings, on_image, left_out, align),
         settings=trainer.settings,
         step=trainer.steps_done,
         seconds=trainer.seconds,

@@ -148,9 +148,8 @@ class Trainer(NotCopied):
 
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
-        with self._own_turn(), torch.no_grad():
-            self._settle()
-            return self._fit.current().activated()
+        with self._own_turn():
+            return self._splats()
 
     def step(self) -> StepReport:
         """Fit one photo. Where memory runs out, what can be done without is let go of, and the step
@@ -164,8 +163,7 @@ class Trainer(NotCopied):
             TooFewPhotos: most cannot be read.
         """
         with self._own_turn():
-            started, done = time.perf_counter(), self.steps_done
-            taken = None
+            taken, started, done = None, time.perf_counter(), self.steps_done
             try:
                 taken = self._try_step()
             except Exception as error:
@@ -176,9 +174,13 @@ class Trainer(NotCopied):
                 taken = self._try_step()
             name, step = taken
             self.seconds += time.perf_counter() - started
-            splats = len(self.parameters["means"])
-            outcome = partial(self._outcome, step)
+            splats, outcome = len(self.parameters["means"]), partial(self._outcome, step)
             return StepReport(self.steps_done, splats, self.seconds, name, outcome)
+
+    @torch.no_grad()
+    def _splats(self) -> Splats:
+        self._settle()
+        return self._fit.current().activated()
 
     @contextmanager
     def _own_turn(self) -> Generator[None]:
@@ -239,13 +241,12 @@ class Trainer(NotCopied):
 
     def _follow(self, started: StartedStep) -> None:
         step = self.steps_done - 1
-        last = self.done
         controls = self._strategy.watches or self._schedule.refines(step)
-        if controls or last or not self._runner.ahead:
+        if controls or self.done or not self._runner.ahead:
             self._settle()
         else:
             self._note(self._pending[:-1])
-        if last:
+        if self.done:
             self._keep_within()
         if controls and started.outcome().changed:
             self._control(step, started.info)
@@ -311,11 +312,11 @@ class Trainer(NotCopied):
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         degree = self._schedule.active_sh_degree(step)
         starts_waves = self._starts_waves
-        if degree > self._sh_degree or starts_waves:
+        switched = self.corrections.enter(step / self.config.steps, self._splats, self.settings)
+        if switched or degree > self._sh_degree or starts_waves:
             self._settle()
             self._runner.forget()
         self._sh_degree = max(degree, self._sh_degree)
-        self.corrections.enter(step / self.config.steps)
         if starts_waves:
             self._fit.catch_up()
             self._start_waves()
@@ -329,8 +330,7 @@ class Trainer(NotCopied):
         start_waves(self._fit.raw, self._generator)
         if config.wave_birth == "residual":
             views = [self._turns.views[index] for index in self._turns.shuffled()[:PHOTOS]]
-            degree, left_out = self._sh_degree, self.left_out
-            init_from_residual(self._fit.raw, views, self._runner, degree, left_out)
+            init_from_residual(self._fit.raw, views, self._runner, self._sh_degree, self.left_out)
 
     def _limit_waves(self) -> None:
         if self.config.gabor > 0 and self.config.wave_limit:

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ...settings import RenderSettings
+from ...splats import Splats
 from ..data import TrainingView
 
 BETAS = (0.9, 0.999)
@@ -53,6 +55,25 @@ class Correction(nn.Module):
 
     def enter(self, progress: float) -> None:
         """Told before each step: `progress` is 0 at the start of a run, and 1 at its end."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has to `look` before the next step."""
+        return False
+
+    def look(self, splats: Splats, settings: RenderSettings) -> None:
+        """Shown what splats are like at this moment, on its device, once it `asks`."""
+
+    def told(self) -> str | None:
+        """One line on what it has learnt, for people; None for nothing worth telling."""
+        return None
+
+    def memory(self) -> dict[str, str]:
+        """What later steps depend on beside the parameters."""
+        return {}
+
+    def remember(self, memory: Mapping[str, str]) -> None:
+        """Go on with what `memory` gave."""
 
     @property
     def active(self) -> bool:

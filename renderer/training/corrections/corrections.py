@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from ...cameras import Camera
+from ...settings import RenderSettings
+from ...splats import Splats
 from ..data import Photo, TrainingView
 from .correction import FINAL, Correction, RowAdam, rows_by_name
+
+MEMORY = "memory of its own"
+"""Where a correction's state has what is no parameter: no name that a parameter can have."""
 
 
 class CorrectedPhoto:
@@ -102,6 +109,7 @@ class Corrections:
         if len(set(names)) < len(names):
             raise ValueError(f"corrections must have names of their own, not {', '.join(names)}")
         self._corrections = list(corrections)
+        self._device = device
         self._places = {view.name: place for place, view in enumerate(views)}
         for each in corrections:
             each.build(views)
@@ -114,11 +122,23 @@ class Corrections:
     def __bool__(self) -> bool:
         return any(each.active for each in self._corrections)
 
-    def enter(self, progress: float) -> None:
-        """Told before each step: `progress` is 0 at the start of a run, and 1 at its end."""
-        self._progress = progress
+    def enter(
+        self, progress: float, splats: Callable[[], Splats], settings: RenderSettings
+    ) -> bool:
+        """Told before each step: `progress` is 0 at the start of a run, and 1 at its end. Returns
+        whether one became active, or stopped to be.
+
+        Args:
+            progress: as above.
+            splats: gives those of this moment.
+            settings: how they are rendered.
+        """
+        self._progress, before = progress, [each.active for each in self._corrections]
         for each in self._corrections:
             each.enter(progress)
+            if each.asks:
+                each.look(splats(), settings)
+        return before != [each.active for each in self._corrections]
 
     def of(self, photo: Photo) -> CorrectedPhoto:
         """The way of one photo of the views."""
@@ -138,6 +158,24 @@ class Corrections:
                 rows = slice(None) if called in correction.shared else slice(view, view + 1)
                 self._adam[parameter].step(parameter, gradients[parameter], rows, rate)
 
+    @property
+    def moves(self) -> bool:
+        """Whether photos were taken from elsewhere than was said."""
+        return any(each.active and each.corrects_pose for each in self._corrections)
+
+    @torch.no_grad()
+    def camera_of(self, view: TrainingView) -> Camera:
+        """Where a view's photo was taken from, by what they know."""
+        pose = view.camera.world_to_camera.to(self._device)
+        for each in self._corrections:
+            if each.active and each.corrects_pose:
+                pose = each.pose(pose, self._places[view.name])
+        return replace(view.camera, world_to_camera=pose.to(view.camera.world_to_camera))
+
+    def told(self) -> list[str]:
+        """A line on what each has learnt that has something to tell."""
+        return [line for each in self._corrections if (line := each.told()) is not None]
+
     def document(self) -> dict[str, Any]:
         """What they have learnt, by name, for corrections.json."""
         views = list(self._places)
@@ -150,6 +188,7 @@ class Corrections:
                 name: {key: value.detach().cpu().clone() for key, value in tensors.items()}
                 for name, tensors in self._tensors(each).items()
             }
+            | {MEMORY: each.memory()}
             for each in self._corrections
         }
 
@@ -162,9 +201,9 @@ class Corrections:
         """
         known = [(old, self._places[n]) for old, n in enumerate(views) if n in self._places]
         for each in self._corrections:
+            if each.name not in state:
+                continue
             for name, tensors in self._tensors(each).items():
-                if each.name not in state:
-                    continue
                 shared = name in each.shared
                 count = len(tensors["parameter"])
                 places = [(row, row) for row in range(count)] if shared else known
@@ -172,6 +211,8 @@ class Corrections:
                     rows_by_name(state[each.name].get(name, {}), tensors, places)
                 except ValueError as error:
                     raise ValueError(f"correction {each.name}, {name}: {error}") from error
+            if state[each.name].get(MEMORY):
+                each.remember(state[each.name][MEMORY])
 
     def _tensors(self, correction: Correction) -> dict[str, dict[str, Tensor]]:
         """Each parameter and what Adam knows of it, by their names."""
