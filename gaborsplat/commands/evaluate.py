@@ -12,7 +12,7 @@ from rich.table import Table
 from ..console import console, decimals, show_repairs
 from ..devices import pick_device
 from ..renderer.devices import Device
-from ..renderer.training import LeftOut, evaluate
+from ..renderer.training import Evaluation, LeftOut, Score, evaluate
 from ..run_folder import RunFolder
 
 
@@ -47,10 +47,21 @@ class EvalCommand:
             **evaluation.as_dict(),
         }
         folder.write_metrics(metrics)
-        table = Table("view", "PSNR", "SSIM")
-        for name, score in evaluation.per_image.items():
-            table.add_row(name, f"{score.psnr:.2f}", f"{score.ssim:.4f}")
-        table.add_section()
-        table.add_row("mean", decimals(evaluation.psnr, 2), decimals(evaluation.ssim, 4))
-        console.print(table)
+        console.print(_table(evaluation, folder.train_config().exposure != "off"))
         console.print(f"Pictures: {self.path / 'test'}")
+
+
+def _table(evaluation: Evaluation, matched: bool) -> Table:
+    """A row for each view, and their mean; `matched` adds PSNR with colours matched."""
+    table = Table("view", "PSNR", *(["PSNR, colours matched"] if matched else []), "SSIM")
+
+    def add(name: str, quality: Score | Evaluation) -> None:
+        cells = [decimals(quality.psnr, 2), decimals(quality.ssim, 4)]
+        cells[1:1] = [decimals(quality.cc_psnr, 2)] if matched else []
+        table.add_row(name, *cells)
+
+    for name, score in evaluation.per_image.items():
+        add(name, score)
+    table.add_section()
+    add("mean", evaluation)
+    return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..losses import quality
+from ..losses import psnr, quality
 from ..raster.render import render
 from ..settings import RenderSettings
 from ..splats import Splats
@@ -29,10 +30,13 @@ class Score:
     Attributes:
         psnr: peak signal-to-noise ratio [dB].
         ssim: structural similarity, at most 1.
+        cc_psnr: PSNR [dB] of the rendering with one gain for each channel, that which suits the
+            photo best: what exposure and white balance of that photo are does not count.
     """
 
     psnr: float
     ssim: float
+    cc_psnr: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,15 @@ class Evaluation:
         """Mean over the images; None without any."""
         return _mean([score.ssim for score in self.per_image.values()])
 
+    @property
+    def cc_psnr(self) -> float | None:
+        """Mean over the images [dB]; None without any."""
+        return _mean([score.cc_psnr for score in self.per_image.values()])
+
     def as_dict(self) -> dict[str, Any]:
         """`test` and `per_image` as in metrics.json. LPIPS needs weights we do not ship: None."""
-        images = {
-            name: {"psnr": score.psnr, "ssim": score.ssim, "lpips": None}
-            for name, score in self.per_image.items()
-        }
-        return {"test": {"psnr": self.psnr, "ssim": self.ssim, "lpips": None}, "per_image": images}
+        images = {name: _row(score) for name, score in self.per_image.items()}
+        return {"test": _row(self), "per_image": images}
 
 
 @torch.no_grad()
@@ -101,7 +107,8 @@ def evaluate(
         photo = photo.over(settings.background)
         frame = render(splats, photo.camera, settings)
         image = frame.color.clamp(0.0, 1.0)
-        scores[view.name] = Score(*quality(image, photo.image, counting))
+        matched = psnr(_matched(image, photo.rgb, counting), photo.image, counting)
+        scores[view.name] = Score(*quality(image, photo.image, counting), float(matched))
         if on_image is not None:
             on_image(view, image.cpu(), photo.image.cpu().float() / 255.0)
     return Evaluation(scores)
@@ -111,6 +118,18 @@ def _photo(view: TrainingView, device: torch.device, left_out: LeftOut | None) -
     if left_out is None:
         return load_photo(view, device)
     return left_out.photo(view, lambda each: load_photo(each, device))
+
+
+def _row(quality: Score | Evaluation) -> dict[str, float | None]:
+    found = {"psnr": quality.psnr, "ssim": quality.ssim, "cc_psnr": quality.cc_psnr}
+    return {**found, "lpips": None}
+
+
+def _matched(image: Tensor, photo: Tensor, counting: Tensor | None) -> Tensor:
+    """[H, W, 3] with one gain for each channel, by least squares over the pixels that count."""
+    x, y = (each.flatten(0, 1) if counting is None else each[counting] for each in (image, photo))
+    gains = (x * y).sum(0, dtype=torch.float64) / x.square().sum(0, dtype=torch.float64)
+    return (image * gains.nan_to_num(1.0).to(image)).clamp(0.0, 1.0)
 
 
 def _mean(values: list[float]) -> float | None:
