@@ -71,6 +71,10 @@ class RunFolder:
         return self.path / "config.json"
 
     @property
+    def _corrections_file(self) -> Path:
+        return self.path / "corrections.json"
+
+    @property
     def _metrics_file(self) -> Path:
         return self.path / "metrics.json"
 
@@ -183,7 +187,7 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
         images, capture, origin; and, which older ones lack, preset, sfm, model, photos,
-        near_plane, masks, mask_mode and masked.
+        near_plane, masks, mask_mode, masked and exposure.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -199,6 +203,7 @@ class RunFolder:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
             later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
+            later |= {"exposure": None}
             later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
             later |= {"mask_mode": "auto", "masked": None}
             return {key: document[key] for key in needed} | {
@@ -213,6 +218,7 @@ class RunFolder:
         try:
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))
+            settings = {"exposure": "off", **settings}  # which earlier programs knew nothing of
             return TrainConfig(learning_rates=rates, background=background, **settings)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self._config_file}: damaged ({error})") from error
@@ -323,6 +329,13 @@ class RunFolder:
     def write_splats(self, splats: Splats, origin: Sequence[float], config: TrainConfig) -> None:
         """The result, also of an unfinished run."""
         save_splats(splats, self.splats_file, origin=origin, antialiased=config.antialiased)
+
+    def write_corrections(self, document: dict[str, Any]) -> None:
+        """What was learnt of photos beside the splats; none is left where that is nothing."""
+        if document:
+            _write_json(self._corrections_file, document)
+        else:
+            self._corrections_file.unlink(missing_ok=True)
 
     def metrics(self) -> dict[str, Any]:
         """What `write_metrics` wrote; empty if it never did."""

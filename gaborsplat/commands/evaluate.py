@@ -13,7 +13,7 @@ from ..console import console, decimals, show_repairs
 from ..devices import pick_device
 from ..inputs.loading import Antialiasing
 from ..renderer.devices import Device
-from ..renderer.training import LeftOut, Score, evaluate
+from ..renderer.training import Evaluation, LeftOut, Score, evaluate
 from ..run_folder import RunFolder
 from .refined import has_refined
 
@@ -60,23 +60,28 @@ class EvalCommand:
             **({} if overruled is None else {"antialiased": overruled}),
         }
         folder.write_metrics(metrics)
-        aligned = evaluation.aligned
-        also = ["aligned PSNR", "aligned SSIM"] if aligned is not None else []
-        table = Table("view", "PSNR", "SSIM", *also)
-        for name, score in evaluation.per_image.items():
-            table.add_row(name, *_cells(score.psnr, score.ssim, score.aligned))
-        table.add_section()
-        table.add_row("mean", *_cells(evaluation.psnr, evaluation.ssim, aligned))
-        console.print(table)
+        console.print(_table(evaluation, folder.train_config().exposure != "off"))
         if overruled is not None:
             used, trained = ("with", "without") if overruled else ("without", "with")
             console.print(f"Rendered {used} antialiasing; the run was trained {trained}.")
         console.print(f"Pictures: {self.path / 'test'}")
 
 
-def _cells(psnr: float | None, ssim: float | None, aligned: Score | None) -> list[str]:
-    """The figures of a row."""
-    cells = [decimals(psnr, 2), decimals(ssim, 4)]
-    if aligned is not None:
-        cells += [decimals(aligned.psnr, 2), decimals(aligned.ssim, 4)]
-    return cells
+def _table(evaluation: Evaluation, matched: bool) -> Table:
+    """A row for each view, and their mean; `matched` adds PSNR with colours matched."""
+    also = ["PSNR, colours matched"] if matched else []
+    also += [] if evaluation.aligned is None else ["aligned PSNR", "aligned SSIM"]
+    table = Table("view", "PSNR", "SSIM", *also)
+
+    def add(name: str, quality: Score | Evaluation) -> None:
+        cells = [decimals(quality.psnr, 2), decimals(quality.ssim, 4)]
+        cells += [decimals(quality.cc_psnr, 2)] if matched else []
+        if quality.aligned is not None:
+            cells += [decimals(quality.aligned.psnr, 2), decimals(quality.aligned.ssim, 4)]
+        table.add_row(name, *cells)
+
+    for name, score in evaluation.per_image.items():
+        add(name, score)
+    table.add_section()
+    add("mean", evaluation)
+    return table

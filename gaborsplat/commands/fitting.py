@@ -71,6 +71,7 @@ class Run:
         origin = self.capture.origin.tolist()
         self.folder.write_splats(splats, origin, self.trainer.config)
         write_refined(self.folder, self.trainer, self.capture)
+        self.folder.write_corrections(self.trainer.corrections.document())
         where, self.splats_of = self.folder.splats_file, self.trainer.steps_done
         return f"{len(splats):,} splats of step {self.trainer.steps_done}: {where}"
 
@@ -261,8 +262,11 @@ class Fit:
         if self._live is not None:
             self._live.test_psnr = quality.psnr
             self._live.finish(self._trainer, self._loss, self._rate)
+        psnr = f"{decimals(quality.psnr, 2)} dB"
+        if self._trainer.config.exposure != "off":
+            psnr += f" ({decimals(quality.cc_psnr, 2)} dB with colours matched)"
         console.print(
-            f"Test PSNR {decimals(quality.psnr, 2)} dB, SSIM {decimals(quality.ssim, 4)} on "
+            f"Test PSNR {psnr}, SSIM {decimals(quality.ssim, 4)} on "
             f"{len(quality.per_image)} views. {len(result.splats):,} splats, "
             f"{decimal_bytes(result.splats.nbytes)}, {result.seconds:.0f} s of training."
         )

@@ -25,6 +25,7 @@ from ..renderer.training import (
     PresetName,
     TrainConfig,
     Trainer,
+    choose_exposure,
     longest_side,
     preset_taken,
     within_memory,
@@ -126,7 +127,10 @@ class TrainCommand:
             raise InputError(str(error)) from error
         goes_on = self.resume and folder.configured()
         chosen = folder.config()["preset"] if goes_on else self._chosen(preset, config)
-        trainer = Trainer(capture, config, device)
+        exposure = choose_exposure(config.exposure, capture)
+        if exposure.line is not None:
+            error_console.print(exposure.line)
+        trainer = Trainer(capture, replace(config, exposure=exposure.taken), device)
         if self.resume:
             load_newest(folder, trainer)
         run = Run(trainer, capture, folder)
@@ -134,7 +138,9 @@ class TrainCommand:
             options: dict[str, Any] = {"max_size": max_size, "images": self.images}
             options |= {"sfm": self.sfm, **masks, "device": str(device), "preset": chosen}
             options["near_plane"] = trainer.settings.near_plane
-            folder.write_config(config, capture, place, options)
+            before = folder.config()["exposure"] if goes_on else None
+            options["exposure"] = exposure.document(before)
+            folder.write_config(trainer.config, capture, place, options)
             if self.sfm:
                 folder.keep_model(capture, place)
             Fit(run, live, self.eval_every, partial(self._say_how_to_resume, run)).run()

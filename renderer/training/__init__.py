@@ -14,6 +14,7 @@ from .config import (
     longest_side,
     preset_taken,
 )
+from .corrections.choosing import ExposureChoice, choose_exposure
 from .corrections.correction import Correction
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
 from .cost.trial import StepTime, time_steps
@@ -36,6 +37,7 @@ __all__ = [
     "Default",
     "EndAtOnce",
     "Evaluation",
+    "ExposureChoice",
     "FitInput",
     "LearningRates",
     "LeftOut",
@@ -56,6 +58,7 @@ __all__ = [
     "TrainingView",
     "checkpoint_splats",
     "checkpoints",
+    "choose_exposure",
     "deferred_interrupt",
     "evaluate",
     "finish",

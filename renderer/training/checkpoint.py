@@ -9,6 +9,7 @@ import hashlib
 import os
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -17,12 +18,15 @@ from torch.nn import Parameter
 
 from ..files import replacing
 from ..splats import Splats
+from .config import TrainConfig
 from .state import OtherRun, up_to_date
 from .step.fit import SplatFit
 from .trainer import Trainer
 
 STARTED_WITH = ("steps", "max_splats")
 """Settings that may change when a run goes on, but by default stay as they were."""
+DECIDED = {"exposure": "off"}
+"""Settings that a capture decides where they are "auto", and what earlier programs did."""
 KEPT = 2
 """How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
 _MARK = b"gaborsplat sha256 "
@@ -49,7 +53,8 @@ def checkpoint_file(folder: Path, trainer: Trainer) -> Path:
 def checkpoint_state(trainer: Trainer, *, copy: bool) -> dict[str, Any]:
     """What a checkpoint holds. Without `copy`, what lies on the CPU is the trainer's own."""
     started = {name: int(getattr(trainer.config, name)) for name in STARTED_WITH}
-    return {**trainer.state_dict(copy=copy), "started_with": started}
+    decided = {name: getattr(trainer.config, name) for name in DECIDED}
+    return {**trainer.state_dict(copy=copy), "started_with": started, "decided": decided}
 
 
 def write_state(path: Path, state: dict[str, Any]) -> Path:
@@ -149,14 +154,18 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Path:
     return newest
 
 
-def started_with(path: Path) -> dict[str, int]:
-    """The settings of `STARTED_WITH` in `path`, a checkpoint or the newest readable one of a
-    folder; none where there is no such checkpoint, or it does not say."""
+def going_on(config: TrainConfig, path: Path) -> TrainConfig:
+    """`config`, with what it leaves open as it was in `path`, a checkpoint or the newest readable
+    one of a folder; as it is where there is no such checkpoint."""
     for each in reversed(checkpoints(path) if path.is_dir() else [path]):
         with suppress(ValueError, TypeError):
-            found = _read(each, mapped=True).get("started_with")
-            return {name: int(value) for name, value in dict(found or {}).items()}
-    return {}
+            state = _read(each, mapped=True)
+            started = dict(state.get("started_with") or {})
+            decided = {**DECIDED, **dict(state.get("decided") or {})}
+            left = {name: decided[name] for name in DECIDED if getattr(config, name) == "auto"}
+            values = {name: int(value) for name, value in started.items()}
+            return replace(config.or_else(values), **left)
+    return config
 
 
 def checkpoint_splats(path: Path) -> Splats:

@@ -14,6 +14,7 @@ from ..settings import RenderSettings, rgb
 PresetName = Literal["draft", "standard", "high"]
 Preset = Literal["auto", "draft", "standard", "high"]
 """`auto` is `draft` on a CPU and `standard` on a GPU."""
+ExposureMode = Literal["auto", "off", "gain", "full"]
 
 
 class PresetValues(NamedTuple):
@@ -132,6 +133,10 @@ class TrainConfig:
             only.
         background: Colour behind the splats, RGB in [0, 1].
         antialiased: Mip-Splatting's opacity compensation; show the result with the same setting.
+        exposure: Learn how each photo differs in exposure and white balance: `gain` is a gain for
+            each channel of each photo, `full` vignetting, exposure, colour and the response curve
+            of the camera. `auto` is `gain` where photos of the same points differ enough, else
+            `off`. What is shown then is as bright as the photos are on average.
         visible_adam: Let Adam change only what the step's photo shows: the moments of all other
             splats stand still instead of fading. Faster when a photo shows little of the scene.
         refine_poses: Refine where each photo was taken from while splats are fitted, and align the
@@ -165,6 +170,7 @@ class TrainConfig:
     grow_gradient: float = 2e-4
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     antialiased: bool = False
+    exposure: ExposureMode = "auto"
     visible_adam: bool = False
     refine_poses: Literal["auto", "off", "on"] = "auto"
     checkpoint_every: int = 500
@@ -187,6 +193,7 @@ class TrainConfig:
         _require_one_of("wave_birth", self.wave_birth, ("residual", "random"))
         _require_one_of("strategy", self.strategy, ("mcmc", "default"))
         _require_one_of("refine_poses", self.refine_poses, ("auto", "off", "on"))
+        _require_one_of("exposure", self.exposure, get_args(ExposureMode))
 
     def by_preset(self, preset: PresetName) -> TrainConfig:
         """These settings, those that nobody gave as `preset` has them."""

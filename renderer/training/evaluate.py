@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..losses import quality
+from ..losses import psnr, quality
 from ..raster.render import render
 from ..settings import RenderSettings
 from ..splats import Splats
@@ -30,19 +31,15 @@ class Score:
     Attributes:
         psnr: peak signal-to-noise ratio [dB].
         ssim: structural similarity, at most 1.
+        cc_psnr: PSNR [dB] of the rendering with one gain for each channel, that which suits the
+            photo best: what exposure and white balance of that photo are does not count.
         aligned: the same after the camera was aligned to the splats; None where it was not.
     """
 
     psnr: float
     ssim: float
+    cc_psnr: float = math.nan
     aligned: Score | None = None
-
-    def as_dict(self) -> dict[str, float]:
-        """As in metrics.json."""
-        found = {"psnr": self.psnr, "ssim": self.ssim}
-        if self.aligned is not None:
-            found |= {f"aligned_{name}": value for name, value in self.aligned.as_dict().items()}
-        return found
 
 
 @dataclass(frozen=True)
@@ -69,18 +66,20 @@ class Evaluation:
     def aligned(self) -> Score | None:
         """Means over the images, with their cameras aligned; None where they were not."""
         found = [score.aligned for score in self.per_image.values() if score.aligned is not None]
-        psnr, ssim = _mean([each.psnr for each in found]), _mean([each.ssim for each in found])
-        return None if psnr is None or ssim is None else Score(psnr, ssim)
+        if not found:
+            return None
+        figures = [(each.psnr, each.ssim, each.cc_psnr) for each in found]
+        return Score(*(sum(column) / len(found) for column in zip(*figures, strict=True)))
+
+    @property
+    def cc_psnr(self) -> float | None:
+        """Mean over the images [dB]; None without any."""
+        return _mean([score.cc_psnr for score in self.per_image.values()])
 
     def as_dict(self) -> dict[str, Any]:
         """`test` and `per_image` as in metrics.json. LPIPS needs weights we do not ship: None."""
-        images = {
-            name: {**score.as_dict(), "lpips": None} for name, score in self.per_image.items()
-        }
-        test: dict[str, float | None] = {"psnr": self.psnr, "ssim": self.ssim, "lpips": None}
-        if self.aligned is not None:
-            test |= {"aligned_psnr": self.aligned.psnr, "aligned_ssim": self.aligned.ssim}
-        return {"test": test, "per_image": images}
+        images = {name: _row(score) for name, score in self.per_image.items()}
+        return {"test": _row(self), "per_image": images}
 
 
 @torch.no_grad()
@@ -124,11 +123,11 @@ def evaluate(
         given, photo = photo, photo.over(settings.background)
         frame = render(splats, photo.camera, settings)
         image = frame.color.clamp(0.0, 1.0)
-        score = Score(*quality(image, photo.image, counting))
+        score = _score(image, photo.image, counting)
         if alignment is not None:
             aligned = alignment.camera(given)
             there = render(splats, aligned, settings).color.clamp(0.0, 1.0)
-            score = replace(score, aligned=Score(*quality(there, photo.image, counting)))
+            score = replace(score, aligned=_score(there, photo.image, counting))
         scores[view.name] = score
         if on_image is not None:
             on_image(view, image.cpu(), photo.image.cpu().float() / 255.0)
@@ -139,6 +138,28 @@ def _photo(view: TrainingView, device: torch.device, left_out: LeftOut | None) -
     if left_out is None:
         return load_photo(view, device)
     return left_out.photo(view, lambda each: load_photo(each, device))
+
+
+def _score(image: Tensor, photo: Tensor, counting: Tensor | None) -> Score:
+    """Of a rendering [H, W, 3] against its photo [H, W, 3] uint8."""
+    matched = psnr(_matched(image, photo.float() / 255, counting), photo, counting)
+    return Score(*quality(image, photo, counting), float(matched))
+
+
+def _row(quality: Score | Evaluation) -> dict[str, float | None]:
+    """As in metrics.json."""
+    found = {"psnr": quality.psnr, "ssim": quality.ssim, "cc_psnr": quality.cc_psnr, "lpips": None}
+    if quality.aligned is not None:
+        aligned = _row(quality.aligned)
+        found |= {f"aligned_{name}": aligned[name] for name in ("psnr", "ssim", "cc_psnr")}
+    return found
+
+
+def _matched(image: Tensor, photo: Tensor, counting: Tensor | None) -> Tensor:
+    """[H, W, 3] with one gain for each channel, by least squares over the pixels that count."""
+    x, y = (each.flatten(0, 1) if counting is None else each[counting] for each in (image, photo))
+    gains = (x * y).sum(0, dtype=torch.float64) / x.square().sum(0, dtype=torch.float64)
+    return (image * gains.nan_to_num(1.0).to(image)).clamp(0.0, 1.0)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -15,7 +15,7 @@ from ..devices import pick_device
 from ..files import claimed, remove_orphans
 from ..settings import RenderSettings
 from ..splats import Splats
-from .checkpoint import load_checkpoint, started_with
+from .checkpoint import going_on, load_checkpoint
 from .config import Preset, TrainConfig, preset_taken
 from .corrections.correction import Correction
 from .cost.memory import within_memory
@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913 - options by name
     preset = preset or ("auto" if config is None else "draft")
     config = (config or TrainConfig()).by_preset(preset_taken(preset, device))
     if resume is not None:
-        config = config.or_else(started_with(resume))
+        config = going_on(config, resume)
     config = within_memory(config, data, device)
     trainer = Trainer(data, config, device, objective, corrections)
     if resume is not None:

@@ -18,7 +18,7 @@ from ..devices import is_out_of_memory, pick_device
 from ..settings import RenderSettings
 from ..splats import Parameters, Splats
 from .config import TrainConfig
-from .corrections.choosing import corrections_for
+from .corrections.choosing import corrections_for, decided
 from .corrections.correction import Correction
 from .corrections.corrections import Corrections
 from .data import FitInput, LeftOut, Lengths, Photo, Turns
@@ -95,7 +95,7 @@ class Trainer(NotCopied):
     ) -> None:
         if not data.train:
             raise ValueError("there are no views to train on")
-        self.config = config
+        self.config = config = decided(config, data)
         self.device = pick_device(device)
         self.steps_done = 0
         self.seconds = 0.0

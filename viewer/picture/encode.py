@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...renderer.frame import Frame
+from ...renderer.light import to_linear
 from ..settings import Mode
 from .exr import exr_bytes
 from .paint import Picture, normal_colors, paint, paint_depth
@@ -109,9 +110,9 @@ class Encoder:
             planes = _array(normalize(frame.color, dim=-1))
         elif self._has_alpha:
             alpha = frame.alpha[..., None]
-            planes = _array(alpha * _linear(frame.color / alpha.clamp_min(1e-10)))
+            planes = _array(alpha * to_linear(frame.color / alpha.clamp_min(1e-10)))
         else:
-            planes = _array(_linear(self._on_background(frame).color))
+            planes = _array(to_linear(self._on_background(frame).color))
         channels = {name: planes[..., i] for i, name in enumerate("RGB")}
         return channels | ({"A": _array(frame.alpha)} if self._has_alpha else {})
 
@@ -161,12 +162,6 @@ def _straight(color: Tensor, alpha: Tensor, top: int) -> npt.NDArray[np.float64]
 
 def _levels(values: Tensor, top: int) -> npt.NDArray[np.float64]:
     return np.rint(top * _array(values.nan_to_num(0.0).clamp(0, 1)).astype(np.float64))
-
-
-def _linear(color: Tensor) -> Tensor:
-    """Colours as screens take them (sRGB) in linear light, which EXR files hold."""
-    bright = ((color.clamp_min(0.0) + 0.055) / 1.055) ** 2.4
-    return torch.where(color > 0.04045, bright, color / 12.92)
 
 
 def _array(values: Tensor) -> npt.NDArray[np.float32]:

@@ -1,0 +1,76 @@
+"""Exposure and white balance of each photo: a gain for each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import Parameter
+
+from ..data import TrainingView
+from .correction import Correction
+
+RATE = 0.03
+PRIOR = 0.01
+
+
+class ExposureGain(Correction):
+    """A gain for each channel of each photo, on its colours as they are encoded.
+
+    What counts are gains relative to their geometric mean over the views: splats, and so novel
+    views, are as bright as the photos are on average. Where a photo would be brighter than white it
+    is white.
+
+    Attributes:
+        log_gains: [V, 3] logarithms of the gains.
+    """
+
+    name = "exposure"
+
+    def __init__(self, rate: float = RATE, prior: float = PRIOR) -> None:
+        super().__init__()
+        self.rate = rate
+        self._prior = prior
+
+    def build(self, views: Sequence[TrainingView]) -> None:
+        """See `Correction`."""
+        self.log_gains = Parameter(torch.zeros(len(views), 3, device="cpu"))
+
+    def color(self, color: Tensor, view: int) -> Tensor:
+        """See `Correction`."""
+        return at_most_white(color * self._relative(view).exp())
+
+    def prior(self, view: int) -> Tensor:
+        """Gains are near their mean unless photos say otherwise."""
+        return self._prior * self._relative(view).square().sum()
+
+    def document(self, views: Sequence[str]) -> dict[str, Any]:
+        """The gains themselves, by the names of the views."""
+        gains = (self.log_gains - self.log_gains.mean(0)).detach().exp().cpu().tolist()
+        return {"gains": dict(zip(views, gains, strict=True))}
+
+    def _relative(self, view: int) -> Tensor:
+        """[3] logarithm of one photo's gain by the mean of all."""
+        return self.log_gains[view] - self.log_gains.detach().mean(0)
+
+
+def at_most_white(color: Tensor) -> Tensor:
+    """Colours as a sensor clips them, at 1. The gradient makes those beyond it darker where a
+    photo is, and never brighter."""
+    return _AtMostWhite.apply(color)
+
+
+class _AtMostWhite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, color: Tensor) -> Tensor:
+        ctx.save_for_backward(color > 1)
+        return color.clamp_max(1.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *v_color: Tensor) -> Tensor:
+        (beyond,) = ctx.saved_tensors
+        return torch.where(beyond, v_color[0].clamp_min(0.0), v_color[0])
