@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from .. import limits
 from ..errors import InputError
@@ -27,11 +28,23 @@ _DEEP = 4  # folders in folders that are looked into
 _LISTED = 5
 
 
+class Opened(NamedTuple):
+    """A splat file.
+
+    Attributes:
+        place: where it is at the moment.
+        name: what to call it: of one in an archive, that of the archive and its own.
+    """
+
+    place: Path
+    name: str
+
+
 @contextmanager
-def opened(path: Path) -> Generator[Path, None, None]:
-    """Where the splats are that somebody calls `path`: there, or in the only splat file of that
-    folder or archive, whose newest step is taken. What is taken is said. An archive is unpacked for
-    as long as this is open.
+def opened(path: Path) -> Generator[Opened, None, None]:
+    """The splat file that somebody calls `path`: that, or the only one in that folder or archive,
+    whose newest step is taken. What is taken is said. An archive is unpacked for as long as this is
+    open.
 
     Raises:
         InputError: a folder or an archive has no splat file, or several.
@@ -41,17 +54,17 @@ def opened(path: Path) -> Generator[Path, None, None]:
         if found is None:
             raise InputError(f"{path}: no splat file in this folder")
         log.warning("%s: took %s", path, found.relative_to(path))
-        yield found
+        yield Opened(found, str(found))
     elif path.suffix.lower() == _ARCHIVE and path.is_file():
         with TemporaryDirectory(prefix="gaborsplat-") as folder:
             unpacked, name = _unpacked(path, Path(folder))
             shown = name.removesuffix(unpacked.name)
             try:
-                yield unpacked
+                yield Opened(unpacked, f"{path}: {name}")
             except InputError as error:
                 raise InputError(str(error).replace(f"{folder}/", f"{path}: {shown}")) from error
     else:
-        yield path
+        yield Opened(path, str(path))
 
 
 def splat_file_in(folder: Path) -> Path | None:
