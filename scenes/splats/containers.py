@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from .. import limits
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..ply import read_header
 from .formats.splat_ply import is_point_cloud
 from .notes import ORIGIN_ENDING
@@ -33,7 +33,8 @@ class Opened(NamedTuple):
 
     Attributes:
         place: where it is at the moment.
-        name: what to call it: of one in an archive, that of the archive and its own.
+        name: what to call it, fit for a terminal: of one in an archive, that of the archive and its
+            own.
     """
 
     place: Path
@@ -53,18 +54,18 @@ def opened(path: Path) -> Generator[Opened, None, None]:
         found = splat_file_in(path)
         if found is None:
             raise InputError(f"{path}: no splat file in this folder")
-        log.warning("%s: took %s", path, found.relative_to(path))
-        yield Opened(found, str(found))
+        log.warning("%s: took %s", path, printable(str(found.relative_to(path))))
+        yield Opened(found, printable(str(found)))
     elif path.suffix.lower() == _ARCHIVE and path.is_file():
         with TemporaryDirectory(prefix="gaborsplat-") as folder:
             unpacked, name = _unpacked(path, Path(folder))
             shown = name.removesuffix(unpacked.name)
             try:
-                yield Opened(unpacked, f"{path}: {name}")
+                yield Opened(unpacked, printable(f"{path}: {name}"))
             except InputError as error:
                 raise InputError(str(error).replace(f"{folder}/", f"{path}: {shown}")) from error
     else:
-        yield Opened(path, str(path))
+        yield Opened(path, printable(str(path)))
 
 
 def splat_file_in(folder: Path) -> Path | None:
@@ -190,7 +191,7 @@ def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
                 target.write_bytes(data)
             except OSError as error:
                 raise InputError(f"{path}: {name} cannot be unpacked: {error.strerror}") from error
-        log.warning("%s: took %s", path, found)
+        log.warning("%s: took %s", path, printable(found))
         return folder / PurePosixPath(found).name, found
 
 

@@ -293,6 +293,18 @@ def test_what_is_said_of_a_file_names_where_it_came_from(
     assert told.startswith(f"{shown}: {what}")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+@pytest.mark.parametrize("packed", [True, False], ids=["zip", "folder"])
+def test_names_that_would_disturb_a_terminal_are_not_shown_as_they_are(
+    packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    inside = tmp_path / "in"
+    flat(inside).rename(inside / "a\x1b[2J\nb.ply")
+    load_splats(zipped(inside, tmp_path / "a.zip") if packed else inside)
+    assert len(caplog.messages) == 2
+    assert all("a?[2J b.ply" in told and told.isprintable() for told in caplog.messages)
+
+
 def test_a_sog_may_be_called_zip(tmp_path: Path, shared_data: Path):
     sog = shared_data / "splats" / "converted" / "playbot_lod4.sog"
     (tmp_path / "robot.zip").write_bytes(sog.read_bytes())
