@@ -56,10 +56,6 @@ class Batch(NamedTuple):
         intrinsics = splats.cameras.intrinsics.flatten(0, last)
         return splats._replace(cameras=Cameras(viewmats, intrinsics, self.size))
 
-    def _each(self, tensor: Tensor) -> Sequence[Tensor]:
-        """Of each scene."""
-        return tensor.flatten(0, len(self.dims) - 1).unbind() if self.dims else (tensor,)
-
     def unflattened(self, tensor: Tensor) -> Tensor:
         """[..., C, *] of a tensor [B * C, *]."""
         return tensor.unflatten(0, self.pictures) if self.dims else tensor
@@ -69,6 +65,10 @@ class Batch(NamedTuple):
         `visible`, from which binning knows the number of pictures."""
         colors = None if shaded.colors is None else self.unflattened(shaded.colors)
         return shaded._replace(projected=shaded.projected.map(self.unflattened), colors=colors)
+
+    def _each(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Of each scene."""
+        return tensor.flatten(0, len(self.dims) - 1).unbind() if self.dims else (tensor,)
 
 
 def joined(several: Sequence[ShadedSplats]) -> ShadedSplats:

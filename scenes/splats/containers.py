@@ -9,9 +9,10 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from .. import limits
-from ..errors import InputError
+from ..errors import InputError, printable
 from ..ply import read_header
 from .formats.splat_ply import is_point_cloud
 from .notes import ORIGIN_ENDING
@@ -27,11 +28,24 @@ _DEEP = 4  # folders in folders that are looked into
 _LISTED = 5
 
 
+class Opened(NamedTuple):
+    """A splat file.
+
+    Attributes:
+        place: where it is at the moment.
+        name: what to call it, fit for a terminal: of one in an archive, that of the archive and its
+            own.
+    """
+
+    place: Path
+    name: str
+
+
 @contextmanager
-def opened(path: Path) -> Generator[Path, None, None]:
-    """Where the splats are that somebody calls `path`: there, or in the only splat file of that
-    folder or archive, whose newest step is taken. What is taken is said. An archive is unpacked for
-    as long as this is open.
+def opened(path: Path) -> Generator[Opened, None, None]:
+    """The splat file that somebody calls `path`: that, or the only one in that folder or archive,
+    whose newest step is taken. What is taken is said. An archive is unpacked for as long as this is
+    open.
 
     Raises:
         InputError: a folder or an archive has no splat file, or several.
@@ -40,18 +54,18 @@ def opened(path: Path) -> Generator[Path, None, None]:
         found = splat_file_in(path)
         if found is None:
             raise InputError(f"{path}: no splat file in this folder")
-        log.warning("%s: took %s", path, found.relative_to(path))
-        yield found
+        log.warning("%s: took %s", path, printable(str(found.relative_to(path))))
+        yield Opened(found, printable(str(found)))
     elif path.suffix.lower() == _ARCHIVE and path.is_file():
         with TemporaryDirectory(prefix="gaborsplat-") as folder:
             unpacked, name = _unpacked(path, Path(folder))
             shown = name.removesuffix(unpacked.name)
             try:
-                yield unpacked
+                yield Opened(unpacked, printable(f"{path}: {name}"))
             except InputError as error:
                 raise InputError(str(error).replace(f"{folder}/", f"{path}: {shown}")) from error
     else:
-        yield path
+        yield Opened(path, printable(str(path)))
 
 
 def splat_file_in(folder: Path) -> Path | None:
@@ -177,7 +191,7 @@ def _unpacked(path: Path, folder: Path) -> tuple[Path, str]:
                 target.write_bytes(data)
             except OSError as error:
                 raise InputError(f"{path}: {name} cannot be unpacked: {error.strerror}") from error
-        log.warning("%s: took %s", path, found)
+        log.warning("%s: took %s", path, printable(found))
         return folder / PurePosixPath(found).name, found
 
 

@@ -77,23 +77,29 @@ def load_splat_file(path: str | Path, *, frame: Frame | None = None) -> SplatFil
         InputError: as `load_splats`.
     """
     source = Path(path)
-    file = near_zero(_read(source, frame))
-    return SplatFile(activate(file.raw, source), file.metadata)
+    file, name = _read(source, frame)
+    file = near_zero(file)
+    return SplatFile(activate(file.raw, name), file.metadata)
 
 
-def _read(source: Path, frame: Frame | None) -> RawFile:
-    """What is in a file, in our axes."""
-    with opened(source) as place:
+def _read(source: Path, frame: Frame | None) -> tuple[RawFile, str]:
+    """What is in a file, in our axes, and what to call the file; what readers have to say is
+    logged."""
+    with opened(source) as (place, name):
         found = readable_format(place)
         file = found.read(place)
         beside = (0.0, 0.0, 0.0) if "origin" in found.keeps else read_origin(place)
-    raw = without_bad_rows(file.raw, source)
+    for remark in file.said:
+        log.warning("%s: %s", name, remark)
+    for remark in file.assumed:
+        log.info("%s: %s", name, remark)
+    raw = without_bad_rows(file.raw, name)
     taken = frame or file.metadata.frame or found.frame
     up = file.metadata.up and turned_axis(file.metadata.up, taken, MEMORY_FRAME)
     stated = turned_origin(file.metadata.origin, taken, MEMORY_FRAME)
     origin = stated if any(stated) else beside  # in the capture's axes
     metadata = replace(file.metadata, up=up, origin=origin, name=named(file.metadata.name))
-    return RawFile(turned(raw, taken, MEMORY_FRAME), metadata)
+    return RawFile(turned(raw, taken, MEMORY_FRAME), metadata), name
 
 
 def load_splats(path: str | Path) -> Splats:
@@ -111,17 +117,16 @@ def load_splats(path: str | Path) -> Splats:
     Raises:
         InputError: there is no such file, its format is not known, or it is damaged.
     """
-    source = Path(path)
-    file = _read(source, None)
+    file, name = _read(Path(path), None)
     if loses_detail(file.raw.means):
         stated, file = file.metadata.origin, near_zero(file)
         if file.metadata.origin != stated:
             log.warning(
                 "%s: float32 cannot hold its positions; they are relative to %s",
-                source,
+                name,
                 " ".join(f"{value:.9g}" for value in file.metadata.origin),
             )
-    return activate(file.raw, source)
+    return activate(file.raw, name)
 
 
 def save_splats(
@@ -203,4 +208,4 @@ def read_independently(path: str | Path) -> Splats:
     if reader is None or form is None:
         raise InputError(f"{source}: gsply reads {' and '.join(VERIFIABLE)} only")
     raw = read_through_gsply(source, lambda: getattr(gsply, reader)(source))
-    return activate(turned(raw, form.frame, MEMORY_FRAME), source)
+    return activate(turned(raw, form.frame, MEMORY_FRAME), str(source))

@@ -16,12 +16,23 @@ Part = Literal["waves", "antialiased", "up", "origin", "background", "name"]
 
 @dataclass(frozen=True)
 class RawFile:
-    """What is in a file: numbers in the axes of `metadata.frame`, or of the format where that is
-    None. Positions are relative to `metadata.origin`."""
+    """What is in a file.
+
+    Attributes:
+        raw: numbers in the axes of `metadata.frame`, or of the format where that is None, positions
+            relative to `metadata.origin`.
+        metadata: how they are to be shown.
+        comments: to be written, in formats that have a place for lines of text.
+        said: what was taken otherwise than it stands in the file, for people to be told. Readers
+            log nothing: they do not know what people call the file.
+        assumed: what the file does not say, and was taken for granted.
+    """
 
     raw: RawSplats
     metadata: SplatMetadata = DEFAULT_METADATA
-    comments: tuple[str, ...] = ()  # to be written, in formats that have a place for lines of text
+    comments: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

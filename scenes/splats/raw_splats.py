@@ -90,8 +90,8 @@ def as_bytes(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     return np.rint(values).clip(0, 255).astype(np.uint8)
 
 
-def activate(raw: RawSplats, path: Path) -> Splats:
-    """The splats that were read from `path`.
+def activate(raw: RawSplats, name: str) -> Splats:
+    """The splats that were read from a file of that name.
 
     Raises:
         InputError: a value is not finite, or the numbers of values do not fit each other.
@@ -101,17 +101,17 @@ def activate(raw: RawSplats, path: Path) -> Splats:
     arrays["opacities"] = raw.opacities
     with np.errstate(over="ignore", invalid="ignore"):
         arrays["scales"] = np.exp(np.maximum(arrays.pop("log_scales"), LOG_SCALE_MIN))
-    for name, values in arrays.items():
-        _require(rows(np.isfinite(values)), path, f"{name} must be finite")
+    for part, values in arrays.items():
+        _require(rows(np.isfinite(values)), name, f"{part} must be finite")
     try:
         return Splats(
             **{
-                name: torch.from_numpy(np.ascontiguousarray(values, np.float32))
-                for name, values in arrays.items()
+                part: torch.from_numpy(np.ascontiguousarray(values, np.float32))
+                for part, values in arrays.items()
             }
         )
     except ValueError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{name}: {error}") from error
 
 
 def deactivate(splats: Splats, path: Path) -> RawSplats:
@@ -148,9 +148,9 @@ def rows(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.all(good, axis=tuple(range(1, good.ndim)))
 
 
-def _require(good: NDArray[np.bool_], path: Path, rule: str) -> None:
+def _require(good: NDArray[np.bool_], file: Path | str, rule: str) -> None:
     if not good.all():
         raise InputError(
-            f"{path}: {rule}: {int((~good).sum())} of {good.size} splats break this "
+            f"{file}: {rule}: {int((~good).sum())} of {good.size} splats break this "
             f"(first at {int(np.argmin(good))})"
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,9 @@ _ROUNDING = 2.0**-25  # of a number by float32, or up to twice as much
 _SAMPLED = 20_000
 
 
-def without_bad_rows(raw: RawSplats, path: Path) -> RawSplats:
-    """The splats of a file without those that have a value which is not a number or infinite, or no
-    rotation; says how many these are.
+def without_bad_rows(raw: RawSplats, name: str) -> RawSplats:
+    """The splats of a file of that name without those that have a value which is not a number or
+    infinite, or no rotation; says how many these are.
 
     Raises:
         InputError: no splat is left.
@@ -45,13 +44,13 @@ def without_bad_rows(raw: RawSplats, path: Path) -> RawSplats:
     if not bad.any():
         return raw
     what = "; ".join(
-        f"{int(each.sum())} with {name} (first: {int(np.argmax(each))})"
-        for name, each in faults.items()
+        f"{int(each.sum())} with {fault} (first: {int(np.argmax(each))})"
+        for fault, each in faults.items()
         if each.any()
     )
     if bad.all():
-        raise InputError(f"{path}: no splat can be shown: {what}; make or copy the file again")
-    log.warning("%s: %d of %d splats dropped: %s", path, int(bad.sum()), bad.size, what)
+        raise InputError(f"{name}: no splat can be shown: {what}; make or copy the file again")
+    log.warning("%s: %d of %d splats dropped: %s", name, int(bad.sum()), bad.size, what)
     return raw.taken(~bad)
 
 

@@ -7,8 +7,7 @@ a viewer that knows nothing of them shows the Gaussian envelopes.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ from ..notes import program_version
 from ..raw_splats import RawSplats, logits_of
 from .ply_comments import comments_of, read_comments, written_header
 from .ply_comments import stated_origin as origin_of
-
-log = logging.getLogger(__name__)
 
 _REST_COUNTS, _REST_OF_DEGREE_4 = (0, 9, 24, 45), 72
 _REST = 45  # coefficients of bands 1 to 3; always written, as some readers insist on them
@@ -91,10 +88,8 @@ def read_splat_ply(header: PlyHeader) -> RawFile:
     )
     if _FILTER in table.columns:
         raw = _filtered(raw, table.stacked([_FILTER], np.float64)[:, 0])
-        log.warning(
-            "%s: %s, Mip-Splatting's 3D filter, went into scales and opacities", path, _FILTER
-        )
-    return RawFile(raw, replace(read_comments(header.comments), origin=origin))
+    metadata = replace(read_comments(header.comments), origin=origin)
+    return RawFile(raw, metadata, said=tuple(_said(table)))
 
 
 def stated_origin(path: Path) -> tuple[float, float, float]:
@@ -136,6 +131,16 @@ class _Table:
     def rows(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
+    @property
+    def flat(self) -> bool:
+        """Whether its splats have two scales, as those of 2DGS."""
+        return "scale_1" in self.columns and "scale_2" not in self.columns
+
+    @property
+    def rest(self) -> int:
+        """Coefficients of harmonics beyond the first band."""
+        return sum(name.startswith("f_rest_") for name in self.columns)
+
     def stacked(self, names: Sequence[str], dtype: DTypeLike = np.float32) -> NDArray[Any]:
         """[N, len(names)] columns side by side, whatever their values are."""
         out = np.empty((self.rows, len(names)), dtype)
@@ -155,6 +160,16 @@ class _Table:
                     out[block, i] = self.columns[name][block]
 
 
+def _said(table: _Table) -> Iterator[str]:
+    """What was taken otherwise than it stands there."""
+    if table.flat:
+        yield "no scale_2: its splats are flat (2DGS)"
+    if table.rest == _REST_OF_DEGREE_4:
+        yield "harmonics of degree 4 are cut to degree 3"
+    if _FILTER in table.columns:
+        yield f"{_FILTER}, Mip-Splatting's 3D filter, went into scales and opacities"
+
+
 def _means(table: _Table, origin: Sequence[float]) -> NDArray[np.floating[Any]]:
     """[N, 3] relative to the origin that the file names; in float64 where more than float32 is in
     the file, or comes out."""
@@ -169,24 +184,19 @@ def _means(table: _Table, origin: Sequence[float]) -> NDArray[np.floating[Any]]:
 
 def _log_scales(table: _Table) -> NDArray[np.float32]:
     """[N, 3]; the third is -inf where the file has two: splats of 2DGS are flat."""
-    flat = "scale_1" in table.columns and "scale_2" not in table.columns
     scales = np.full((table.rows, 3), -np.inf, np.float32)
-    width = 2 if flat else 3
+    width = 2 if table.flat else 3
     table.fill(scales[:, :width], [f"scale_{i}" for i in range(width)])
-    if flat:
-        log.warning("%s: no scale_2: its splats are flat (2DGS)", table.path)
     return scales
 
 
 def _sh(header: PlyHeader, table: _Table) -> NDArray[np.float32]:
     """[N, coefficients, 3]: bands 1 and up lie channel after channel in the file."""
-    rest = sum(name.startswith("f_rest_") for name in table.columns)
+    rest = table.rest
     if rest not in (*_REST_COUNTS, _REST_OF_DEGREE_4):
         raise InputError(
             f"{table.path}: {rest} properties f_rest; degrees 0 to 4 have 0, 9, 24, 45 or 72"
         )
-    if rest == _REST_OF_DEGREE_4:
-        log.warning("%s: harmonics of degree 4 are cut to degree 3", table.path)
     bands = rest // 3
     kept = min(bands, _REST // 3)
     sh = np.empty((table.rows, 1 + kept, 3), np.float32)

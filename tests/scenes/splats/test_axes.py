@@ -21,7 +21,7 @@ FRAMES: tuple[Frame, ...] = get_args(Frame)
 
 def in_frame(splats: Splats, old: Frame, new: Frame) -> Splats:
     """Splats with their numbers in other axes."""
-    return activate(turned(deactivate(splats, Path("a")), old, new), Path("a"))
+    return activate(turned(deactivate(splats, Path("a")), old, new), "a")
 
 
 @pytest.mark.parametrize("frame", FRAMES)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gaborsplat.inputs.loading import files_of, is_run, load_scene, name_of
 from gaborsplat.scenes import InputError, load_splats, save_splats
 from tests.support.splat_files.clouds import random_splats
+from tests.support.splat_files.gltf_files import Scene, some_arrays
 from tests.support.splat_files.ply_files import INRIA, MINIMAL, random_columns, write_ply
 
 
@@ -210,6 +214,95 @@ def test_archives_with_none_several_or_a_damaged_one_are_refused(tmp_path: Path)
     (tmp_path / "a.zip").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"a\.zip: the ZIP archive has no end"):
         load_splats(tmp_path / "a.zip")
+
+
+def flat(folder: Path) -> Path:
+    return write_ply(folder / "a.ply", random_columns([n for n in MINIMAL if n != "scale_2"]))
+
+
+def of_degree_4(folder: Path) -> Path:
+    names = [*MINIMAL, *(f"f_rest_{i}" for i in range(72))]
+    return write_ply(folder / "a.ply", random_columns(names))
+
+
+def filtered(folder: Path) -> Path:
+    return write_ply(folder / "a.ply", random_columns([*MINIMAL, "filter_3D"]))
+
+
+def with_bad_rows(folder: Path) -> Path:
+    columns = random_columns(MINIMAL)
+    columns["opacity"][2] = np.nan
+    return write_ply(folder / "a.ply", columns)
+
+
+def far_away(folder: Path) -> Path:
+    columns = random_columns(MINIMAL, kind="f8")
+    return write_ply(folder / "a.ply", columns | {"x": columns["x"] + 5e6})
+
+
+def without_axes(folder: Path) -> Path:
+    save_splats(random_splats(), folder / "a.spz")
+    return folder / "a.spz"
+
+
+def of_a_draft(folder: Path) -> Path:
+    scene = Scene()
+    scene.splats(some_arrays() | {"SCALE": np.log(some_arrays()["SCALE"])})
+    (folder / "a.glb").write_bytes(scene.glb())
+    return folder / "a.glb"
+
+
+def in_linear_light(folder: Path) -> Path:
+    scene = Scene()
+    scene.splats(some_arrays(), color_space="lin_rec709_display")
+    scene.write(folder / "a.gltf", "a.bin")
+    (folder / "a.bin").write_bytes(scene.data)
+    return folder / "a.gltf"
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["zip", "folder"])
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (flat, "no scale_2"),
+        (of_degree_4, "harmonics of degree 4 are cut"),
+        (filtered, "filter_3D"),
+        (with_bad_rows, "1 of 5 splats dropped"),
+        (far_away, "float32 cannot hold its positions"),
+        (without_axes, "does not name its axes"),
+        (of_a_draft, "scales below 0"),
+        (in_linear_light, "its colours are linear light"),
+    ],
+)
+def test_what_is_said_of_a_file_names_where_it_came_from(
+    make: Callable[[Path], Path],
+    what: str,
+    packed: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    inside = tmp_path / "in" / "some" / "scan"
+    inside.mkdir(parents=True)
+    file = make(inside)
+    source = zipped(tmp_path / "in", tmp_path / "a.zip") if packed else tmp_path / "in"
+    with caplog.at_level(logging.INFO):
+        load_splats(source)
+    taken, told = caplog.messages
+    assert taken == f"{source}: took some/scan/{file.name}"
+    shown = f"{source}: some/scan/{file.name}" if packed else str(file)
+    assert told.startswith(f"{shown}: {what}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+@pytest.mark.parametrize("packed", [True, False], ids=["zip", "folder"])
+def test_names_that_would_disturb_a_terminal_are_not_shown_as_they_are(
+    packed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    inside = tmp_path / "in"
+    flat(inside).rename(inside / "a\x1b[2J\nb.ply")
+    load_splats(zipped(inside, tmp_path / "a.zip") if packed else inside)
+    assert len(caplog.messages) == 2
+    assert all("a?[2J b.ply" in told and told.isprintable() for told in caplog.messages)
 
 
 def test_a_sog_may_be_called_zip(tmp_path: Path, shared_data: Path):

@@ -132,6 +132,22 @@ def test_scales_below_zero_are_logarithms_as_in_drafts(tmp_path: Path):
     assert_same(load(old, tmp_path), load(scene, tmp_path))
 
 
+def test_linear_colours_are_shown_as_they_stand_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    scene, linear = Scene(), Scene()
+    scene.splats(some_arrays())
+    expected = load(scene, tmp_path)
+    assert not caplog.messages
+    for _ in range(2):
+        linear.splats(some_arrays(), color_space="lin_rec709_display")
+    found = load(linear, tmp_path)
+    assert torch.equal(found.sh, torch.cat([expected.sh, expected.sh]))
+    (told,) = caplog.messages
+    assert "linear light (lin_rec709_display)" in told
+    assert "darker than meant" in told
+
+
 @pytest.mark.parametrize("where", ["beside", "inside"])
 def test_a_gltf_has_its_buffer_beside_it_or_in_its_text(tmp_path: Path, where: str):
     scene = Scene()

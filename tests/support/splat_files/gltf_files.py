@@ -56,13 +56,18 @@ class Scene:
             "accessors", accessor | ({"normalized": True} if values.dtype != "f4" else {})
         )
 
-    def splats(self, arrays: dict[str, NDArray[Any]], **node: Any) -> None:
+    def splats(
+        self,
+        arrays: dict[str, NDArray[Any]],
+        color_space: str = "srgb_rec709_display",
+        **node: Any,
+    ) -> None:
         """Adds a mesh of splats, by the names of attributes without prefix, and its node."""
         attributes = {
             name if name == "POSITION" else f"{SPLATS}:{name}": self.accessor(values)
             for name, values in arrays.items()
         }
-        own = {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}
+        own = {"kernel": "ellipse", "colorSpace": color_space}
         self.primitive({"attributes": attributes, "mode": 0, "extensions": {SPLATS: own}}, **node)
 
     def primitive(self, primitive: dict[str, Any], **node: Any) -> None:

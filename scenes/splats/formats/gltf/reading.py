@@ -8,7 +8,6 @@ nothing of it but by their negative numbers.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,8 +31,6 @@ from ...raw_splats import RawSplats, gaussians, logits_of
 from ..spz.container import SPZ_FRAME, decoded_spz
 from .buffers import MOST, Gltf, extensions_of, read_gltf
 
-log = logging.getLogger(__name__)
-
 SPLATS = "KHR_gaussian_splatting"
 WAVES = "EXT_gaborsplat_waves"
 """Our own: Gabor waves of a primitive's splats; who does not know it draws the Gaussians."""
@@ -46,6 +43,10 @@ _PACKED = (f"{SPLATS}_compression_spz_2", f"{SPLATS}_compression_spz")
 _PACKED_ALONE = "KHR_spz_gaussian_splats_compression"  # before there was KHR_gaussian_splatting
 _UNREAD = ("KHR_draco_mesh_compression",)
 _LINEAR = "lin_rec709_display"
+_LINEAR_SHOWN = (
+    f"its colours are linear light ({_LINEAR}); they are shown as they stand, darker than meant: "
+    "the extension has finished pictures converted, and splats cannot be instead, as they blend"
+)
 _SPLAT_BYTES = 4 * (3 + 4 + 3 + 1 + 48)  # float32, of degree 3
 
 
@@ -163,29 +164,30 @@ def _inner(extensions: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _read(gltf: Gltf, parts: list[_Part]) -> RawFile:
     raws: list[RawSplats] = []
-    antialiased: set[bool] = set()
+    packed: list[RawFile] = []
     logarithms = _has_logarithms(gltf, parts)
     for part in parts:
         view = _packed_view(part.primitive)
         if view is None:
             raw = _from_attributes(gltf, part.primitive, logarithms)
         else:
-            packed = decoded_spz(gltf.path, bytes(gltf.view(view)))
-            antialiased.add(bool(packed.metadata.antialiased))
-            raw = _in_gltf_axes(gltf, part.primitive, packed)
+            packed.append(decoded_spz(gltf.path, bytes(gltf.view(view))))
+            raw = _in_gltf_axes(gltf, part.primitive, packed[-1])
         try:
             raws.append(placed(raw, part.matrix))
         except ValueError as error:
             raise Fault(f"{part.node.place} cannot be applied to splats: {error}") from error
-    if any(_inner_value(part.primitive, "colorSpace") == _LINEAR for part in parts):
-        log.warning("%s: its colours are linear; they are shown as they are, too dark", gltf.path)
-    noted = _noted(gltf)
+    noted, antialiased = _noted(gltf), {bool(each.metadata.antialiased) for each in packed}
     if noted.antialiased is None and len(antialiased) == 1:
         noted = replace(noted, antialiased=antialiased.pop())
     raw = merged(raws)
     if any(noted.origin):
         raw = replace(raw, means=raw.means.astype(np.float64) - noted.origin)
-    return RawFile(raw, noted)
+    said = dict.fromkeys(remark for each in packed for remark in each.said)
+    if any(_inner_value(part.primitive, "colorSpace") == _LINEAR for part in parts):
+        said[_LINEAR_SHOWN] = None
+    assumed = ("scales below 0: taken as logarithms, as in an old draft",) if logarithms else ()
+    return RawFile(raw, noted, said=tuple(said), assumed=assumed)
 
 
 def _inner_value(primitive: Entry, key: str) -> object:
@@ -200,7 +202,6 @@ def _has_logarithms(gltf: Gltf, parts: list[_Part]) -> bool:
             attributes = part.primitive.entry("attributes")
             scales = gltf.values(attributes.whole(f"{SPLATS}:SCALE", 0, MOST), "VEC3")
             if (scales < 0).any():
-                log.info("%s: scales below 0: taken as logarithms, as in an old draft", gltf.path)
                 return True
     return False
 

@@ -8,7 +8,6 @@ zstandard streams of their own, listed in a table.
 from __future__ import annotations
 
 import gzip
-import logging
 import struct
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,8 +24,6 @@ from ...format import RawFile
 from ...metadata import Frame, SplatMetadata
 from ...placed import in_frame
 from .values import SH_DEGREE, Layout, packed, unpacked
-
-log = logging.getLogger(__name__)
 
 _MAGIC = b"NGSP"
 _GZIP = b"\x1f\x8b"
@@ -82,17 +79,21 @@ def decoded_spz(path: Path, data: bytes) -> RawFile:
         contents = _streams(path, data) if several else _one_stream(path, data, len(data))
     else:
         raise InputError(f"{path}: not an SPZ file: it begins with {data[:4]!r}")
-    if contents.layout.degree == SH_DEGREE:
-        log.warning("%s: harmonics of degree 4 are cut to degree 3", path)
     raw = unpacked(contents.layout, contents.sections)
     named = _named_axes(contents.extensions)
     antialiased = bool(contents.flags & _ANTIALIASED)
-    if named is None:
-        log.info("%s: does not name its axes; taken to be %s, as SPZ's are", path, SPZ_FRAME)
     frame: Frame | None = next((each for each in _STANDARD if each == named), None)
     if named and not frame:
         raw, frame = in_frame(raw, named, SPZ_FRAME), SPZ_FRAME
-    return RawFile(raw, SplatMetadata(antialiased=antialiased, frame=frame))
+    cut = contents.layout.degree == SH_DEGREE
+    return RawFile(
+        raw,
+        SplatMetadata(antialiased=antialiased, frame=frame),
+        said=("harmonics of degree 4 are cut to degree 3",) if cut else (),
+        assumed=()
+        if named
+        else (f"does not name its axes; taken to be {SPZ_FRAME}, as SPZ's are",),
+    )
 
 
 def _unzipped(path: Path, data: bytes) -> tuple[bytes | bytearray, int]:
