@@ -140,7 +140,7 @@ class PoseCorrection(Correction):
         if self._stage == "waiting":
             return "poses: not refined yet"
         if self._stage == "quiet":
-            return "poses: taken as given, as cameras moved too little to be wrong"
+            return f"poses taken as given: cameras are right to {LEAST_PIXELS} px (median)"
         degrees, pixels = self.moved()
         return f"poses refined: cameras moved by {degrees:.2f} degrees, {pixels:.1f} px (median)"
 

@@ -182,7 +182,7 @@ def test_auto_takes_right_cameras_as_given_and_goes_on_with_wrong_ones():
     wrong = trained(disturbed(true, 1.5, 0.02), "auto")
     assert wrong.corrections.moves
     assert not right.corrections.moves
-    assert "taken as given" in right.corrections.told()[0]
+    assert "poses taken as given" in right.corrections.told()[0]
     for name, parameter in off.parameters.items():
         assert torch.equal(right.parameters[name], parameter), name
 
