@@ -140,8 +140,8 @@ class TrainConfig:
         visible_adam: Let Adam change only what the step's photo shows: the moments of all other
             splats stand still instead of fading. Faster when a photo shows little of the scene.
         refine_poses: Refine where each photo was taken from while splats are fitted, and align the
-            cameras of test views before they are scored a second time; auto: if that moves the
-            cameras by so much that they were wrong.
+            cameras of test views before they are scored a second time; auto: if some cameras, when
+            aligned to the first splats, prove to be wrong.
         checkpoint_every: Steps between two checkpoints. The default waits longer if they would
             otherwise take more than 1 % of the time.
         checkpoint_minutes: Minutes after which there is one at the latest, as long as they take

@@ -24,11 +24,11 @@ LOOKS, LOOK_STEPS = (3, 12), 20
 they take a fiftieth of a long run at most."""
 LEAST_PIXELS = 0.3
 """Median motion of theirs below which cameras are taken as given."""
-PATH = 0.02
+PATH = 0.04
 """How far a camera can come in a run, about: radians, or scene scales."""
-RATES = (1e-4, 1e-3)
+RATES = (1e-4, 2e-3)
 """Least and most of a step."""
-PRIOR = 1.0
+PRIOR = 20.0
 """Weight of the squares of a motion in the loss: what no photo tells stays near zero."""
 
 Stage = Literal["waiting", "asking", "refining", "quiet"]
@@ -140,7 +140,7 @@ class PoseCorrection(Correction):
         if self._stage == "waiting":
             return "poses: not refined yet"
         if self._stage == "quiet":
-            return "poses: taken as given, as cameras moved too little to be wrong"
+            return f"poses taken as given: cameras are right to {LEAST_PIXELS} px (median)"
         degrees, pixels = self.moved()
         return f"poses refined: cameras moved by {degrees:.2f} degrees, {pixels:.1f} px (median)"
 

@@ -156,6 +156,8 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     """Median time of a step [s] with `config.max_splats` splats."""
     # Late in a run: nothing is added or removed any more.
     config = replace(config, steps=1000, wave_birth="random", strategy="mcmc")
+    if config.refine_poses == "auto":  # as if cameras were right, which these splats cannot tell
+        config = replace(config, refine_poses="off")
     trainer = Trainer(data, config, device)
     state = trainer.state_dict()
     state["progress"]["steps_done"] = LATE

@@ -13,7 +13,7 @@ from gaborsplat.renderer.training.corrections.rigid import rigid
 
 
 @pytest.mark.parametrize("degrees, shift", [(0.5, 0.0), (0.0, 0.03), (0.3, 0.02)])
-def test_an_aligned_view_scores_as_if_its_camera_had_never_been_moved(degrees, shift):
+def test_an_aligned_view_scores_as_if_its_camera_had_never_been_moved(degrees: float, shift: float):
     capture, splats = small_capture(), blobs()
     view = capture.test[0]
     turn = torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64) * degrees / 57.3
