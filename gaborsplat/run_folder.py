@@ -178,7 +178,7 @@ class RunFolder:
         document = json.loads(self._config_file.read_text(encoding="utf-8"))
         kept = {name: known for name, known in document["photos"].items() if name not in names}
         if kept != document["photos"]:
-            _write_json(self._config_file, {**document, "photos": kept})
+            _write_json(self._config_file, document | {"photos": kept})
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
@@ -345,8 +345,7 @@ class RunFolder:
 
     def last_log_line(self) -> dict[str, Any]:
         """How far training got; empty if it never logged."""
-        lines = self.log.lines()
-        return lines[-1] if lines else {}
+        return dict(*self.log.lines()[-1:])
 
     def write_metrics(self, metrics: dict[str, Any]) -> Path:
         """metrics.json; returns its path."""

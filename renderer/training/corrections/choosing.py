@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 SPREAD = 0.2
 """Standard deviation of the photos' exposures [EV] from which gains are worth learning. Real
-captures with locked exposure have 0.01 to 0.16, by gloss and noise; with photos within half an EV of each
-other's middle 0.23 to 0.4."""
+captures with locked exposure have 0.01 to 0.16, by gloss and noise; with photos up to half an EV
+off 0.23 to 0.4."""
 
 
 class ExposureChoice(NamedTuple):
