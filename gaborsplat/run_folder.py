@@ -71,10 +71,6 @@ class RunFolder:
         return self.path / "config.json"
 
     @property
-    def _corrections_file(self) -> Path:
-        return self.path / "corrections.json"
-
-    @property
     def _metrics_file(self) -> Path:
         return self.path / "metrics.json"
 
@@ -182,7 +178,7 @@ class RunFolder:
         document = json.loads(self._config_file.read_text(encoding="utf-8"))
         kept = {name: known for name, known in document["photos"].items() if name not in names}
         if kept != document["photos"]:
-            _write_json(self._config_file, {**document, "photos": kept})
+            _write_json(self._config_file, document | {"photos": kept})
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
@@ -203,9 +199,8 @@ class RunFolder:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
             later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
-            later |= {"exposure": None}
             later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
-            later |= {"mask_mode": "auto", "masked": None}
+            later |= {"mask_mode": "auto", "masked": None, "exposure": None}
             return {key: document[key] for key in needed} | {
                 key: document.get(key, value) for key, value in later.items()
             }
@@ -214,11 +209,10 @@ class RunFolder:
 
     def train_config(self) -> TrainConfig:
         """The settings of the run."""
-        settings = dict(self.config()["train"])
+        settings = {"exposure": "off", **self.config()["train"]}  # unknown to earlier programs
         try:
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))
-            settings = {"exposure": "off", **settings}  # which earlier programs knew nothing of
             return TrainConfig(learning_rates=rates, background=background, **settings)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self._config_file}: damaged ({error})") from error
@@ -331,11 +325,9 @@ class RunFolder:
         save_splats(splats, self.splats_file, origin=origin, antialiased=config.antialiased)
 
     def write_corrections(self, document: dict[str, Any]) -> None:
-        """What was learnt of photos beside the splats; none is left where that is nothing."""
-        if document:
-            _write_json(self._corrections_file, document)
-        else:
-            self._corrections_file.unlink(missing_ok=True)
+        """What was learnt of photos beside the splats; no file where that is nothing."""
+        path = self.path / "corrections.json"
+        _write_json(path, document) if document else path.unlink(missing_ok=True)
 
     def metrics(self) -> dict[str, Any]:
         """What `write_metrics` wrote; empty if it never did."""
@@ -353,8 +345,7 @@ class RunFolder:
 
     def last_log_line(self) -> dict[str, Any]:
         """How far training got; empty if it never logged."""
-        lines = self.log.lines()
-        return lines[-1] if lines else {}
+        return dict(*self.log.lines()[-1:])
 
     def write_metrics(self, metrics: dict[str, Any]) -> Path:
         """metrics.json; returns its path."""

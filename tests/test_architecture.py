@@ -27,8 +27,7 @@ LAYERS = ("renderer", "scenes", "viewer", "gaborsplat")
 
 FLOORS = {
     "renderer": (
-        {"splats", "cameras", "settings", "frame", "rotations", "light"}
-        | {"files", "process", "_native"},
+        {"splats", "cameras", "settings", "frame", "rotations", "files", "process", "_native"},
         {"reference", "bake", "backends"},
         {"losses", "devices", "raster"},
         {"editing"},

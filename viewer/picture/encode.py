@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ...renderer.frame import Frame
-from ...renderer.light import to_linear
+from ...renderer.raster.light import to_linear
 from ..settings import Mode
 from .exr import exr_bytes
 from .paint import Picture, normal_colors, paint, paint_depth

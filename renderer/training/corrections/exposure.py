@@ -13,8 +13,19 @@ from torch.nn import Parameter
 from ..data import TrainingView
 from .correction import Correction
 
-RATE = 0.03
+RATE = 0.06
+"""Adam's step size, at most."""
+WAY = 1.2
+"""Logarithm that all steps with one photo together may go at the first one's size."""
+LEAST = 0.003
+"""Adam's step size, at least."""
 PRIOR = 0.01
+"""Weight of the squares of a photo's own logarithms."""
+
+
+def rate_of(turns: float) -> float:
+    """Adam's step size in a run that comes to each photo so many times."""
+    return max(LEAST, min(RATE, WAY / turns))
 
 
 class ExposureGain(Correction):

@@ -7,7 +7,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from ...light import to_linear
+from ...raster.light import to_linear
 from ..data import FitInput, TrainingView, load_photo
 
 VIEWS, POINTS = 100, 4000
@@ -19,13 +19,14 @@ FEWEST_VIEWS = 3
 FEWEST_POINTS = 50
 """Points that a photo must share with others."""
 ROUNDS = 10
-_NORMAL = 1.4826
-"""Standard deviation per median absolute deviation of normal numbers."""
+_NORMAL = 1.2533
+"""Standard deviation per mean absolute deviation of normal numbers. That of the median would need
+more photos than some captures have."""
 
 
 def exposure_spread(data: FitInput) -> float | None:
-    """Standard deviation of the exposures of the training photos [EV], robustly; None where photos
-    share too few points to tell.
+    """Standard deviation of the exposures of the training photos [EV]; None where photos share too
+    few points to tell.
 
     Light of the same point in several photos differs by their exposures, but for gloss and for what
     hides the point in some: medians over points, and over photos, pass over that. Both are found in
@@ -47,7 +48,7 @@ def exposure_spread(data: FitInput) -> float | None:
         level = (stops - exposures).nanmedian(0, keepdim=True).values
         exposures = (stops - level).nanmedian(1, keepdim=True).values
         exposures = exposures - exposures.median(0, keepdim=True).values
-    return float(_NORMAL * exposures.abs().median())
+    return float(_NORMAL * exposures.abs().mean())
 
 
 def _stops(view: TrainingView, points: Tensor) -> Tensor:
