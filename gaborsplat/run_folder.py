@@ -209,7 +209,9 @@ class RunFolder:
 
     def train_config(self) -> TrainConfig:
         """The settings of the run."""
-        settings = {"exposure": "off", **self.config()["train"]}  # unknown to earlier programs
+        # Earlier programs knew nothing of these.
+        settings: dict[str, Any] = {"exposure": "off", "refine_poses": "off"}
+        settings |= self.config()["train"]
         try:
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))

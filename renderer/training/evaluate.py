@@ -68,8 +68,9 @@ class Evaluation:
         found = [score.aligned for score in self.per_image.values() if score.aligned is not None]
         if not found:
             return None
-        figures = [(each.psnr, each.ssim, each.cc_psnr) for each in found]
-        return Score(*(sum(column) / len(found) for column in zip(*figures, strict=True)))
+        figures = zip(*((each.psnr, each.ssim, each.cc_psnr) for each in found), strict=True)
+        psnr, ssim, cc_psnr = (sum(column) / len(found) for column in figures)
+        return Score(psnr, ssim, cc_psnr)
 
     @property
     def cc_psnr(self) -> float | None:

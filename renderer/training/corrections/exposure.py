@@ -82,6 +82,8 @@ class _AtMostWhite(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *v_color: Tensor) -> Tensor:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *v_color: Tensor
+    ) -> Tensor:
         (beyond,) = ctx.saved_tensors
         return torch.where(beyond, v_color[0].clamp_min(0.0), v_color[0])
