@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ from fitting import SmallCapture, small_capture
 from torch import Tensor
 
 import gaborsplat as gs
+from gaborsplat.renderer.backends.memory import FRESH
+from gaborsplat.renderer.training.data import Photo
 from gaborsplat.viewer.camera import camera_at
 from gaborsplat.viewer.picture.draw import PictureRenderer, Renderers, Scene
 from gaborsplat.viewer.settings import MODES, CropBox, Pose, ViewSettings
@@ -136,6 +138,38 @@ def _stepped(world: World, strategy: str, data: SmallCapture | None = None) -> A
     yield trainer.splats(), other.splats(), other.state_dict()["raw"], other.settings
 
 
+class Gains(gs.Correction):
+    """A factor for each photo."""
+
+    name = "gains"
+
+    def build(self, views: Sequence[gs.TrainingView]) -> None:
+        rows = torch.zeros(len(views), 1, dtype=torch.float32, device="cpu")
+        self.logs = torch.nn.Parameter(rows)
+
+    def color(self, color: Tensor, view: int) -> Tensor:
+        return color * self.logs[view].exp()
+
+
+def mean_error(picture: gs.Picture, photo: Photo) -> Tensor:
+    return (picture.color - photo.rgb).abs().mean()
+
+
+def _corrected(world: World) -> Any:
+    """Steps with a loss and a correction of one's own."""
+    objective = gs.TorchObjective(mean_error)
+    trainer = gs.Trainer(world.few, QUICK, objective=objective, corrections=[Gains()])
+    for _ in range(4):
+        yield trainer.step().loss
+    yield trainer.splats(), trainer.corrections.document()
+
+
+def _measured(world: World) -> Any:
+    picture = gs.Picture(world.image, world.image[..., 0], None)
+    photo = Photo(world.camera, world.photo, None)
+    return gs.PhotometricObjective().measure(picture, photo, FRESH)
+
+
 def _trained(world: World) -> Any:
     result = gs.train(world.capture, QUICK)
     metrics = result.metrics()
@@ -192,12 +226,17 @@ USES: dict[str, Callable[[World], Any]] = {
     "Camera": _camera,
     "Capture": _loaded,
     "CaptureView": _loaded,
+    "Correction": _corrected,
     "Evaluation": lambda w: gs.evaluate(w.splats, w.capture.test).as_dict(),
     "Frame": _rendered,
     "GaborWaves": _rasterized,
     "InputError": _refused,
     "LearningRates": lambda w: gs.LearningRates(),
+    "Measured": _measured,
     "NamedCamera": _served,
+    "Objective": _measured,
+    "PhotometricObjective": _measured,
+    "Picture": _measured,
     "RenderSettings": lambda w: gs.RenderSettings(background=w.splats.means[0].clamp(0, 1)),
     "SceneSource": _published,
     "Score": lambda w: gs.Score(30.0, 0.9),
@@ -209,9 +248,11 @@ USES: dict[str, Callable[[World], Any]] = {
         w.splats.select(w.splats.opacities > 0.5),
     ),
     "StepReport": lambda w: list(_stepped(w, "mcmc")),
+    "TorchObjective": _corrected,
     "TrainConfig": lambda w: gs.TrainConfig(),
     "TrainResult": _trained,
     "Trainer": lambda w: [list(_stepped(w, strategy)) for strategy in ("mcmc", "default")],
+    "TrainingView": lambda w: w.few.train[0].mask() is None,
     "Viewer": _served,
     "ViewerOptions": lambda w: gs.ViewerOptions(),
     "bake": lambda w: gs.bake(w.splats),

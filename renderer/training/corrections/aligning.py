@@ -53,7 +53,7 @@ class Alignment:
         counting, photo = photo.counting(), photo.over(self._settings.background)
         camera = best = photo.camera
         least, depth = math.inf, self._depth(camera)
-        mean, square = torch.zeros(2, 6, dtype=torch.float64)
+        mean, square = torch.zeros(2, 6, dtype=torch.float64, device="cpu")
         for step in range(steps):
             loss, gradient = self._followed(camera, photo.image, counting, depth)
             if loss < least:

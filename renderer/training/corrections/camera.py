@@ -56,7 +56,7 @@ class CameraResponse(Correction):
         self._cameras = [view.camera for view in views]
         self._kinds = _kinds(self._cameras)
         kinds = max(self._kinds) + 1
-        like = torch.zeros(0, device="cpu")
+        like = torch.zeros(0, dtype=torch.float32, device="cpu")
         self.log_exposures = Parameter(like.new_zeros(len(views), 1))
         self.colors = Parameter(like.new_zeros(len(views), 3, 3))
         self.vignetting = Parameter(like.new_zeros(kinds, 3, POWERS))

@@ -37,7 +37,7 @@ class CorrectedPhoto:
                 if each.corrects_pose:
                     self._pose = each.pose(self._pose, view)
         self.world_to_camera = self._pose.detach()
-        self._leaf = self._shown = torch.empty(0)
+        self._leaf = self._shown = self._pose  # until there is a picture
 
     @property
     def moved(self) -> bool:

@@ -48,7 +48,7 @@ class ExposureGain(Correction):
 
     def build(self, views: Sequence[TrainingView]) -> None:
         """See `Correction`."""
-        self.log_gains = Parameter(torch.zeros(len(views), 3, device="cpu"))
+        self.log_gains = Parameter(torch.zeros(len(views), 3, dtype=torch.float32, device="cpu"))
 
     def color(self, color: Tensor, view: int) -> Tensor:
         """See `Correction`."""

@@ -76,8 +76,9 @@ class PoseCorrection(Correction):
     def build(self, views: Sequence[TrainingView]) -> None:
         """See `Correction`."""
         self._views, self._cameras = views, [view.camera for view in views]
-        self.rotation = nn.Parameter(torch.zeros(len(views), 3))  # vectors [rad]
-        self.translation = nn.Parameter(torch.zeros(len(views), 3))  # in scene scales
+        rows = torch.zeros(len(views), 3, dtype=torch.float32, device="cpu")
+        self.rotation = nn.Parameter(rows)  # vectors [rad]
+        self.translation = nn.Parameter(rows.clone())  # in scene scales
         middle = camera_centres(self._cameras).mean(0)
         common = common_motions(self._cameras, middle, self._scale)
         fitted = torch.linalg.pinv(common.flatten(0, 1))

@@ -51,11 +51,13 @@ def shown_motion(camera: Camera, motion: Tensor, depth: float) -> float:
     motion [4, 4]: the mean over a grid."""
     k, (width, height) = camera.intrinsics.double().cpu(), camera.size
     x, y = torch.meshgrid(
-        torch.tensor(GRID, dtype=k.dtype) * width,
-        torch.tensor(GRID, dtype=k.dtype) * height,
+        torch.tensor(GRID, dtype=k.dtype, device=k.device) * width,
+        torch.tensor(GRID, dtype=k.dtype, device=k.device) * height,
         indexing="xy",
     )
-    pixels = torch.stack([x.flatten(), y.flatten(), torch.ones(x.numel(), dtype=k.dtype)])
+    pixels = torch.stack(
+        [x.flatten(), y.flatten(), torch.ones(x.numel(), dtype=k.dtype, device=k.device)]
+    )
     moved = motion[:3, :3] @ (depth * torch.linalg.inv(k) @ pixels) + motion[:3, 3:]
     seen = k @ moved
     return float((seen[:2] / seen[2] - pixels[:2]).norm(dim=0).mean())

@@ -18,7 +18,15 @@ import gaborsplat as gs
 from gaborsplat.renderer.training.corrections.corrections import Corrections
 from gaborsplat.renderer.training.data import load_photo
 
-CONFIG = gs.TrainConfig(steps=60, max_splats=150, gabor=0, noise=0.0, sh_degree=0)
+CONFIG = gs.TrainConfig(
+    steps=60,
+    max_splats=150,
+    gabor=0,
+    noise=0.0,
+    sh_degree=0,
+    exposure="off",
+    refine_poses="off",
+)
 BRIGHT = 0.6
 """Of the photo that is darker than the others."""
 

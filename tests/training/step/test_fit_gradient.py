@@ -13,6 +13,7 @@ from gaborsplat.renderer.losses import photometric_loss
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import RawSplats
 from gaborsplat.renderer.training.data import Photo
+from gaborsplat.renderer.training.step.objective import PhotometricObjective
 from gaborsplat.renderer.training.step.runner import StepRunner
 
 pytestmark = pytest.mark.usefixtures("device")
@@ -37,7 +38,7 @@ def test_the_gradient_of_a_training_step_is_that_of_autograd(
     mask = torch.rand(height, width) > 0.2 if masked else None
     settings = RenderSettings(background=background)
 
-    runner = StepRunner(raw.means.device, settings, WEIGHT)
+    runner = StepRunner(raw.means.device, settings, PhotometricObjective(WEIGHT))
     picture = runner.forward(raw, camera, sh_degree=DEGREE)
     result, gradients = runner.backward(picture, Photo(camera, image, mask))
 
