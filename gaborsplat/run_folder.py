@@ -209,9 +209,8 @@ class RunFolder:
 
     def train_config(self) -> TrainConfig:
         """The settings of the run."""
-        # Earlier programs knew nothing of these.
-        settings: dict[str, Any] = {"exposure": "off", "refine_poses": "off"}
-        settings |= self.config()["train"]
+        unknown_before = {"exposure": "off", "refine_poses": "off"}
+        settings: dict[str, Any] = unknown_before | self.config()["train"]
         try:
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))

@@ -183,7 +183,8 @@ class NotingLauncher:
 def _tell_step(report: int) -> None:
     """Say in a step's report, at that address, that it was taken: there might be who waits."""
     told = (ctypes.c_double * constants.STEP_REPORTS).from_address(report)
-    told[:] = StepOutcome(0.0, 0.0, changed=True, fitted=True, broken=False, pairs=0)
+    outcome = StepOutcome(0.0, 0.0, changed=True, fitted=True, broken=False, pairs=0)
+    told[:] = outcome[: constants.STEP_REPORTS]
 
 
 class NotedOperations(TorchDispatchMode):

@@ -184,7 +184,12 @@ def test_evaluation_ignores_masked_pixels_and_hands_out_both_images(capture: Sma
 
 
 def test_evaluation_of_no_views_has_no_mean() -> None:
-    assert evaluate(blobs(), []).as_dict()["test"] == {"psnr": None, "ssim": None, "lpips": None}
+    assert evaluate(blobs(), []).as_dict()["test"] == {
+        "psnr": None,
+        "ssim": None,
+        "cc_psnr": None,
+        "lpips": None,
+    }
 
 
 def test_raw_parameters_stand_for_the_splats_they_came_from() -> None:

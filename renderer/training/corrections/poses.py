@@ -22,8 +22,9 @@ START = 0.2
 LOOKS, LOOK_STEPS = (3, 12), 20
 """Least and most of the views that tell whether cameras are wrong, and steps of their alignment:
 they take a fiftieth of a long run at most."""
-LEAST_PIXELS = 0.3
-"""Median motion of theirs below which cameras are taken as given."""
+LEAST_PIXELS, LEAST_SHARE = 0.3, 1.5e-3
+"""Median motion of theirs below which cameras are taken as given: the larger of the two, the second
+being of a photo's longest side. Splats of a fifth of a run are too blurred to tell less."""
 PATH = 0.04
 """How far a camera can come in a run, about: radians, or scene scales."""
 RATES = (1e-4, 2e-3)
@@ -116,8 +117,14 @@ class PoseCorrection(Correction):
             found = alignment.camera(photo, LOOK_STEPS).world_to_camera.double().cpu()
             change = found @ torch.linalg.inv(view.camera.world_to_camera.double())
             pixels.append(self._shown(view.camera, change))
-        wrong = bool(pixels) and _median(pixels) >= LEAST_PIXELS
+        wrong = bool(pixels) and _median(pixels) >= self._least_motion
         self._stage = "refining" if wrong else "quiet"
+
+    @property
+    def _least_motion(self) -> float:
+        """In pixels, of cameras that are wrong."""
+        longest = _median([float(max(camera.size)) for camera in self._cameras])
+        return max(LEAST_PIXELS, LEAST_SHARE * longest)
 
     @property
     def active(self) -> bool:
@@ -141,7 +148,9 @@ class PoseCorrection(Correction):
         if self._stage == "waiting":
             return "poses: not refined yet"
         if self._stage == "quiet":
-            return f"poses taken as given: cameras are right to {LEAST_PIXELS} px (median)"
+            return (
+                f"poses taken as given: cameras are right to {self._least_motion:.1f} px (median)"
+            )
         degrees, pixels = self.moved()
         return f"poses refined: cameras moved by {degrees:.2f} degrees, {pixels:.1f} px (median)"
 

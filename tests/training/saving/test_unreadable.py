@@ -102,7 +102,7 @@ def test_test_photos_that_cannot_be_read_never_cost_the_result(
     assert set(result.evaluation.per_image) == {capture.train[0].name}
     assert f"left out {capture.test[0].name}" in caplog.text
     none = train(replace(capture, test=test[:1]), CONFIG, device="cpu")
-    assert none.metrics()["test"] == {"psnr": None, "ssim": None, "lpips": None}
+    assert none.metrics()["test"] == {"psnr": None, "ssim": None, "cc_psnr": None, "lpips": None}
 
 
 def test_an_evaluation_that_is_not_told_what_to_do_with_them_raises(capture: SmallCapture) -> None:
