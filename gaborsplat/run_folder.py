@@ -201,17 +201,16 @@ class RunFolder:
             later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
             later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
             later |= {"mask_mode": "auto", "masked": None, "exposure": None}
-            return {key: document[key] for key in needed} | {
-                key: document.get(key, value) for key, value in later.items()
-            }
+            known = {key: document.get(key, value) for key, value in later.items()}
+            return {key: document[key] for key in needed} | known
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
     def train_config(self) -> TrainConfig:
         """The settings of the run."""
-        unknown_before = {"exposure": "off", "refine_poses": "off"}
-        settings: dict[str, Any] = unknown_before | self.config()["train"]
+        settings: dict[str, Any] = {"exposure": "off", "refine_poses": "off"}  # of earlier programs
         try:
+            settings |= self.config()["train"]
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))
             return TrainConfig(learning_rates=rates, background=background, **settings)
