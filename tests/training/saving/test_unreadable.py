@@ -20,7 +20,9 @@ from gaborsplat.renderer.training import (
     train,
 )
 
-CONFIG = TrainConfig(steps=40, gabor=1, max_splats=150, sh_degree=0)
+CONFIG = TrainConfig(
+    exposure="off", refine_poses="off", steps=40, gabor=1, max_splats=150, sh_degree=0
+)
 
 
 @dataclass
