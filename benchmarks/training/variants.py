@@ -35,6 +35,8 @@ def variants(steps: int) -> dict[str, str]:
     """Those that have a name, as they are in runs of so many steps."""
     return {
         BASELINE: "",
+        "no-exposure": "exposure:off",
+        "no-poses": "refine_poses:off",
         "gsplat": gsplat_settings(steps),
     }
 
@@ -62,6 +64,8 @@ def gsplat_settings(steps: int) -> str:
         "grow_gradient": 2e-4,
         "antialiased": False,
         "visible_adam": False,
+        "exposure": "off",
+        "refine_poses": "off",
     }
     for name, rate in GSPLAT_RATES.items():
         settings[RATES + name] = rate * rate / raised.get(name, rate)
