@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.slow,
 ]
 CONFIG = TrainConfig(
+    exposure="off",
+    refine_poses="off",
     steps=20,
     max_splats=150,
     gabor=1,
