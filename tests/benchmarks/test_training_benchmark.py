@@ -123,7 +123,7 @@ def test_a_fit_that_diverges_is_told_and_the_others_go_on(
     ("change", "message"),
     [
         ({"variant": ("a=no_such:1",)}, "TrainConfig has no setting no_such"),
-        ({"variant": ("nobody",)}, "must be one of default, no-exposure, no-poses, gsplat, or NAME="),
+        ({"variant": ("nobody",)}, "must be one of default, no-exposure, no-poses, gsplat, or"),
         ({"variant": ("a=gabor:3",)}, "gabor must be one of 0, 1, 2, 4, not 3"),
         ({"variant": ("a=wave_limit:perhaps",)}, "wave_limit must be one of False, True"),
         ({"variant": ("a=sh_every:1.5",)}, "sh_every must be int, not 1.5"),
