@@ -248,6 +248,11 @@ class Turns:
         when the first one does."""
         self._photos = None
 
+    def go_on(self, due: Sequence[str]) -> None:
+        """Let those of the views come that are still there, by name, the next one last."""
+        places = {view.name: place for place, view in enumerate(self.views)}
+        self.order = [places[name] for name in due if name in places]
+
     def shuffled(self) -> list[int]:
         """Places of all views in random order."""
         drawn = self._generator

@@ -392,8 +392,8 @@ class Trainer(NotCopied):
             for name in PROGRESS:
                 setattr(self, name, deepcopy(state["progress"][name]))
             self._show_from(state.get("near_plane", RenderSettings().near_plane))
-            due = (state["views"][index] for index in state["progress"]["_order"])
-            self._turns.order = [names.index(name) for name in due if name in names]
+            due = state["progress"]["_order"]
+            self._turns.go_on([state["views"][place] for place in due])
             self._fit.load_state_dict(state)
             self._strategy_state = moved(state["strategy"], self.device)
             self.corrections.load_state_dict(state.get("corrections", {}), state["views"])

@@ -19,7 +19,7 @@ from ...raster.render import render
 from ...settings import RenderSettings
 from ...splats import Splats
 from ..data import Photo
-from .correction import BETAS, EPS
+from .correction import RowAdam
 from .rigid import rigid
 
 STEPS = 40
@@ -53,19 +53,15 @@ class Alignment:
         counting, photo = photo.counting(), photo.over(self._settings.background)
         camera = best = photo.camera
         least, depth = math.inf, self._depth(camera)
-        mean, square = torch.zeros(2, 6, dtype=torch.float64, device="cpu")
+        motion = torch.zeros(1, 6, dtype=torch.float64, device="cpu")
+        adam = RowAdam(motion)
         for step in range(steps):
             loss, gradient = self._followed(camera, photo.image, counting, depth)
             if loss < least:
                 best, least = camera, loss
-            mean.lerp_(gradient, 1 - BETAS[0])
-            square.lerp_(gradient.square(), 1 - BETAS[1])
             rate = RATES[0] * (RATES[1] / RATES[0]) ** (step / (steps - 1))
-            first, second = (
-                sum_ / (1 - beta ** (step + 1))
-                for sum_, beta in zip((mean, square), BETAS, strict=True)
-            )
-            camera = _moved(camera, -rate * first / (second.sqrt() + EPS), depth)
+            adam.step(motion.zero_(), gradient[None], slice(None), rate)
+            camera = _moved(camera, motion[0], depth)
         return best
 
     def _depth(self, camera: Camera) -> float:

@@ -124,11 +124,13 @@ class RowAdam:
         return {"exp_avg": self.exp_avg, "exp_avg_sq": self.exp_avg_sq, "steps": self.steps}
 
 
-def rows_by_name(
-    state: Mapping[str, Tensor], into: Mapping[str, Tensor], places: Sequence[tuple[int, int]]
+def take_rows(
+    state: Mapping[str, Tensor],
+    into: Mapping[str, Tensor],
+    places: Sequence[tuple[int, int]] | None,
 ) -> None:
     """Copy rows of each tensor of `state` to the one of the same name in `into`, by `places`: where
-    they were, and where they belong.
+    they were, and where they belong; None for all, where they were.
 
     Raises:
         ValueError: names or shapes differ.
@@ -136,10 +138,12 @@ def rows_by_name(
     if state.keys() != into.keys():
         raise ValueError(f"has {', '.join(state) or 'nothing'}, not {', '.join(into)}")
     for name, target in into.items():
-        if state[name].shape[1:] != target.shape[1:]:
+        first = 0 if places is None else 1  # dimension that has to agree
+        if state[name].shape[first:] != target.shape[first:]:
             raise ValueError(
-                f"{name} must have rows of {list(target.shape[1:])}, "
-                f"not {list(state[name].shape[1:])}"
+                f"{name} must have {'rows of ' * first}{list(target.shape[first:])}, "
+                f"not {list(state[name].shape[first:])}"
             )
-        for old, new in places:
+        every = ((row, row) for row in range(len(target)))
+        for old, new in every if places is None else places:
             target.detach()[new] = state[name][old].to(target)

@@ -14,7 +14,7 @@ from ...cameras import Camera
 from ...settings import RenderSettings
 from ...splats import Splats
 from ..data import Photo, TrainingView
-from .correction import FINAL, Correction, RowAdam, rows_by_name
+from .correction import FINAL, Correction, RowAdam, take_rows
 
 MEMORY = "memory of its own"
 """Where a correction's state has what is no parameter: no name that a parameter can have."""
@@ -31,11 +31,8 @@ class CorrectedPhoto:
         self._corrections, self._view = corrections, view
         self._parameters = [each for one in corrections for each in one.parameters()]
         self._gradients = [torch.zeros_like(each) for each in self._parameters]
-        self._pose = photo.camera.world_to_camera
         with torch.enable_grad():
-            for each in corrections:
-                if each.corrects_pose:
-                    self._pose = each.pose(self._pose, view)
+            self._pose = _posed(corrections, photo.camera.world_to_camera, view)
         self.world_to_camera = self._pose.detach()
         self._leaf = self._shown = self._pose  # until there is a picture
 
@@ -90,6 +87,14 @@ class CorrectedPhoto:
         return last
 
 
+def _posed(corrections: Sequence[Correction], world_to_camera: Tensor, view: int) -> Tensor:
+    """[4, 4], where all corrections together say that a photo was taken from."""
+    for each in corrections:
+        if each.corrects_pose:
+            world_to_camera = each.pose(world_to_camera, view)
+    return world_to_camera
+
+
 class Corrections:
     """The corrections of a fit, their optimizer, and the views that they know.
 
@@ -120,7 +125,11 @@ class Corrections:
         self._progress = 0.0
 
     def __bool__(self) -> bool:
-        return any(each.active for each in self._corrections)
+        return bool(self._active)
+
+    @property
+    def _active(self) -> list[Correction]:
+        return [each for each in self._corrections if each.active]
 
     def enter(
         self, progress: float, splats: Callable[[], Splats], settings: RenderSettings
@@ -133,17 +142,16 @@ class Corrections:
             splats: gives those of this moment.
             settings: how they are rendered.
         """
-        self._progress, before = progress, [each.active for each in self._corrections]
+        self._progress, before = progress, self._active
         for each in self._corrections:
             each.enter(progress)
             if each.asks:
                 each.look(splats(), settings)
-        return before != [each.active for each in self._corrections]
+        return before != self._active
 
     def of(self, photo: Photo) -> CorrectedPhoto:
         """The way of one photo of the views."""
-        active = [each for each in self._corrections if each.active]
-        return CorrectedPhoto(active, photo, self._places[photo.name])
+        return CorrectedPhoto(self._active, photo, self._places[photo.name])
 
     def step(self, name: str, gradients: Mapping[Parameter, Tensor]) -> None:
         """Take a step along the gradients of one view's photo, unless one is not finite."""
@@ -161,25 +169,23 @@ class Corrections:
     @property
     def moves(self) -> bool:
         """Whether photos were taken from elsewhere than was said."""
-        return any(each.active and each.corrects_pose for each in self._corrections)
+        return any(each.corrects_pose for each in self._active)
 
     @torch.no_grad()
-    def camera_of(self, view: TrainingView) -> Camera:
+    def camera_of(self, view: TrainingView | Photo) -> Camera:
         """Where a view's photo was taken from, by what they know."""
-        pose = view.camera.world_to_camera.to(self._device)
-        for each in self._corrections:
-            if each.active and each.corrects_pose:
-                pose = each.pose(pose, self._places[view.name])
-        return replace(view.camera, world_to_camera=pose.to(view.camera.world_to_camera))
+        given = view.camera.world_to_camera
+        pose = _posed(self._active, given.to(self._device), self._places[view.name])
+        return replace(view.camera, world_to_camera=pose.to(given))
 
     def told(self) -> list[str]:
         """A line on what each has learnt that has something to tell."""
         return [line for each in self._corrections if (line := each.told()) is not None]
 
     def document(self) -> dict[str, Any]:
-        """What they have learnt, by name, for corrections.json."""
+        """What those that are active have learnt, by name, for corrections.json."""
         views = list(self._places)
-        return {each.name: each.document(views) for each in self._corrections}
+        return {each.name: each.document(views) for each in self._active}
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of all that later steps depend on, on the CPU."""
@@ -199,16 +205,14 @@ class Corrections:
         Raises:
             ValueError: parameters of another shape.
         """
-        known = [(old, self._places[n]) for old, n in enumerate(views) if n in self._places]
+        new_rows = [(old, self._places[n]) for old, n in enumerate(views) if n in self._places]
         for each in self._corrections:
             if each.name not in state:
                 continue
             for name, tensors in self._tensors(each).items():
-                shared = name in each.shared
-                count = len(tensors["parameter"])
-                places = [(row, row) for row in range(count)] if shared else known
+                places = None if name in each.shared else new_rows
                 try:
-                    rows_by_name(state[each.name].get(name, {}), tensors, places)
+                    take_rows(state[each.name].get(name, {}), tensors, places)
                 except ValueError as error:
                     raise ValueError(f"correction {each.name}, {name}: {error}") from error
             if state[each.name].get(MEMORY):

@@ -133,10 +133,7 @@ class StepRunner:
 
     def camera_of(self, photo: Photo) -> Camera:
         """Where a photo was taken from, by what the corrections know."""
-        if not self._corrections:
-            return photo.camera
-        pose = self._corrections.of(photo).world_to_camera
-        return replace(photo.camera, world_to_camera=pose)
+        return self._corrections.camera_of(photo) if self._corrections else photo.camera
 
     def forward(self, raw: RawSplats, camera: Camera, *, sh_degree: int) -> FitPicture:
         """The splats that `raw` stands for, seen by `camera`, without history."""

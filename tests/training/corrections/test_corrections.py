@@ -211,6 +211,15 @@ def test_rows_belong_to_views_by_name(darker: SmallCapture) -> None:
     assert len(set(map(tuple, after.values()))) > 1
 
 
+def test_shared_parameters_of_another_shape_are_refused_in_one_line(capture: SmallCapture) -> None:
+    trainer = gs.Trainer(capture, CONFIG, corrections=[Brightness()])
+    state = trainer.state_dict()
+    common = state["corrections"]["brightness"]["common"]
+    common.update({name: torch.cat([rows, rows]) for name, rows in common.items()})
+    with pytest.raises(ValueError, match=r"correction brightness, common: .* \[1\], not \[2\]"):
+        trainer.load_state_dict(state)
+
+
 def test_a_state_without_corrections_is_gone_on_from(capture: SmallCapture) -> None:
     plain = gs.Trainer(capture, CONFIG)
     plain.step()
