@@ -183,7 +183,7 @@ class RunFolder:
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
         images, capture, origin; and, which older ones lack, preset, sfm, model, photos,
-        near_plane, masks, mask_mode and masked.
+        near_plane, masks, mask_mode, masked and sh_degree_asked.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -200,7 +200,7 @@ class RunFolder:
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
             later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
             later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
-            later |= {"mask_mode": "auto", "masked": None}
+            later |= {"mask_mode": "auto", "masked": None, "sh_degree_asked": None}
             return {key: document[key] for key in needed} | {
                 key: document.get(key, value) for key, value in later.items()
             }

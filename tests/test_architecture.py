@@ -37,7 +37,7 @@ FLOORS = {
     "renderer.training": (
         {"config", "data", "schedule", "interrupt", "fairlock"},
         {"step"},
-        {"gabor", "state"},
+        {"gabor", "state", "color"},
         {"density", "distill", "evaluate"},
         {"trainer"},
         {"checkpoint", "cost"},

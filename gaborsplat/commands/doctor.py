@@ -31,6 +31,7 @@ from ..renderer.training import (
     photos_kept,
     preset_taken,
     time_steps,
+    with_degree,
 )
 from ..scenes import (
     Capture,
@@ -103,11 +104,15 @@ class DoctorCommand:
     def _estimate(self, capture: Capture, device: torch.device, free: int | None) -> None:
         """A table of what each preset takes here."""
         auto = preset_taken("auto", device)
-        runs = {name: _Run.of(name, self.max_size, capture, device, free) for name in PRESETS}
+        config = with_degree(TrainConfig(), capture, console.print)
+        runs = {
+            name: _Run.of(config, name, longest_side(self.max_size, name), capture, device, free)
+            for name in PRESETS
+        }
         step, most = None, runs[auto].most_splats
         if self.trial and most != 0:
             began = time.perf_counter()
-            step = time_steps(capture, TrainConfig(), device, most)
+            step = time_steps(capture, config, device, most)
             _line("trial", f"{time.perf_counter() - began:.0f} s of steps (--no-trial skips it)")
         _line("auto takes", auto)
         console.print(ROW.format(*HEADINGS))
@@ -136,15 +141,16 @@ class _Run:
     @classmethod
     def of(
         cls,
+        config: TrainConfig,
         preset: PresetName,
-        max_size: int | None,
+        side: int | None,
         capture: Capture,
         device: torch.device,
         free: int | None,
     ) -> _Run:
-        """A run on `capture`, loaded with its largest photos."""
-        config = TrainConfig().by_preset(preset)
-        side = longest_side(max_size, preset)
+        """A run on `capture`, loaded with its largest photos, of which it takes those of this
+        longest side."""
+        config = config.by_preset(preset)
         sizes = [fit_within(view.camera.size, side) for view in capture.views]
         return cls(
             preset=preset,

@@ -27,6 +27,7 @@ from ..renderer.training import (
     Trainer,
     longest_side,
     preset_taken,
+    with_degree,
     within_memory,
 )
 from ..run_folder import RunFolder, images_in
@@ -121,11 +122,13 @@ class TrainCommand:
         show_repairs(capture.repairs)
         show_doubts(doubts(capture))
         try:
-            config = within_memory(self.config.by_preset(preset), capture, device)
+            config = with_degree(self.config.by_preset(preset), capture, error_console.print)
+            config = within_memory(config, capture, device)
         except ValueError as error:
             raise InputError(str(error)) from error
         goes_on = self.resume and folder.configured()
         chosen = folder.config()["preset"] if goes_on else self._chosen(preset, config)
+        degree = folder.config()["sh_degree_asked"] if goes_on else self.config.sh_degree
         trainer = Trainer(capture, config, device)
         if self.resume:
             load_newest(folder, trainer)
@@ -133,8 +136,8 @@ class TrainCommand:
         with self._live_view(run) as live:
             options: dict[str, Any] = {"max_size": max_size, "images": self.images}
             options |= {"sfm": self.sfm, **masks, "device": str(device), "preset": chosen}
-            options["near_plane"] = trainer.settings.near_plane
-            folder.write_config(config, capture, place, options)
+            options |= {"near_plane": trainer.settings.near_plane, "sh_degree_asked": degree}
+            folder.write_config(trainer.config, capture, place, options)
             if self.sfm:
                 folder.keep_model(capture, place)
             Fit(run, live, self.eval_every, partial(self._say_how_to_resume, run)).run()

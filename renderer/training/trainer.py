@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from ..devices import is_out_of_memory, pick_device
 from ..settings import RenderSettings
 from ..splats import Parameters, Splats
+from .color.degree import with_degree
 from .config import TrainConfig
 from .data import FitInput, LeftOut, Lengths, Photo, PhotosOnDevice, TrainingView
 from .density.initial import initial_parameters
@@ -25,7 +26,7 @@ from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
 from .schedule import Schedule
-from .state import MUST_AGREE, STATE_VERSION, NotCopied, check_state, moved, put_back
+from .state import STATE_VERSION, NotCopied, check_state, moved, put_back, settings_of
 from .step.fit import SplatFit
 from .step.objective import PhotoObjective, StartedStep
 from .step.optimizer import keep_within, prune_broken
@@ -88,12 +89,10 @@ class Trainer(NotCopied):
     ) -> None:
         if not data.train:
             raise ValueError("there are no views to train on")
-        self.config = config
+        self.config = config = with_degree(config, data)
         self.device = pick_device(device)
-        self.steps_done = 0
-        self.seconds = 0.0
-        self.skipped_steps = 0
-        self.pruned_splats = 0
+        self.steps_done, self.seconds = 0, 0.0
+        self.skipped_steps = self.pruned_splats = 0
         self._views = data.train
         self._photos = PhotosOnDevice(self.device)
         self.left_out = LeftOut()
@@ -370,7 +369,7 @@ class Trainer(NotCopied):
             return {
                 "version": STATE_VERSION,
                 "views": [view.name for view in self._views],
-                "config": {name: getattr(self.config, name) for name in MUST_AGREE},
+                "config": settings_of(self.config),
                 "progress": {name: deepcopy(getattr(self, name)) for name in PROGRESS},
                 "near_plane": self.settings.near_plane,
                 **self._fit.state_dict(copy=copy),
@@ -385,10 +384,11 @@ class Trainer(NotCopied):
         views may have come or gone. Raises ValueError if the state is of another version, kind of
         splats, strategy or capture.
         """
-        check_state(state, self.config, [view.name for view in self._views])
+        config = check_state(state, self.config, [view.name for view in self._views])
         with self._own_turn():
             self._settle()
             self._forget()
+            self.config, self._schedule = config, Schedule.of(config)
             for name in PROGRESS:
                 setattr(self, name, deepcopy(state["progress"][name]))
             self._show_from(state.get("near_plane", RenderSettings().near_plane))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...renderer.editing.merging import degree_in_use, with_sh_degree
 from ...renderer.files import replacing
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
@@ -165,7 +166,8 @@ def save_splats(
         metadata = replace(metadata, antialiased=antialiased)
     up = metadata.up and turned_axis(metadata.up, MEMORY_FRAME, form.frame)
     place = turned_origin(metadata.origin, MEMORY_FRAME, form.frame)
-    raw = turned(deactivate(splats, target), MEMORY_FRAME, form.frame)
+    used = with_sh_degree(splats, degree_in_use(splats))  # empty harmonics would take room
+    raw = turned(deactivate(used, target), MEMORY_FRAME, form.frame)
     stated = replace(metadata, up=up, origin=place, frame=form.frame, name=named(metadata.name))
     file = RawFile(raw, stated, tuple(comments))
     assert form.write is not None, "it is writable"
