@@ -166,8 +166,9 @@ def save_splats(
         metadata = replace(metadata, antialiased=antialiased)
     up = metadata.up and turned_axis(metadata.up, MEMORY_FRAME, form.frame)
     place = turned_origin(metadata.origin, MEMORY_FRAME, form.frame)
-    used = with_sh_degree(splats, degree_in_use(splats))  # empty harmonics would take room
-    raw = turned(deactivate(used, target), MEMORY_FRAME, form.frame)
+    if not form.padded:
+        splats = with_sh_degree(splats, degree_in_use(splats))
+    raw = turned(deactivate(splats, target), MEMORY_FRAME, form.frame)
     stated = replace(metadata, up=up, origin=place, frame=form.frame, name=named(metadata.name))
     file = RawFile(raw, stated, tuple(comments))
     assert form.write is not None, "it is writable"

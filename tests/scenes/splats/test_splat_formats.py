@@ -232,7 +232,7 @@ def test_what_is_written_reads_back_within_its_quantisation(
     assert_alike(matched(read, splats), splats, position=position, shape=shape)
 
 
-@pytest.mark.parametrize("ending", sorted(WRITABLE))
+@pytest.mark.parametrize("ending", [each for each in WRITABLE if each != ".ply"])
 @pytest.mark.parametrize("degree", [0, 1, 3])
 def test_harmonics_that_are_all_zero_take_no_room(tmp_path: Path, ending: str, degree: int):
     splats = random_splats(degree=degree)
