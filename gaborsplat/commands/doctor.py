@@ -104,17 +104,13 @@ class DoctorCommand:
     def _estimate(self, capture: Capture, device: torch.device, free: int | None) -> None:
         """A table of what each preset takes here."""
         auto = preset_taken("auto", device)
-        config = with_degree(TrainConfig(), capture, console.print)
-        runs = {
-            name: _Run.of(config, name, longest_side(self.max_size, name), capture, device, free)
-            for name in PRESETS
-        }
+        runs = {name: _Run.of(name, self.max_size, capture, device, free) for name in PRESETS}
         step, most = None, runs[auto].most_splats
         if self.trial and most != 0:
             began = time.perf_counter()
-            step = time_steps(capture, config, device, most)
+            step = time_steps(capture, runs[auto].config, device, most)
             _line("trial", f"{time.perf_counter() - began:.0f} s of steps (--no-trial skips it)")
-        _line("auto takes", auto)
+        _line("auto takes", f"{auto}, sh_degree {runs[auto].config.degree}")
         console.print(ROW.format(*HEADINGS))
         for run in runs.values():
             console.print(ROW.format(*run.row(step)))
@@ -141,17 +137,16 @@ class _Run:
     @classmethod
     def of(
         cls,
-        config: TrainConfig,
         preset: PresetName,
-        side: int | None,
+        max_size: int | None,
         capture: Capture,
         device: torch.device,
         free: int | None,
     ) -> _Run:
-        """A run on `capture`, loaded with its largest photos, of which it takes those of this
-        longest side."""
-        config = config.by_preset(preset)
+        """A run on `capture`, loaded with its largest photos."""
+        side = longest_side(max_size, preset)
         sizes = [fit_within(view.camera.size, side) for view in capture.views]
+        config = with_degree(TrainConfig().by_preset(preset), capture, sizes=sizes)
         return cls(
             preset=preset,
             config=config,

@@ -16,7 +16,7 @@ import gaborsplat as gs
 from gaborsplat.renderer.training import TrainConfig, Trainer, load_checkpoint, save_checkpoint
 from gaborsplat.renderer.training.color.degree import Directions, with_degree
 
-AUTO = TrainConfig(steps=12, gabor=0, max_splats=150, refine_every=4)
+AUTO = TrainConfig(steps=12, gabor=0, max_splats=300, refine_every=4)
 NEAR_ORIGIN = 0.05 * torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
 
 
@@ -34,33 +34,37 @@ def test_the_farther_photos_are_apart_the_lower_is_the_degree(apart: int, degree
     found = seen_from(range(0, 360, apart))
     assert found.count == 360 // apart
     assert found.apart == pytest.approx(apart, abs=1.5)
-    assert found.degree == degree
+    assert found.degree(1.0) == degree
+
+
+def test_splats_that_cover_many_pixels_have_all_harmonics():
+    assert [seen_from([0, 90, 180, 270]).degree(each) for each in (2, 5.9, 6, 50)] == [0, 0, 3, 3]
 
 
 def test_few_photos_close_together_leave_all_harmonics():
-    assert seen_from([0, 8, 16]).degree == 3
+    assert seen_from([0, 8, 16]).degree(1.0) == 3
 
 
 def test_photos_from_one_place_count_as_one():
     bursts = [turn + shake for turn in (0, 60, 120, 180, 240, 300) for shake in (0, 0.3, 0.6)]
     found = seen_from(bursts)
-    assert (found.count, found.degree) == (18, 1)
+    assert (found.count, found.degree(1.0)) == (18, 1)
     assert found.apart == pytest.approx(60, abs=2)
-    assert seen_from([0, 0.5]).degree == 0
+    assert seen_from([0, 0.5]).degree(1.0) == 0
 
 
 def test_a_single_photo_tells_nothing_of_other_directions():
     found = seen_from([0])
-    assert found.degree == 0
-    assert found.told() == "sh_degree 0: a splat is seen by 1 photo"
+    assert found.degree(2.0) == 0
+    assert found.told(2.0) == "sh_degree 0: a splat is seen by 1 photo, in 2 pixels"
 
 
 @pytest.mark.parametrize("points", [torch.zeros(0, 3), torch.tensor([[0.0, 0.0, 1e6]])])
 def test_without_points_that_are_seen_the_degree_is_the_highest(points: torch.Tensor):
     cameras = [looking_at_origin((0.0, 0.0, 4.0)), looking_at_origin((0.1, 0.0, 4.0))]
     found = Directions.of(cameras, points)
-    assert found.degree == 3
-    assert found.told() == "sh_degree 3: no photo sees any of the points"
+    assert found.degree(1.0) == 3
+    assert found.told(1.0) == "sh_degree 3: no photo sees any of the points"
 
 
 def test_unit_and_many_photos_and_points_change_nothing():
@@ -70,7 +74,7 @@ def test_unit_and_many_photos_and_points_change_nothing():
     assert larger.apart == pytest.approx(some.apart, rel=1e-3)
     many = Directions.of(cameras, NEAR_ORIGIN.repeat(40, 1))
     assert many.apart == pytest.approx(some.apart, abs=0.5)
-    assert seen_from([0.4 * each for each in range(900)]).degree == 3
+    assert seen_from([0.4 * each for each in range(900)]).degree(0.02) == 3
 
 
 def test_a_number_that_is_given_is_kept_and_nothing_is_said():
@@ -80,7 +84,7 @@ def test_a_number_that_is_given_is_kept_and_nothing_is_said():
         assert with_degree(config, capture, told.append) is config
     assert told == []
     assert with_degree(AUTO, capture, told.append).sh_degree == 2
-    assert told == ["sh_degree 2: a splat is seen by 5 photos, 27 degrees apart"]
+    assert told == ["sh_degree 2: a splat is seen by 5 photos, 27 degrees apart, in 20 pixels"]
 
 
 def test_a_run_by_auto_is_one_with_the_number_that_it_chose(caplog: pytest.LogCaptureFixture):

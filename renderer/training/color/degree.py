@@ -2,8 +2,9 @@
 
 Harmonics of degree l change over 180 / l degrees. Where photos see a splat from directions farther
 apart than some part of that, their colours leave open what is between them, and a fit fills it with
-whatever makes these photos sharper. Photos closer together leave it to degree 3, however few they
-are: five before a door will do.
+whatever makes these photos sharper. It does so where splats are many, with hardly more pixels than
+harmonics each. Where they are few, each has more to show than a single colour, and all degrees are
+of use, as they are where photos are close together, however few: five before a door will do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +25,10 @@ from ..data import FitInput
 log = logging.getLogger(__name__)
 
 WIDEST = 72.0
-"""Directions may be this far apart, per degree of the harmonics [degrees]. With fewer photos of fox
-and banana, degree 3 stops to be the best when they are 15 to 30 degrees apart."""
+"""Degree times angle between directions, at most [degrees]: chosen on all, every second and every
+fourth photo of fox, banana and lund_door."""
+PLENTY = 24.0
+"""With so many pixels a splat, in all photos that see it together, that does not matter."""
 SAME = 2.0
 """Photos whose directions differ by less count as one: bursts, pairs [degrees]."""
 POINTS, DIRECTIONS = 256, 256
@@ -60,20 +64,21 @@ class Directions:
             return cls(0, torch.inf)
         return cls(sorted(counts)[len(counts) // 2], float(torch.cat(nearest).median()))
 
-    @property
-    def degree(self) -> int:
-        """Of the harmonics that they support; the highest where nothing is known."""
-        if self.count == 0:
+    def degree(self, pixels: float) -> int:
+        """Of the harmonics that they support, for photos of so many pixels a splat; the highest
+        where nothing is known."""
+        if self.count == 0 or self.count * pixels >= PLENTY:
             return HIGHEST_DEGREE
         return min(HIGHEST_DEGREE, int(WIDEST / self.apart))
 
-    def told(self) -> str:
-        """`degree` and its reason, a line."""
+    def told(self, pixels: float) -> str:
+        """The degree and its reasons, a line."""
+        degree = f"sh_degree {self.degree(pixels)}"
         if self.count == 0:
-            return f"sh_degree {self.degree}: no photo sees any of the points"
-        many = f"{self.count} photo{'' if self.count == 1 else 's'}"
+            return f"{degree}: no photo sees any of the points"
         apart = f", {self.apart:.0f} degrees apart" if self.apart < torch.inf else ""
-        return f"sh_degree {self.degree}: a splat is seen by {many}{apart}"
+        many = f"{self.count} photo{'' if self.count == 1 else 's'}{apart}"
+        return f"{degree}: a splat is seen by {many}, in {self.count * pixels:.0f} pixels"
 
 
 def _nearest(lines: Tensor) -> Tensor:
@@ -84,12 +89,19 @@ def _nearest(lines: Tensor) -> Tensor:
 
 
 def with_degree(
-    config: TrainConfig, data: FitInput, say: Callable[[str], object] = log.info
+    config: TrainConfig,
+    data: FitInput,
+    say: Callable[[str], object] = log.info,
+    sizes: Sequence[tuple[int, int]] | None = None,
 ) -> TrainConfig:
     """`config` with a number for `sh_degree`: where that is "auto", what the photos to train on
-    support, which `say` is told in a line."""
+    support, which `say` is told in a line. `sizes` (width, height) [px] are those of the photos
+    where these will be others than of the cameras."""
     if config.sh_degree != "auto" or not data.train:
         return config
-    found = Directions.of([view.camera for view in data.train], data.points)
-    say(found.told())
-    return replace(config, sh_degree=Chosen(found.degree))
+    cameras = [view.camera for view in data.train]
+    sizes = sizes or [camera.size for camera in cameras]
+    pixels = mean(width * height for width, height in sizes) / config.max_splats
+    found = Directions.of(cameras, data.points)
+    say(found.told(pixels))
+    return replace(config, sh_degree=Chosen(found.degree(pixels)))
