@@ -121,11 +121,14 @@ class TrainCommand:
             capture = folder.recognised(capture, place)
         show_repairs(capture.repairs)
         show_doubts(doubts(capture))
+        said: list[str] = []
+        config = with_degree(self.config.by_preset(preset), capture, said.append)
         try:
-            config = with_degree(self.config.by_preset(preset), capture, error_console.print)
             config = within_memory(config, capture, device)
         except ValueError as error:
             raise InputError(str(error)) from error
+        for line in said:
+            error_console.print(line)
         goes_on = self.resume and folder.configured()
         chosen = folder.config()["preset"] if goes_on else self._chosen(preset, config)
         degree = folder.config()["sh_degree_asked"] if goes_on else self.config.sh_degree
