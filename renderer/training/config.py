@@ -117,7 +117,7 @@ class TrainConfig:
         strategy: How splats are added and removed: 3DGS-MCMC, or gsplat's version of the original.
         seed: Everything random follows from it.
         sh_degree: Degree of the spherical harmonics that give view-dependent colour; auto: 3, or
-            less where a splat is seen from few directions that lie far apart.
+            less where few photos, taken far apart, have hardly more pixels than splats.
         sh_every: Steps between the starts of two degrees of the harmonics; short runs have all by
             half-time.
         ssim_weight: Loss = (1 - w) L1 + w (1 - SSIM).
