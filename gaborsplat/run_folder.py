@@ -16,13 +16,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 from torch import Tensor
 
 from .console import error_console
 from .devices import machine, versions
 from .identity import identity, recognised
+from .output.comparison import comparison
+from .output.training_log import TrainingLog
 from .renderer.files import FolderInUse, claimed, draft_of
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
@@ -44,12 +44,22 @@ from .scenes import (
     save_splats,
     stated_origin,
 )
-from .training_log import TrainingLog
 
 _STARTED = re.compile(r"-(\d{8}-\d{6})(?:-(\d+))?")
 """What `RunFolder.new` puts behind the scene's name."""
-ERROR_SHOWN = 0.25
-"""Mean absolute error over the channels that is drawn in the brightest colour."""
+LATER: dict[str, Any] = {
+    "preset": None,
+    "sfm": False,
+    "model": None,
+    "photos": None,
+    "near_plane": RenderSettings().near_plane,
+    "masks": "none",
+    "mask_mode": "auto",
+    "masked": None,
+    "exposure": None,
+    "sh_degree_asked": None,
+}
+"""What config.json of earlier programs lacks, and what it means there."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +192,7 @@ class RunFolder:
 
     def config(self) -> dict[str, Any]:
         """What `write_config` wrote that is needed to go on: train, scene, max_size,
-        images, capture, origin; and, which older ones lack, preset, sfm, model, photos,
-        near_plane, masks, mask_mode, masked and exposure.
+        images, capture, origin and those of `LATER`.
 
         Raises:
             InputError: this is no run folder, or the file is damaged.
@@ -198,10 +207,7 @@ class RunFolder:
         try:
             document = json.loads(self._config_file.read_text(encoding="utf-8"))
             needed = ("train", "scene", "max_size", "images", "capture", "origin")
-            later: dict[str, Any] = {"preset": None, "sfm": False, "model": None, "photos": None}
-            later |= {"near_plane": RenderSettings().near_plane, "masks": "none"}
-            later |= {"mask_mode": "auto", "masked": None, "exposure": None}
-            known = {key: document.get(key, value) for key, value in later.items()}
+            known = {key: document.get(key, value) for key, value in LATER.items()}
             return {key: document[key] for key in needed} | known
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
@@ -355,16 +361,12 @@ class RunFolder:
     def write_comparison(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
         """test/NAME.png: rendered | photograph | error, from [H, W, 3] in [0, 1]."""
         path = self.path / "test" / f"{view.name}.png"
-        error = (image - photo).abs().mean(dim=-1) / ERROR_SHOWN
-        mask = view.mask()
-        error = error if mask is None else error * mask  # what does not count is no error
-        heat = cv2.applyColorMap(_bytes(error), cv2.COLORMAP_INFERNO)
-        pictures = [cv2.cvtColor(_bytes(each), cv2.COLOR_RGB2BGR) for each in (image, photo)]
-        good, png = cv2.imencode(".png", np.hstack([*pictures, heat]))
-        if not good:
-            raise OSError(f"{path}: cannot be written")
+        try:
+            png = comparison(image, photo, view.mask())
+        except ValueError as error:
+            raise OSError(f"{path}: {error}") from error
         with replacing(path) as draft:
-            draft.write_bytes(png.tobytes())
+            draft.write_bytes(png)
 
 
 def _made(path: Path) -> bool:
@@ -389,10 +391,6 @@ def images_in(scene: Path, images: str | None) -> str | None:
     content wherever they are found."""
     there = images is not None and (capture_folder(scene) / images).is_dir()
     return images if there else None
-
-
-def _bytes(values: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return (values.clamp(0, 1) * 255 + 0.5).byte().numpy()
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ FLOORS = {
         {"config", "data", "schedule", "interrupt", "fairlock"},
         {"corrections"},
         {"step"},
-        {"gabor", "state"},
+        {"gabor", "state", "color"},
         {"density", "distill", "evaluate"},
         {"trainer"},
         {"checkpoint", "cost"},

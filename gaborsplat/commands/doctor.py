@@ -31,6 +31,7 @@ from ..renderer.training import (
     photos_kept,
     preset_taken,
     time_steps,
+    with_degree,
 )
 from ..scenes import (
     Capture,
@@ -107,9 +108,9 @@ class DoctorCommand:
         step, most = None, runs[auto].most_splats
         if self.trial and most != 0:
             began = time.perf_counter()
-            step = time_steps(capture, TrainConfig(), device, most)
+            step = time_steps(capture, runs[auto].config, device, most)
             _line("trial", f"{time.perf_counter() - began:.0f} s of steps (--no-trial skips it)")
-        _line("auto takes", auto)
+        _line("auto takes", f"{auto}, sh_degree {runs[auto].config.degree}")
         console.print(ROW.format(*HEADINGS))
         for run in runs.values():
             console.print(ROW.format(*run.row(step)))
@@ -143,9 +144,9 @@ class _Run:
         free: int | None,
     ) -> _Run:
         """A run on `capture`, loaded with its largest photos."""
-        config = TrainConfig().by_preset(preset)
         side = longest_side(max_size, preset)
         sizes = [fit_within(view.camera.size, side) for view in capture.views]
+        config = with_degree(TrainConfig().by_preset(preset), capture, sizes=sizes)
         return cls(
             preset=preset,
             config=config,

@@ -28,6 +28,7 @@ from ..renderer.training import (
     choose_exposure,
     longest_side,
     preset_taken,
+    with_degree,
     within_memory,
 )
 from ..run_folder import RunFolder, images_in
@@ -121,12 +122,17 @@ class TrainCommand:
             capture = folder.recognised(capture, place)
         show_repairs(capture.repairs)
         show_doubts(doubts(capture))
+        said: list[str] = []
+        config = with_degree(self.config.by_preset(preset), capture, said.append)
         try:
-            config = within_memory(self.config.by_preset(preset), capture, device)
+            config = within_memory(config, capture, device)
         except ValueError as error:
             raise InputError(str(error)) from error
+        for line in said:
+            error_console.print(line)
         goes_on = self.resume and folder.configured()
         chosen = folder.config()["preset"] if goes_on else self._chosen(preset, config)
+        degree = folder.config()["sh_degree_asked"] if goes_on else self.config.sh_degree
         exposure = choose_exposure(config.exposure, capture)
         if exposure.line is not None:
             error_console.print(exposure.line)
@@ -137,7 +143,7 @@ class TrainCommand:
         with self._live_view(run) as live:
             options: dict[str, Any] = {"max_size": max_size, "images": self.images}
             options |= {"sfm": self.sfm, **masks, "device": str(device), "preset": chosen}
-            options["near_plane"] = trainer.settings.near_plane
+            options |= {"near_plane": trainer.settings.near_plane, "sh_degree_asked": degree}
             before = folder.config()["exposure"] if goes_on else None
             options["exposure"] = exposure.document(before)
             folder.write_config(trainer.config, capture, place, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -48,6 +49,12 @@ def with_sh_degree(splats: Splats, degree: int) -> Splats:
     if not 0 <= degree <= 3:
         raise ValueError(f"harmonics have a degree of 0 to 3, not {degree}")
     return replace(splats, sh=_of_length(splats.sh, (degree + 1) ** 2))
+
+
+def degree_in_use(splats: Splats) -> int:
+    """The highest degree of which any harmonic is not zero."""
+    used = splats.sh.any(dim=0).any(dim=-1).nonzero()
+    return math.isqrt(int(used.max())) if len(used) else 0
 
 
 def with_waves(splats: Splats, waves: int) -> Splats:

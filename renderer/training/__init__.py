@@ -2,6 +2,7 @@
 
 from ..losses import photometric_loss, psnr, ssim
 from .checkpoint import checkpoint_splats, checkpoints, load_checkpoint, save_checkpoint
+from .color.degree import with_degree
 from .config import (
     BY_PRESET,
     DRAFT_SIZE,
@@ -77,5 +78,6 @@ __all__ = [
     "time_steps",
     "to_gaussians",
     "train",
+    "with_degree",
     "within_memory",
 ]

@@ -36,6 +36,13 @@ class Default(int):
     somebody did give it, but that one is a plain int, which no preset touches."""
 
 
+class Chosen(int):
+    """A degree of the harmonics that was chosen for a capture, as nobody gave one. A run that goes
+    on has what was chosen when it began."""
+
+
+HIGHEST_DEGREE = 3
+"""Of the harmonics."""
 BY_PRESET = arg(help_behavior_hint="(default: by --preset)")
 """What `--help` says of a `Default`, for its number is draft's alone."""
 DRAFT_SIZE = Default(960)
@@ -110,7 +117,8 @@ class TrainConfig:
             below.
         strategy: How splats are added and removed: 3DGS-MCMC, or gsplat's version of the original.
         seed: Everything random follows from it.
-        sh_degree: Degree of the spherical harmonics that give view-dependent colour.
+        sh_degree: Degree of the spherical harmonics that give view-dependent colour; auto: 3, or
+            less where few photos, taken far apart, have hardly more pixels than splats.
         sh_every: Steps between the starts of two degrees of the harmonics; short runs have all by
             half-time.
         ssim_weight: Loss = (1 - w) L1 + w (1 - SSIM).
@@ -154,7 +162,7 @@ class TrainConfig:
     max_splats: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].max_splats)
     strategy: Literal["mcmc", "default"] = "mcmc"
     seed: int = 0
-    sh_degree: Literal[0, 1, 2, 3] = 3
+    sh_degree: Literal["auto", 0, 1, 2, 3] = "auto"
     sh_every: int = 1000
     ssim_weight: float = 0.2
     refine_start: float = 0.05
@@ -189,7 +197,7 @@ class TrainConfig:
         for value in self.background:
             _require("background", value, 0.0, 1.0)
         _require_one_of("gabor", self.gabor, (0, 1, 2, 4))
-        _require_one_of("sh_degree", self.sh_degree, (0, 1, 2, 3))
+        _require_one_of("sh_degree", self.sh_degree, ("auto", 0, 1, 2, 3))
         _require_one_of("wave_birth", self.wave_birth, ("residual", "random"))
         _require_one_of("strategy", self.strategy, ("mcmc", "default"))
         _require_one_of("refine_poses", self.refine_poses, ("auto", "off", "on"))
@@ -210,6 +218,11 @@ class TrainConfig:
         """Names of the settings that a preset may decide."""
         names = [item.name for item in fields(self)]
         return [name for name in names if isinstance(getattr(self, name), Default)]
+
+    @property
+    def degree(self) -> int:
+        """`sh_degree` as a number: the highest as long as none is chosen for a capture."""
+        return HIGHEST_DEGREE if self.sh_degree == "auto" else int(self.sh_degree)
 
     def render_settings(self) -> RenderSettings:
         """How splats are rendered while they are fitted, but for the near plane, which follows from

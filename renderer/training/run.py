@@ -16,6 +16,7 @@ from ..files import claimed, remove_orphans
 from ..settings import RenderSettings
 from ..splats import Splats
 from .checkpoint import going_on, load_checkpoint
+from .color.degree import with_degree
 from .config import Preset, TrainConfig, preset_taken
 from .corrections.correction import Correction
 from .cost.memory import within_memory
@@ -108,7 +109,7 @@ def train(  # noqa: PLR0913 - options by name
     config = (config or TrainConfig()).by_preset(preset_taken(preset, device))
     if resume is not None:
         config = going_on(config, resume)
-    config = within_memory(config, data, device)
+    config = within_memory(with_degree(config, data), data, device)
     trainer = Trainer(data, config, device, objective, corrections)
     if resume is not None:
         load_checkpoint(resume, trainer)

@@ -34,8 +34,8 @@ class Schedule:
         steps = config.steps
         return cls(
             steps=steps,
-            sh_degree=config.sh_degree,
-            sh_every=max(1, min(config.sh_every, steps // (2 * max(1, config.sh_degree)))),
+            sh_degree=config.degree,
+            sh_every=max(1, min(config.sh_every, steps // (2 * max(1, config.degree)))),
             wave_start=int(config.wave_start * steps),
             refine_start=int(min(500, config.refine_start * steps)),
             refine_stop=int(config.refine_stop * steps),

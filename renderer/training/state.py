@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from .config import TrainConfig
+from .config import Chosen, TrainConfig
 from .step.optimizer import HARMONICS, LAST_STEP, packed_moments
 
 STATE_VERSION = 2
 """Version of what `Trainer.state_dict` returns."""
 MUST_AGREE = ("gabor", "sh_degree", "strategy", "seed")
-"""Settings that a state and the trainer that takes it must share; others may change."""
+"""Settings that a state and the trainer that takes it must share, but for a degree that was chosen;
+others may change."""
 
 
 class OtherRun(ValueError):
@@ -32,8 +34,15 @@ class NotCopied:
         )
 
 
-def check_state(state: Mapping[str, Any], config: TrainConfig, views: Sequence[str]) -> None:
-    """Checks that a trainer with these settings and training views can go on from `state`.
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Those of `MUST_AGREE`, as plain values."""
+    found = {name: getattr(config, name) for name in MUST_AGREE}
+    return {name: int(value) if isinstance(value, int) else value for name, value in found.items()}
+
+
+def check_state(state: Mapping[str, Any], config: TrainConfig, views: Sequence[str]) -> TrainConfig:
+    """Checks that a trainer with these settings and training views can go on from `state`. Returns
+    the settings with which it does: a degree that was chosen is as it was when the run began.
 
     Raises:
         ValueError: it is of another version, kind of splats, strategy or capture.
@@ -45,6 +54,8 @@ def check_state(state: Mapping[str, Any], config: TrainConfig, views: Sequence[s
     missing -= state.keys()
     if missing:
         raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+    if isinstance(config.sh_degree, Chosen):
+        config = replace(config, sh_degree=Chosen(state["config"]["sh_degree"]))
     for name in MUST_AGREE:
         theirs, ours = state["config"][name], getattr(config, name)
         if theirs != ours:
@@ -57,6 +68,7 @@ def check_state(state: Mapping[str, Any], config: TrainConfig, views: Sequence[s
     count = len(state["raw"]["means"])
     if count > config.max_splats:
         raise OtherRun(f"it has {count} splats, more than max_splats = {config.max_splats}")
+    return config
 
 
 def up_to_date(state: dict[str, Any]) -> dict[str, Any]:

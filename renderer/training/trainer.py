@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from ..devices import is_out_of_memory, pick_device
 from ..settings import RenderSettings
 from ..splats import Parameters, Splats
+from .color.degree import with_degree
 from .config import TrainConfig
 from .corrections.choosing import corrections_for, decided
 from .corrections.correction import Correction
@@ -28,7 +29,7 @@ from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
 from .schedule import Schedule
-from .state import MUST_AGREE, STATE_VERSION, NotCopied, check_state, moved, put_back
+from .state import STATE_VERSION, NotCopied, check_state, moved, put_back, settings_of
 from .step.fit import SplatFit
 from .step.objective import Objective, PhotometricObjective
 from .step.optimizer import keep_within, prune_broken
@@ -95,12 +96,10 @@ class Trainer(NotCopied):
     ) -> None:
         if not data.train:
             raise ValueError("there are no views to train on")
-        self.config = config = decided(config, data)
+        self.config = config = decided(with_degree(config, data), data)
         self.device = pick_device(device)
-        self.steps_done = 0
-        self.seconds = 0.0
-        self.skipped_steps = 0
-        self.pruned_splats = 0
+        self.steps_done, self.seconds = 0, 0.0
+        self.skipped_steps = self.pruned_splats = 0
         self._lengths = Lengths.of([view.camera for view in data.train], data.points)
         self._scene_scale = self._lengths.scale
         self.settings = replace(config.render_settings(), near_plane=self._lengths.near_plane)
@@ -365,7 +364,7 @@ class Trainer(NotCopied):
             return {
                 "version": STATE_VERSION,
                 "views": [view.name for view in self._turns.views],
-                "config": {name: getattr(self.config, name) for name in MUST_AGREE},
+                "config": settings_of(self.config),
                 "progress": {
                     "_order": list(self._turns.order),
                     **{name: deepcopy(getattr(self, name)) for name in PROGRESS},
@@ -385,10 +384,11 @@ class Trainer(NotCopied):
         splats, strategy or capture.
         """
         names = [view.name for view in self._turns.views]
-        check_state(state, self.config, names)
+        config = check_state(state, self.config, names)
         with self._own_turn():
             self._settle()
             self._runner.forget()
+            self.config, self._schedule = config, Schedule.of(config)
             for name in PROGRESS:
                 setattr(self, name, deepcopy(state["progress"][name]))
             self._show_from(state.get("near_plane", RenderSettings().near_plane))

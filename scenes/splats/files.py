@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ...renderer.editing.merging import degree_in_use, with_sh_degree
 from ...renderer.files import replacing
 from ...renderer.settings import RenderSettings
 from ...renderer.splats import Splats
@@ -170,6 +171,8 @@ def save_splats(
         metadata = replace(metadata, antialiased=antialiased)
     up = metadata.up and turned_axis(metadata.up, MEMORY_FRAME, form.frame)
     place = turned_origin(metadata.origin, MEMORY_FRAME, form.frame)
+    if not form.padded:
+        splats = with_sh_degree(splats, degree_in_use(splats))
     raw = turned(deactivate(splats, target), MEMORY_FRAME, form.frame)
     stated = replace(metadata, up=up, origin=place, frame=form.frame, name=named(metadata.name))
     file = RawFile(raw, stated, tuple(comments))

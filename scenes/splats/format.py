@@ -48,6 +48,8 @@ class SplatFormat:
             file that the user asked for. None for a format that is only read.
         frame: axes of its numbers, where a file does not say otherwise.
         keeps: what it can carry besides splats.
+        padded: whether its files have room for harmonics of degree 3 whatever is in it; in others
+            those that are zero for all splats are left out.
         scattered: whether what is in a file may go on in others, beside it and below.
     """
 
@@ -57,4 +59,5 @@ class SplatFormat:
     write: Callable[[RawFile, Path, Path], None] | None = None
     frame: Frame = "RDF"
     keeps: frozenset[Part] = field(default_factory=lambda: frozenset[Part]())
+    padded: bool = False
     scattered: bool = False

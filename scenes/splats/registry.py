@@ -33,6 +33,7 @@ FORMATS = (
         (".ply",),
         _read_ply,
         write_splat_ply,
+        padded=True,
         keeps=frozenset({"waves", "antialiased", "up", "origin", "background", "name"}),
     ),
     SplatFormat(

@@ -75,12 +75,12 @@ def test_a_config_without_a_preset_keeps_its_defaults_wherever_it_runs(
 def test_a_preset_takes_as_many_splats_as_there_is_memory_for(
     little_memory: int, caplog: pytest.LogCaptureFixture
 ):
-    capture = small_capture()
+    capture, asked = small_capture(), gs.TrainConfig(steps=3, sh_degree=2)
     with caplog.at_level(logging.WARNING):
-        result = gs.train(capture, gs.TrainConfig(steps=3), preset="high", device="cpu")
+        result = gs.train(capture, asked, preset="high", device="cpu")
     (line,) = [record.getMessage() for record in caplog.records]
     assert "3,000,000 need about" in line
-    config = gs.TrainConfig(steps=3).by_preset("high")
+    config = asked.by_preset("high")
     lowered = memory.within_memory(config, capture, CPU)
     assert f"at most {lowered.max_splats:,} splats" in line
     assert len(result.splats) <= lowered.max_splats < 30_000

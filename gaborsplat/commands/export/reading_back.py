@@ -12,6 +12,7 @@ from torch import Tensor
 from ...console import console
 from ...inputs.loading import LoadedScene, relative_to
 from ...renderer.editing.choosing import outliers
+from ...renderer.editing.merging import degree_in_use
 from ...renderer.splats import Splats
 from ...scenes import carries, load_splat_file, read_independently
 from .edits import farthest
@@ -73,7 +74,7 @@ def _details(scene: LoadedScene, written: Splats, read: LoadedScene) -> Iterator
     splats, metadata = read.splats, read.metadata
     if len(splats) != len(written):
         yield f"splats: {len(written):,} written, {len(splats):,} read back"
-    if splats.sh_degree < written.sh_degree:
+    if splats.sh_degree < degree_in_use(written):
         yield f"harmonics: of degree {written.sh_degree} before, {splats.sh_degree} in the file"
     if splats.waves < scene.splats.waves:
         yield f"waves: {scene.splats.waves} a splat before, {splats.waves} in the file"

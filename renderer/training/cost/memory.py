@@ -85,7 +85,7 @@ def memory_of_run(
         config.max_splats,
         largest(sizes),
         gabor=config.gabor,
-        sh_degree=config.sh_degree,
+        sh_degree=config.degree,
         photos=photos_kept(sizes, device, free),
         gpu=device.type == "cuda",
     )

@@ -75,7 +75,7 @@ def _round_splats(
     points: Tensor, colors: Tensor, radii: Tensor, config: TrainConfig, generator: torch.Generator
 ) -> dict[str, Tensor]:
     count = len(points)
-    sh_coeffs = (config.sh_degree + 1) ** 2
+    sh_coeffs = (config.degree + 1) ** 2
     quats = torch.randn(count, 4, generator=generator, dtype=torch.float32, device=generator.device)
     opacity = START_OPACITY[config.strategy]
     return {

@@ -15,6 +15,7 @@ from damaging import assert_survives_damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gaborsplat.renderer.editing.merging import with_sh_degree
 from gaborsplat.renderer.rotations import to_matrices
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import (
@@ -229,6 +230,16 @@ def test_what_is_written_reads_back_within_its_quantisation(
     assert len(read) == len(splats)
     assert read.sh_degree == (0 if ending == ".splat" else degree)
     assert_alike(matched(read, splats), splats, position=position, shape=shape)
+
+
+@pytest.mark.parametrize("ending", [each for each in WRITABLE if each != ".ply"])
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_harmonics_that_are_all_zero_take_no_room(tmp_path: Path, ending: str, degree: int):
+    splats = random_splats(degree=degree)
+    for name, each in (("lean", splats), ("padded", with_sh_degree(splats, 3))):
+        save_splats(each, tmp_path / f"{name}{ending}")
+    lean, padded = (tmp_path / f"{name}{ending}" for name in ("lean", "padded"))
+    assert padded.read_bytes() == lean.read_bytes()
 
 
 def test_all_readable_endings_are_tested_and_writable_ones_are_readable():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .scenes import replacing
+from ..scenes import replacing
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Files of a run folder, one kind each; `run_folder.py` says where they are."""

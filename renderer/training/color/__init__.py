@@ -1,0 +1,1 @@
+"""How colours that depend on the direction follow from the photos."""
