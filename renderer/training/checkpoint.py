@@ -17,12 +17,14 @@ from torch.nn import Parameter
 
 from ..files import replacing
 from ..splats import Splats
+from .config import Default
 from .state import OtherRun, up_to_date
 from .step.fit import SplatFit
 from .trainer import Trainer
 
-STARTED_WITH = ("steps", "max_splats")
-"""Settings that may change when a run goes on, but by default stay as they were."""
+NUMBERS, CHOICES = ("steps", "max_splats"), ("time", "coarse_to_fine")
+"""Settings that may change when a run goes on, but by default stay as they were; of the second ones
+none may be chosen."""
 KEPT = 2
 """How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
 _MARK = b"gaborsplat sha256 "
@@ -48,7 +50,12 @@ def checkpoint_file(folder: Path, trainer: Trainer) -> Path:
 
 def checkpoint_state(trainer: Trainer, *, copy: bool) -> dict[str, Any]:
     """What a checkpoint holds. Without `copy`, what lies on the CPU is the trainer's own."""
-    started = {name: int(getattr(trainer.config, name)) for name in STARTED_WITH}
+    config = trainer.config
+    started: dict[str, Any] = {name: int(getattr(config, name)) for name in NUMBERS}
+    chosen = {name: getattr(config, name) for name in CHOICES}
+    started |= {name: value for name, value in chosen.items() if value is not None}
+    if config.time is not None:
+        started["most_steps"] = "steps" not in config.not_given()
     return {**trainer.state_dict(copy=copy), "started_with": started}
 
 
@@ -149,13 +156,17 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Path:
     return newest
 
 
-def started_with(path: Path) -> dict[str, int]:
-    """The settings of `STARTED_WITH` in `path`, a checkpoint or the newest readable one of a
-    folder; none where there is no such checkpoint, or it does not say."""
+def started_with(path: Path) -> dict[str, Any]:
+    """The settings of `NUMBERS` and `CHOICES` in `path`, a checkpoint or the newest readable one of
+    a folder; none where there is no such checkpoint, or it does not say. The numbers count as not
+    given, but for steps that are the most of a run with a `time`."""
     for each in reversed(checkpoints(path) if path.is_dir() else [path]):
         with suppress(ValueError, TypeError):
             found = _read(each, mapped=True).get("started_with")
-            return {name: int(value) for name, value in dict(found or {}).items()}
+            known = dict(found or {})
+            numbers = {name: Default(known[name]) for name in NUMBERS if name in known}
+            values = {name: known[name] for name in CHOICES if name in known} | numbers
+            return values | ({"steps": int(known["steps"])} if known.get("most_steps") else {})
     return {}
 
 

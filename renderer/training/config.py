@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import torch
-from tyro.conf import arg
+from tyro.conf import DisallowNone, arg
 
 from ..settings import RenderSettings, rgb
+from .pacing.duration import DURATION
 
 PresetName = Literal["draft", "standard", "high"]
 Preset = Literal["auto", "draft", "standard", "high"]
@@ -37,6 +39,8 @@ class Default(int):
 
 BY_PRESET = arg(help_behavior_hint="(default: by --preset)")
 """What `--help` says of a `Default`, for its number is draft's alone."""
+WITH_TIME = arg(help_behavior_hint="(default: with --time)")
+"""What it says of what runs with a `time` do, and others do not."""
 DRAFT_SIZE = Default(960)
 """Longest side of the photos [px] where nobody gave one."""
 PRESETS: dict[PresetName, PresetValues] = {
@@ -104,6 +108,12 @@ class TrainConfig:
 
     Attributes:
         steps: Optimisation steps; each renders one photo.
+        time: Train for so long: seconds, or a number with s, m or h behind it. It counts from the
+            first step to the last, with the trial before them that chooses steps and splats by
+            the speed of the machine, with checkpoints and measurements in between, without
+            pauses; photos are found before it, and the result is saved and evaluated after it.
+            Steps and splats that are given are the most that there are. Two such runs are not
+            equal.
         gabor: Gabor waves per splat; 0 is plain 3D Gaussian splatting.
         max_splats: The number of splats never exceeds this; `mcmc` reaches it, `default` may stay
             below.
@@ -134,6 +144,7 @@ class TrainConfig:
         antialiased: Mip-Splatting's opacity compensation; show the result with the same setting.
         visible_adam: Let Adam change only what the step's photo shows: the moments of all other
             splats stand still instead of fading. Faster when a photo shows little of the scene.
+        coarse_to_fine: Begin with photos a quarter, then half as wide and high.
         checkpoint_every: Steps between two checkpoints. The default waits longer if they would
             otherwise take more than 1 % of the time.
         checkpoint_minutes: Minutes after which there is one at the latest, as long as they take
@@ -142,6 +153,7 @@ class TrainConfig:
     """
 
     steps: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].steps)
+    time: Annotated[float | None, DURATION] = None
     gabor: Literal[0, 1, 2, 4] = 2
     max_splats: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].max_splats)
     strategy: Literal["mcmc", "default"] = "mcmc"
@@ -163,6 +175,7 @@ class TrainConfig:
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     antialiased: bool = False
     visible_adam: bool = False
+    coarse_to_fine: Annotated[bool | None, DisallowNone, WITH_TIME] = None
     checkpoint_every: int = 500
     checkpoint_minutes: float = 5.0
     learning_rates: LearningRates = field(default_factory=LearningRates)
@@ -175,6 +188,8 @@ class TrainConfig:
             _require(name, getattr(self, name), 0.0)
         for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
             _require(name, getattr(self, name), 0.0, 1.0)
+        if self.time is not None and not 0 < self.time < math.inf:
+            raise ValueError(f"time must be above 0 and finite, not {self.time}")
         object.__setattr__(self, "background", rgb(self.background))
         for value in self.background:
             _require("background", value, 0.0, 1.0)
@@ -186,13 +201,14 @@ class TrainConfig:
     def by_preset(self, preset: PresetName) -> TrainConfig:
         """These settings, those that nobody gave as `preset` has them."""
         values = PRESETS[preset]
-        return self.or_else({"steps": values.steps, "max_splats": values.max_splats})
+        numbers = {"steps": values.steps, "max_splats": values.max_splats}
+        return self.or_else({name: Default(number) for name, number in numbers.items()})
 
-    def or_else(self, values: Mapping[str, int]) -> TrainConfig:
-        """These settings, with `values` in place of those that nobody gave. They still count as not
-        given."""
-        found = {name: Default(values[name]) for name in self.not_given() if name in values}
-        return replace(self, **found)
+    def or_else(self, values: Mapping[str, Any]) -> TrainConfig:
+        """These settings, with `values` in place of those that nobody gave."""
+        given = {item.name for item in fields(self) if getattr(self, item.name) is not None}
+        given -= {*self.not_given()}
+        return replace(self, **{name: each for name, each in values.items() if name not in given})
 
     def not_given(self) -> list[str]:
         """Names of the settings that a preset may decide."""

@@ -191,20 +191,26 @@ class LeftOut:
 class PhotosOnDevice:
     """Photos on a device, which come back step after step: one takes longer to get to a GPU than a
     step with it. The first `budget` bytes of photos stay there; for the CPU they are not copied.
+    `load` is what gives one.
     """
 
-    def __init__(self, device: torch.device, budget: int | None = None) -> None:
-        self._device = device
+    def __init__(
+        self,
+        device: torch.device,
+        budget: int | None = None,
+        load: Callable[[TrainingView, torch.device], Photo] | None = None,
+    ) -> None:
+        self._device, self._load = device, load or load_photo
         if budget is None and device.type == "cuda":
             budget = int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
-        self._left = budget or 0
+        self.budget = self._left = budget or 0
         self._kept: dict[str, Photo] = {}
 
     def get(self, view: TrainingView) -> Photo:
         """The photo of a view. Not to be written to."""
         if view.name in self._kept:
             return self._kept[view.name]
-        photo = load_photo(view, self._device)
+        photo = self._load(view, self._device)
         parts = (photo.image, photo.mask, photo.alpha)
         size = sum(part.nbytes for part in parts if part is not None)
         if size <= self._left:

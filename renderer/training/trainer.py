@@ -18,18 +18,20 @@ from ..devices import is_out_of_memory, pick_device
 from ..settings import RenderSettings
 from ..splats import Parameters, Splats
 from .config import TrainConfig
-from .data import FitInput, LeftOut, Lengths, Photo, PhotosOnDevice, TrainingView
+from .data import FitInput, LeftOut, Lengths, Photo, TrainingView
 from .density.initial import initial_parameters
 from .density.strategy import make_strategy
 from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
+from .pacing.pace import Pace
+from .pacing.resolution import PhotosInTime
 from .schedule import Schedule
 from .state import MUST_AGREE, STATE_VERSION, NotCopied, check_state, moved, put_back
 from .step.fit import SplatFit
 from .step.objective import PhotoObjective, StartedStep
 from .step.optimizer import keep_within, prune_broken
-from .step.report import StepOutcome
+from .step.report import StepOutcome, check_converges
 from .step.report import StepReport as StepReport
 
 PROGRESS = (
@@ -45,8 +47,6 @@ PROGRESS = (
 )
 """Plain values that change from step to step."""
 WAVES = ("frequencies", "coefficients")
-GIVE_UP_AFTER = 100
-"""Skipped steps in a row after which the run has failed."""
 
 
 class Trainer(NotCopied):
@@ -68,6 +68,7 @@ class Trainer(NotCopied):
         settings: how splats are rendered, and should be shown.
         steps_done: steps so far.
         seconds: spent in steps so far [s].
+        pace: how far the run is, and the time that it has taken.
         skipped_steps: those of them whose loss or gradient was not finite.
         pruned_splats: splats that were removed because they were not finite.
         left_out: views whose photos cannot be read: their turns go to others.
@@ -95,7 +96,8 @@ class Trainer(NotCopied):
         self.skipped_steps = 0
         self.pruned_splats = 0
         self._views = data.train
-        self._photos = PhotosOnDevice(self.device)
+        self.pace = Pace(config)
+        self._photos = PhotosInTime(self.device, config, self.pace)
         self.left_out = LeftOut()
         self._lengths = Lengths.of([view.camera for view in data.train], data.points)
         self._scene_scale = self._lengths.scale
@@ -132,7 +134,7 @@ class Trainer(NotCopied):
 
     @property
     def done(self) -> bool:
-        return self.steps_done >= self.config.steps
+        return self.pace.done(self.steps_done)
 
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
@@ -154,6 +156,7 @@ class Trainer(NotCopied):
         with self._own_turn():
             started, done = time.perf_counter(), self.steps_done
             taken = None
+            self.pace.begin(done)
             try:
                 taken = self._try_step()
             except Exception as error:
@@ -163,6 +166,7 @@ class Trainer(NotCopied):
                 self._release()
                 taken = self._try_step()
             view, step = taken
+            self.pace.end()
             self.seconds += time.perf_counter() - started
             splats = len(self.parameters["means"])
             outcome = partial(self._outcome, step)
@@ -176,7 +180,7 @@ class Trainer(NotCopied):
 
     @property
     def _starts_waves(self) -> bool:
-        due = self.config.gabor > 0 and self.steps_done >= self._schedule.wave_start
+        due = self.config.gabor > 0 and self.pace.step >= self._schedule.wave_start
         return due and not self._waves_started
 
     def _try_step(self) -> tuple[TrainingView, StartedStep]:
@@ -202,7 +206,7 @@ class Trainer(NotCopied):
         self._renew_objective()
         gc.collect()
         torch.cuda.empty_cache()  # nothing where there is no GPU
-        self._photos = PhotosOnDevice(self.device)
+        self._photos = PhotosInTime(self.device, self.config, self.pace)
 
     def _outcome(self, step: StartedStep) -> StepOutcome:
         with nullcontext() if step.known else self._own_turn():
@@ -210,7 +214,7 @@ class Trainer(NotCopied):
 
     def _take(self, photo: Photo) -> StartedStep:
         """The change of the splats, which on a GPU may go on."""
-        step = self.steps_done
+        step = self.pace.step
         rates = self._enter(step)
         drawn = self._generator
         seed = int(torch.randint(2**53, (), generator=drawn, device=drawn.device))
@@ -226,9 +230,8 @@ class Trainer(NotCopied):
         return started
 
     def _follow(self, started: StartedStep) -> None:
-        step = self.steps_done - 1
-        last = self.done
-        controls = self._strategy.watches or self._schedule.refines(step)
+        last, refined = self.pace.last, self.pace.due(self._schedule.refines)
+        controls = refined is not None or (self._strategy.watches and bool(self.pace.span))
         if controls or last or not self._objective.ahead:
             self._settle()
         else:
@@ -236,8 +239,8 @@ class Trainer(NotCopied):
         if last:
             self._keep_within()
         if controls and started.outcome().changed:
-            self._control(step, started.info)
-        if self._waves_started and self._schedule.limits_waves(step):
+            self._control(self.pace.step if refined is None else refined, started.info)
+        if self._waves_started and self.pace.due(self._schedule.limits_waves) is not None:
             self._limit_waves()
 
     def _control(self, step: int, info: dict[str, Any]) -> None:
@@ -282,10 +285,9 @@ class Trainer(NotCopied):
             outcome = started.outcome()
             self._pending.remove(started)
             self._unclean |= outcome.broken or not outcome.changed
-            if outcome.changed:
-                self._skipped_in_a_row = 0
-            else:
-                self._skip()
+            self.skipped_steps += not outcome.changed
+            self._skipped_in_a_row = 0 if outcome.changed else self._skipped_in_a_row + 1
+            check_converges(self._skipped_in_a_row, self.steps_done)
         if self._unclean and self._pending:
             self._settle()
 
@@ -325,8 +327,9 @@ class Trainer(NotCopied):
 
     def _limit_waves(self) -> None:
         if self.config.gabor > 0 and self.config.wave_limit:
-            cameras = [view.camera.to(self.device) for view in self._views]
-            limit_waves(self._fit.raw, cameras, self.settings)
+            with self.pace.closing():
+                cameras = [view.camera.to(self.device) for view in self._views]
+                limit_waves(self._fit.raw, cameras, self.settings)
 
     def _shuffled(self) -> list[int]:
         """Places of all views in random order."""
@@ -353,15 +356,6 @@ class Trainer(NotCopied):
             self.settings = replace(self.settings, near_plane=near_plane)
             self._renew_objective()
 
-    def _skip(self) -> None:
-        self.skipped_steps += 1
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row == GIVE_UP_AFTER:
-            raise ArithmeticError(
-                f"the fit has diverged: the loss or its gradient was not finite in "
-                f"{GIVE_UP_AFTER} steps in a row, up to step {self.steps_done}"
-            )
-
     def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
         """A copy of everything needed to go on exactly where this trainer is. Without `copy`, what
         lies on the CPU is its own, which the next step changes."""
@@ -373,6 +367,7 @@ class Trainer(NotCopied):
                 "config": {name: getattr(self.config, name) for name in MUST_AGREE},
                 "progress": {name: deepcopy(getattr(self, name)) for name in PROGRESS},
                 "near_plane": self.settings.near_plane,
+                "pace": self.pace.state(),
                 **self._fit.state_dict(copy=copy),
                 "strategy": moved(self._strategy_state, "cpu", copy=copy),
                 "generator": self._generator.get_state(),
@@ -391,6 +386,7 @@ class Trainer(NotCopied):
             self._forget()
             for name in PROGRESS:
                 setattr(self, name, deepcopy(state["progress"][name]))
+            self.pace.go_on(state.get("pace"), self.seconds)
             self._show_from(state.get("near_plane", RenderSettings().near_plane))
             places = {view.name: index for index, view in enumerate(self._views)}
             due = (state["views"][index] for index in self._order)

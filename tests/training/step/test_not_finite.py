@@ -13,7 +13,7 @@ from torch import Tensor
 from gaborsplat.renderer.losses import LossResult
 from gaborsplat.renderer.training import TrainConfig, Trainer
 from gaborsplat.renderer.training.step.objective import PhotoObjective
-from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
+from gaborsplat.renderer.training.step.report import GIVE_UP_AFTER
 
 SHORT = TrainConfig(steps=300, max_splats=200, gabor=1, sh_degree=1)
 
