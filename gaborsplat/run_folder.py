@@ -27,6 +27,7 @@ from .renderer.files import FolderInUse, claimed, draft_of
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
 from .renderer.training import (
+    Default,
     LearningRates,
     TrainConfig,
     TrainingView,
@@ -208,13 +209,16 @@ class RunFolder:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
     def train_config(self) -> TrainConfig:
-        """The settings of the run."""
-        settings = dict(self.config()["train"])
+        """The settings of the run; steps that nobody gave still count as not given."""
+        document = self.config()
+        settings = dict(document["train"])
         try:
+            if "steps" in (document["preset"] or {}).get("decided", ()):
+                settings["steps"] = Default(settings["steps"])
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))
             return TrainConfig(learning_rates=rates, background=background, **settings)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self._config_file}: damaged ({error})") from error
 
     def render_settings(self) -> RenderSettings:

@@ -15,6 +15,7 @@ from .config import (
     preset_taken,
 )
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
+from .cost.plan import planned
 from .cost.trial import StepTime, time_steps
 from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
 from .distill.gaussians import to_gaussians
@@ -58,6 +59,7 @@ __all__ = [
     "most_splats",
     "photometric_loss",
     "photos_kept",
+    "planned",
     "preset_taken",
     "psnr",
     "refitted",

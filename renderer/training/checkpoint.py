@@ -22,7 +22,7 @@ from .state import OtherRun, up_to_date
 from .step.fit import SplatFit
 from .trainer import Trainer
 
-NUMBERS, CHOICES = ("steps", "max_splats"), ("time", "coarse_to_fine")
+NUMBERS, CHOICES = ("steps", "max_splats"), ("time", "expected_steps", "coarse_to_fine")
 """Settings that may change when a run goes on, but by default stay as they were; of the second ones
 none may be chosen."""
 KEPT = 2

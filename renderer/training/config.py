@@ -114,6 +114,8 @@ class TrainConfig:
             pauses; photos are found before it, and the result is saved and evaluated after it.
             Steps and splats that are given are the most that there are. Two such runs are not
             equal.
+        expected_steps: About how many steps a run with a `time` has: stages and learning rates are
+            those of so long a run. By default a trial says it.
         gabor: Gabor waves per splat; 0 is plain 3D Gaussian splatting.
         max_splats: The number of splats never exceeds this; `mcmc` reaches it, `default` may stay
             below.
@@ -154,6 +156,7 @@ class TrainConfig:
 
     steps: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].steps)
     time: Annotated[float | None, DURATION] = None
+    expected_steps: Annotated[int | None, WITH_TIME] = None
     gabor: Literal[0, 1, 2, 4] = 2
     max_splats: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].max_splats)
     strategy: Literal["mcmc", "default"] = "mcmc"
@@ -188,6 +191,8 @@ class TrainConfig:
             _require(name, getattr(self, name), 0.0)
         for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
             _require(name, getattr(self, name), 0.0, 1.0)
+        if self.expected_steps is not None:
+            _require("expected_steps", self.expected_steps, 1)
         if self.time is not None and not 0 < self.time < math.inf:
             raise ValueError(f"time must be above 0 and finite, not {self.time}")
         object.__setattr__(self, "background", rgb(self.background))
@@ -214,6 +219,11 @@ class TrainConfig:
         """Names of the settings that a preset may decide."""
         names = [item.name for item in fields(self)]
         return [name for name in names if isinstance(getattr(self, name), Default)]
+
+    @property
+    def schedule_steps(self) -> int:
+        """Steps of the run by which its stages and learning rates are chosen."""
+        return self.steps if self.time is None else self.expected_steps or self.steps
 
     def render_settings(self) -> RenderSettings:
         """How splats are rendered while they are fitted, but for the near plane, which follows from

@@ -18,6 +18,7 @@ from ..splats import Splats
 from .checkpoint import load_checkpoint, started_with
 from .config import Preset, TrainConfig, preset_taken
 from .cost.memory import within_memory
+from .cost.plan import planned
 from .data import FitInput
 from .evaluate import Evaluation, OnImage, evaluate
 from .interrupt import EndAtOnce, deferred_interrupt
@@ -37,6 +38,8 @@ class TrainResult:
         settings: how the splats were rendered, and should be shown.
         step: steps done, in all sessions of the run together.
         seconds: time spent in these steps [s].
+        elapsed: time that training took, with what there was between steps; see `TrainConfig` [s].
+        time: that it was given [s]; None where it was given steps.
         skipped_steps: steps that changed nothing, as loss or gradient was not finite.
         pruned_splats: splats that were removed, as a parameter was not finite.
     """
@@ -46,6 +49,8 @@ class TrainResult:
     settings: RenderSettings
     step: int
     seconds: float
+    elapsed: float
+    time: float | None
     skipped_steps: int
     pruned_splats: int
 
@@ -54,6 +59,8 @@ class TrainResult:
         return {
             "step": self.step,
             "train_seconds": self.seconds,
+            "elapsed_seconds": self.elapsed,
+            "time": self.time,
             "splats": len(self.splats),
             "bytes": self.splats.nbytes,
             "skipped_steps": self.skipped_steps,
@@ -76,7 +83,9 @@ def train(  # noqa: PLR0913 - options by name
 
     Args:
         data: views to fit, views to test on, and points to begin with, such as a `Capture`.
-        config: settings of the fit. What is given here goes over the preset.
+        config: settings of the fit. What is given here goes over the preset. With a `time`, steps
+            and splats that are not given follow from a trial of this machine instead; what
+            `on_step` takes counts.
         preset: `steps` and `max_splats` where they are not given: "draft" is made for minutes on a
             CPU, "standard" and "high" for a GPU; "auto" is the first on a CPU and the second on a
             GPU. Photos have the size with which they were loaded. None is "auto" without a
@@ -84,7 +93,7 @@ def train(  # noqa: PLR0913 - options by name
         device: where to compute, as for `pick_device`; the result lies there.
         on_step: called after every step.
         resume: a checkpoint, or a folder of them, to go on from. What is not given is as it was
-            then, whatever the preset.
+            then, whatever the preset; of a `time` what was left then is left.
         checkpoints: a folder that gets a checkpoint every `config.checkpoint_every` steps and every
             `config.checkpoint_minutes`, and one when the run ends, be it by an error or by Ctrl-C,
             SIGTERM or SIGHUP, which wait for the step in progress. A second signal does not
@@ -100,10 +109,13 @@ def train(  # noqa: PLR0913 - options by name
     device = pick_device(device)
     preset = preset or ("auto" if config is None else "draft")
     config = (config or TrainConfig()).by_preset(preset_taken(preset, device))
-    if resume is not None:
+    seconds = 0.0
+    if resume is None:
+        config, seconds = planned(config, data, device)
+    else:
         config = config.or_else(started_with(resume))
-    config = within_memory(config, data, device)
-    trainer = Trainer(data, config, device)
+    trainer = Trainer(data, within_memory(config, data, device), device)
+    trainer.pace.spend(seconds)
     if resume is not None:
         load_checkpoint(resume, trainer)
     with ExitStack() as until_saved:
@@ -146,6 +158,8 @@ def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) ->
         settings=trainer.settings,
         step=trainer.steps_done,
         seconds=trainer.seconds,
+        elapsed=trainer.pace.elapsed,
+        time=trainer.config.time,
         skipped_steps=trainer.skipped_steps,
         pruned_splats=trainer.pruned_splats,
     )

@@ -74,10 +74,16 @@ class StepTime:
 
 
 def time_steps(
-    data: FitInput, config: TrainConfig, device: torch.device, most: int | None = None
+    data: FitInput,
+    config: TrainConfig,
+    device: torch.device,
+    most: int | None = None,
+    *,
+    small: bool = False,
 ) -> StepTime:
     """What steps take on `device`, found by some with few and with many splats, on small and large
-    photos. At most `most` splats are tried, of which there must be some.
+    photos. At most `most` splats are tried, of which there must be some. A `small` trial is one of
+    a quarter of the splats and of the pixels, in less time.
 
     The splats are copies of some that a fit begins with, shrunk by as much as there are more of
     them; harmonics and waves are on, as in most of a run.
@@ -86,8 +92,9 @@ def time_steps(
     began = time.perf_counter()
     photos = [(view.image(), view.mask()) for view in views]
     decode = (time.perf_counter() - began) / len(views)
-    few, many = (count if most is None else min(count, most) for count in SPLATS[device.type])
-    small, large = SIDES[device.type]
+    wanted = (count // 4 if small else count for count in SPLATS[device.type])
+    few, many = (count if most is None else min(count, most) for count in wanted)
+    narrow, wide = (side // 2 if small else side for side in SIDES[device.type])
 
     def measured(splats: int, side: int) -> tuple[float, float]:
         """Time of a step [s], and the pixels that it had."""
@@ -96,8 +103,8 @@ def time_steps(
         seconds = _time_of_step(trial, replace(config, max_splats=splats), device)
         return seconds, mean(view.camera.size[0] * view.camera.size[1] for view in shown)
 
-    (first, pixels), (more, _) = measured(few, small), measured(many, small)
-    larger, more_pixels = measured(few, large)
+    (first, pixels), (more, _) = measured(few, narrow), measured(many, narrow)
+    larger, more_pixels = measured(few, wide)
     per_splat = max(0.0, more - first) / max(1, many - few)
     per_pixel = max(0.0, larger - first) / max(1.0, more_pixels - pixels)
     fixed = max(0.0, first - per_splat * few - per_pixel * pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
@@ -14,6 +15,8 @@ RECENT = 16
 """Steps whose time says what the next one takes."""
 IN_HAND = 2.0
 """A step is the last if not even so many slow ones would have time."""
+BESIDES = 0.05
+"""Part of a given time that may go into what is done besides steps."""
 
 
 def now() -> float:
@@ -39,22 +42,20 @@ class Pace:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        self._time, self._steps = config.time, config.steps
-        self._most = None if self._estimated(config) else config.steps
+        self._time, self._steps = config.time, config.schedule_steps
+        endless = config.time is not None and isinstance(config.steps, Default)
+        self._most = None if endless else config.steps
         self.elapsed = 0.0
         self.span = range(1)
         self.last = False
         self._began = 0.0  # `elapsed` when the schedule began
-        self._used_up: float | None = None  # the time of a run that has ended
+        self._no_more = False  # whether there is no time for a step after this one
+        self._used_up: float | None = None  # the time of a run that has ended for want of it
         self._at: int | None = None  # the last step of the schedule that was gone over
         self._noted: float | None = None  # when `elapsed` was brought up to date
         self._ended = 0.0  # `elapsed` at the end of the last step
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._closing = 0.0
-
-    @staticmethod
-    def _estimated(config: TrainConfig) -> bool:
-        return config.time is not None and isinstance(config.steps, Default)
 
     @property
     def step(self) -> int:
@@ -69,13 +70,20 @@ class Pace:
     @property
     def left(self) -> float:
         """Time that is left [s]; infinite where there is no limit."""
-        return float("inf") if self._time is None else max(0.0, self._time - self.elapsed)
+        return math.inf if self._time is None else max(0.0, self._time - self.elapsed)
 
     def done(self, steps_done: int) -> bool:
         """Whether the run has ended, after so many steps."""
         if self._most is not None and steps_done >= self._most:
             return True
         return self._time is not None and self._used_up == self._time
+
+    def affords(self, seconds: float, every: float = math.inf) -> bool:
+        """Whether what takes so long [s], once in `every` seconds, leaves time for steps."""
+        if self._time is None:
+            return True
+        enough = self.left > IN_HAND * (seconds + self._slow_step()) + self._closing
+        return enough and seconds <= BESIDES * every
 
     def spend(self, seconds: float) -> None:
         """Count what has been done before the first step."""
@@ -85,8 +93,8 @@ class Pace:
     def begin(self, steps_done: int) -> None:
         """A step begins, after so many."""
         self._note()
-        needed = IN_HAND * self._slow_step() + self._closing
-        self.last = self.left <= needed or self.done(steps_done + 1)
+        self._no_more = self.left <= IN_HAND * self._slow_step() + self._closing
+        self.last = self._no_more or self.done(steps_done + 1)
         if self._time is None:
             self.span = range(steps_done, steps_done + 1)
             return
@@ -98,9 +106,8 @@ class Pace:
         """The step that was begun has been taken."""
         self._note()
         self._recent.append(self.elapsed - self._ended)
+        self._used_up = self._time if self._no_more else None
         self._ended, self._at = self.elapsed, self.step
-        if self.last:
-            self._used_up = self._time
 
     def due(self, happens: Callable[[int], bool]) -> int | None:
         """The last step of the schedule after which something `happens` of those that the step in
