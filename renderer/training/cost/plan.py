@@ -52,9 +52,12 @@ def planned(config: TrainConfig, data: FitInput, device: torch.device) -> Plan:
     More splats make steps slower, so that there are fewer of them. The number is that at which
     there are `SPLATS_PER_STEP` for each step.
     """
-    began, time = now(), config.time
+    time = config.time
     if time is None or config.expected_steps is not None:
         return Plan(config, 0.0)
+    # The first one has torch load what takes seconds, as a program's start does.
+    torch.optim.SGD([torch.zeros(1, device="cpu")])
+    began = now()
     config = config.or_else({"coarse_to_fine": True})
     sizes, free = [view.camera.size for view in data.train], free_memory(device)
     room = MOST if free is None or not sizes else most_splats(config, sizes, device, free)

@@ -14,7 +14,9 @@ from ..config import Default, TrainConfig
 RECENT = 16
 """Steps whose time says what the next one takes."""
 IN_HAND = 2.0
-"""A step is the last if not even so many slow ones would have time."""
+"""A step is the last if not even so many slow ones would have time,"""
+SPARE = 0.01
+"""with this part of the given time to spare: steps may be slower than any before."""
 BESIDES = 0.05
 """Part of a given time that may go into what is done besides steps."""
 
@@ -82,8 +84,8 @@ class Pace:
         """Whether what takes so long [s], once in `every` seconds, leaves time for steps."""
         if self._time is None:
             return True
-        enough = self.left > IN_HAND * (seconds + self._slow_step()) + self._closing
-        return enough and seconds <= BESIDES * every
+        needed = IN_HAND * (seconds + self._slow_step()) + self._closing + SPARE * self._time
+        return self.left > needed and seconds <= BESIDES * every
 
     def spend(self, seconds: float) -> None:
         """Count what has been done before the first step."""
@@ -93,7 +95,7 @@ class Pace:
     def begin(self, steps_done: int) -> None:
         """A step begins, after so many."""
         self._note()
-        self._no_more = self.left <= IN_HAND * self._slow_step() + self._closing
+        self._no_more = not self.affords(0.0)
         self.last = self._no_more or self.done(steps_done + 1)
         if self._time is None:
             self.span = range(steps_done, steps_done + 1)

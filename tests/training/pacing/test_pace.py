@@ -189,7 +189,7 @@ def test_a_run_by_steps_that_gets_a_time_has_used_what_its_steps_took(clock: Clo
     run.pace.go_on(None, 45.0)
     assert run.pace.left == 15
     run.to_the_end(lambda _: 0.1)
-    assert 0.1 * run.steps == pytest.approx(15, abs=0.5)
+    assert 0.1 * run.steps == pytest.approx(15, abs=1)
 
 
 def test_what_is_done_besides_steps_has_a_small_part_of_the_time(clock: Clock):

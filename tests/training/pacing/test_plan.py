@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from fitting import SmallCapture, small_capture
+from fitting import small_capture
 
 import gaborsplat as gs
 from gaborsplat.renderer.training.config import Default
@@ -108,16 +108,13 @@ def test_runs_by_steps_and_those_that_are_planned_have_no_trial(known_speed: lis
     assert known_speed == []
 
 
-def test_a_trial_is_of_the_machine_and_counts(capture_of_noise: SmallCapture):
-    config, seconds = planned(gs.TrainConfig(time=30.0), capture_of_noise, CPU)
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_trial_is_of_the_machine_and_counts(inference: bool):
+    with torch.inference_mode(inference):
+        config, seconds = planned(gs.TrainConfig(time=30.0), small_capture(), CPU)
     assert seconds > 0
     assert config.expected_steps is not None
     assert config.expected_steps >= LEAST_STEPS
-
-
-@pytest.fixture
-def capture_of_noise() -> SmallCapture:
-    return small_capture()
 
 
 def test_without_a_trial_a_run_is_the_presets(
