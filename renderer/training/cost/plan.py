@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 SPLATS_PER_STEP = 40
 """Splats that a run becomes, at most, for every step that it has."""
+PIXELS_SHARE = 0.5
+"""Part of a step's time that is for pixels from which on photos begin small."""
 MOST = 3_000_000
 """Splats that it becomes at most."""
 LEAST_STEPS = 500
@@ -58,7 +60,6 @@ def planned(config: TrainConfig, data: FitInput, device: torch.device) -> Plan:
     # The first one has torch load what takes seconds, as a program's start does.
     torch.optim.SGD([torch.zeros(1, device="cpu")])
     began = now()
-    config = config.or_else({"coarse_to_fine": True})
     sizes, free = [view.camera.size for view in data.train], free_memory(device)
     room = MOST if free is None or not sizes else most_splats(config, sizes, device, free)
     if not sizes or not room:
@@ -68,10 +69,14 @@ def planned(config: TrainConfig, data: FitInput, device: torch.device) -> Plan:
     except (OSError, ValueError) as error:  # such as a photo that is damaged
         log.warning("note: no trial, steps and splats are the preset's: %s", error)
         return Plan(config, now() - began)
-    budget = Budget(step, sizes, photos_kept(sizes, device, free), len(data.points))
+    kept = max(photos_kept(sizes, where, free) for where in (device, torch.device("cpu")))
+    budget = Budget(step, sizes, kept, len(data.points))
     seconds = now() - began
     chosen = "max_splats" in config.not_given()
-    splats = budget.splats(config, time - seconds, min(MOST, room) if chosen else config.max_splats)
+    most = min(MOST, room) if chosen else config.max_splats
+    coarse = budget.is_of_pixels(budget.splats(config, time - seconds, most))
+    config = config.or_else({"coarse_to_fine": coarse})
+    splats = budget.splats(config, time - seconds, most)
     config = replace(config, max_splats=Default(splats) if chosen else splats)
     expected = max(LEAST_STEPS, round(budget.steps(config, time - seconds)))
     return Plan(replace(config, expected_steps=expected), seconds)
@@ -115,6 +120,12 @@ class Budget:
             seconds -= PICTURES * self.step.of(initial, pixels)
         steps = max(1.0, max((seconds - views * first) * rate, seconds / (1 / rate + first)))
         return steps if "steps" in config.not_given() else min(steps, config.steps)
+
+    def is_of_pixels(self, splats: int) -> bool:
+        """Whether a step with so many splats takes its time for pixels, so that small photos make
+        it much faster."""
+        pixels = mean(width * height for width, height in self.sizes)
+        return self.step.per_pixel * pixels >= PIXELS_SHARE * self.step.of(splats, pixels)
 
     def splats(self, config: TrainConfig, seconds: float, most: int) -> int:
         """How many a run of so much time becomes."""

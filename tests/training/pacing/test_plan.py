@@ -81,7 +81,7 @@ def test_a_plan_decides_what_nobody_gave(known_speed: list[dict[str, Any]]):
     config, seconds = planned(gs.TrainConfig(time=600.0), capture, CPU)
     assert config.expected_steps is not None
     assert config.expected_steps > LEAST_STEPS
-    assert config.coarse_to_fine is True
+    assert config.coarse_to_fine is False  # such small photos cost little
     assert config.not_given() == ["steps", "max_splats"]
     assert config.max_splats > 1000
     assert 0 <= seconds < 1
@@ -93,6 +93,13 @@ def test_a_plan_decides_what_nobody_gave(known_speed: list[dict[str, Any]]):
     assert [asked["small"] for asked in known_speed] == [False, False]
     planned(gs.TrainConfig(time=10.0), capture, CPU)
     assert known_speed[-1]["small"]
+
+
+def test_photos_begin_small_where_their_pixels_take_the_time():
+    large = replace(BUDGET, sizes=[(1280, 1920)] * 40)
+    assert large.is_of_pixels(30_000)
+    assert not large.is_of_pixels(1_000_000)
+    assert not BUDGET.is_of_pixels(30_000)
 
 
 def test_more_splats_are_not_taken_because_they_are_allowed(known_speed: list[dict[str, Any]]):
