@@ -13,7 +13,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .console import error_console
-from .renderer.training import StepReport
+from .renderer.training import StepReport, Trainer
 from .scenes import Capture, load_capture
 
 LINES = 20
@@ -25,19 +25,21 @@ SECONDS = 30.0
 class TrainingProgress:
     """Loss, PSNR, splats, steps per second and time left. The figures are running means."""
 
-    def __init__(self, first_step: int, steps: int) -> None:
-        self._first, self._steps = first_step, steps
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer, self._first = trainer, trainer.steps_done
+        self._told = self._place()[0]
         self._loss = self._psnr = float("nan")
         self._started = time.perf_counter()
         self._bar = Progress(
-            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=error_console,
             disable=not error_console.is_terminal,
         )
-        self._task = self._bar.add_task("train", total=steps, completed=first_step, figures="")
+        done, total, place = self._place()
+        self._task = self._bar.add_task(place, total=total, completed=int(done), figures="")
 
     def __enter__(self) -> TrainingProgress:
         self._bar.start()
@@ -70,11 +72,22 @@ class TrainingProgress:
             f"loss {self._loss:.4f}  PSNR {self._psnr:.2f} dB  "
             f"{report.splats:,} splats  {rate:.1f} steps/s"
         )
-        self._bar.update(self._task, completed=report.step, figures=figures)
-        every = max(self._steps // LINES, 1)
-        if not error_console.is_terminal and report.step % every == 0:
-            left = (self._steps - report.step) / max(rate, 1e-9)
-            error_console.print(f"step {report.step}/{self._steps}  {figures}  {left:.0f} s left")
+        done, total, place = self._place()
+        self._bar.update(self._task, completed=done, description=place, figures=figures)
+        every = total / LINES if self._trainer.config.time else max(total // LINES, 1)
+        if not error_console.is_terminal and done // every > self._told // every:
+            left = total - done if self._trainer.config.time else (total - done) / max(rate, 1e-9)
+            error_console.print(f"step {place}  {figures}  {left:.0f} s left")
+            self._told = done
+
+    def _place(self) -> tuple[float, float, str]:
+        """How much is done, of how much, and how that is said: steps, or seconds of a run that has
+        so many."""
+        step, config = self._trainer.steps_done, self._trainer.config
+        if config.time is None:
+            return step, config.steps, f"{step}/{config.steps}"
+        elapsed = min(self._trainer.pace.elapsed, config.time)
+        return elapsed, config.time, f"{step}, {elapsed:.0f}/{config.time:.0f} s"
 
 
 class SfmProgress:

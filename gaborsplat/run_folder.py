@@ -27,6 +27,7 @@ from .renderer.files import FolderInUse, claimed, draft_of
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
 from .renderer.training import (
+    Default,
     LearningRates,
     TrainConfig,
     TrainingView,
@@ -48,16 +49,11 @@ from .scenes import (
 _STARTED = re.compile(r"-(\d{8}-\d{6})(?:-(\d+))?")
 """What `RunFolder.new` puts behind the scene's name."""
 LATER: dict[str, Any] = {
-    "preset": None,
+    **dict.fromkeys(("preset", "model", "photos", "masked", "exposure", "sh_degree_asked")),
     "sfm": False,
-    "model": None,
-    "photos": None,
     "near_plane": RenderSettings().near_plane,
     "masks": "none",
     "mask_mode": "auto",
-    "masked": None,
-    "exposure": None,
-    "sh_degree_asked": None,
 }
 """What config.json of earlier programs lacks, and what it means there."""
 
@@ -213,14 +209,17 @@ class RunFolder:
             raise InputError(f"{self._config_file}: damaged ({error!r})") from error
 
     def train_config(self) -> TrainConfig:
-        """The settings of the run."""
+        """The settings of the run; steps that nobody gave still count as not given."""
+        document = self.config()
         settings: dict[str, Any] = {"exposure": "off", "refine_poses": "off"}  # of earlier programs
         try:
-            settings |= self.config()["train"]
+            settings |= document["train"]
+            if "steps" in (document["preset"] or {}).get("decided", ()):
+                settings["steps"] = Default(settings["steps"])
             rates = LearningRates(**settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))
             return TrainConfig(learning_rates=rates, background=background, **settings)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{self._config_file}: damaged ({error})") from error
 
     def render_settings(self) -> RenderSettings:

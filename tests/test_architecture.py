@@ -35,7 +35,7 @@ FLOORS = {
     ),
     "renderer.backends": ({"stages", "memory"}, {"base", "cpu", "cuda"}, {"registry"}, {"trial"}),
     "renderer.training": (
-        {"config", "data", "schedule", "interrupt", "fairlock"},
+        {"config", "data", "schedule", "interrupt", "fairlock", "pacing"},
         {"corrections"},
         {"step"},
         {"gabor", "state", "color"},

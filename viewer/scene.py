@@ -31,6 +31,7 @@ class TrainingStatus:
         psnr: PSNR of the last test [dB]; None before the first one.
         steps_per_second: speed of late [1/s].
         finished: whether training is over, so that it cannot be paused.
+        time_left: of a training that ends after a time, not after `steps` [s].
     """
 
     step: int
@@ -40,6 +41,7 @@ class TrainingStatus:
     psnr: float | None = None
     steps_per_second: float = 0.0
     finished: bool = False
+    time_left: float | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -127,6 +128,7 @@ class Fit:
         self._trainer, self._capture, self._folder = run.trainer, run.capture, run.folder
         self._live, self._eval_every = live, eval_every
         self._loss, self._rate = math.nan, 0.0
+        self._tested_at, self._test_took = 0.0, 0.0
         self._lost: list[str] = []
         self._no_pictures = False
 
@@ -190,11 +192,12 @@ class Fit:
 
     def _steps(self, interrupt: Callable[[], None]) -> None:
         trainer = self._trainer
-        with TrainingProgress(trainer.steps_done, trainer.config.steps) as progress:
+        with TrainingProgress(trainer) as progress:
             while not trainer.done:
                 interrupt()
                 if self._live is not None:
-                    self._live.between_steps(interrupt)
+                    with trainer.pace.resting():
+                        self._live.between_steps(interrupt)
                 report = self._step()
                 progress.update(report)
                 self._loss, self._rate = report.loss, progress.rate(report.step)
@@ -214,7 +217,7 @@ class Fit:
 
     def _after_step(self, report: StepReport) -> None:
         trainer, extra = self._trainer, dict[str, Any]()
-        if self._eval_every and report.step % self._eval_every == 0 and not trainer.done:
+        if self._eval_every and report.step % self._eval_every == 0 and self._may_test():
             extra = {"test_psnr": self._test_psnr()}
         if extra or report.step % LOG_EVERY == 0 or trainer.done:
             self._log(report, extra)
@@ -230,6 +233,7 @@ class Fit:
                 splats=report.splats,
                 steps_per_second=self._rate,
                 seconds=report.seconds,
+                elapsed=self._trainer.pace.elapsed,
                 **extra,
             )
         except OSError as error:
@@ -242,10 +246,23 @@ class Fit:
             self._lost.append(problem)
             error_console.print(f"warning: not written: {problem}", style="bold yellow")
 
+    def _may_test(self) -> bool:
+        """Whether there is time to look at the test views between two steps."""
+        trainer, pace = self._trainer, self._trainer.pace
+        if trainer.done:
+            return False
+        # The first time it is not known how long that takes: to decode a view and to draw it, about
+        # as long as two steps.
+        step = trainer.seconds / max(1, trainer.steps_done)
+        took = self._test_took or 2 * len(self._capture.test) * step
+        return pace.affords(took, pace.elapsed - self._tested_at)
+
     def _test_psnr(self) -> float | None:
         trainer, test = self._trainer, self._capture.test
+        began = time.perf_counter()
         found = evaluate(trainer.splats(), test, trainer.settings, left_out=trainer.left_out)
         psnr = found.psnr
+        self._tested_at, self._test_took = trainer.pace.elapsed, time.perf_counter() - began
         if self._live is not None:
             self._live.test_psnr = psnr
         return psnr

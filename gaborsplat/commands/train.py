@@ -27,6 +27,7 @@ from ..renderer.training import (
     Trainer,
     choose_exposure,
     longest_side,
+    planned,
     preset_taken,
     with_degree,
     within_memory,
@@ -122,21 +123,25 @@ class TrainCommand:
             capture = folder.recognised(capture, place)
         show_repairs(capture.repairs)
         show_doubts(doubts(capture))
+        goes_on = self.resume and folder.configured()
+        config, trial = self.config, 0.0
+        if not goes_on:
+            config, trial = planned(config.by_preset(preset), capture, device)
         said: list[str] = []
-        config = with_degree(self.config.by_preset(preset), capture, said.append)
+        config = with_degree(config, capture, said.append)
         try:
             config = within_memory(config, capture, device)
         except ValueError as error:
             raise InputError(str(error)) from error
         for line in said:
             error_console.print(line)
-        goes_on = self.resume and folder.configured()
-        chosen = folder.config()["preset"] if goes_on else self._chosen(preset, config)
+        chosen = self._chosen_then(folder) if goes_on else self._chosen(preset, config)
         degree = folder.config()["sh_degree_asked"] if goes_on else self.config.sh_degree
         exposure = choose_exposure(config.exposure, capture)
         if exposure.line is not None:
             error_console.print(exposure.line)
         trainer = Trainer(capture, replace(config, exposure=exposure.taken), device)
+        trainer.pace.spend(trial)
         if self.resume:
             load_newest(folder, trainer)
         run = Run(trainer, capture, folder)
@@ -166,11 +171,22 @@ class TrainCommand:
         values = {**PRESETS[preset]._asdict(), "max_splats": config.max_splats}
         decided = self.config.not_given()
         decided += ["max_size"] if isinstance(self.max_size, Default) else []
+        lowered = "max_splats" in decided and config.max_splats < PRESETS[preset].max_splats
+        if config.time is not None:
+            values["steps"], lowered = f"about {config.expected_steps}", False
         if decided:
             said = ", ".join(f"{name} {values[name]}" for name in decided)
-            error_console.print(f"preset {preset}: {said}")
-        lowered = "max_splats" in decided and config.max_splats < PRESETS[preset].max_splats
+            time = "" if config.time is None else f", {config.time:g} s"
+            error_console.print(f"preset {preset}{time}: {said}")
         return {"asked": self.preset, "taken": preset, "decided": decided, "lowered": lowered}
+
+    def _chosen_then(self, folder: RunFolder) -> dict[str, Any] | None:
+        """What `_chosen` gave when the run in `folder` was started, without steps that have been
+        given since."""
+        chosen = folder.config()["preset"]
+        if chosen is None or "steps" in self.config.not_given():
+            return chosen
+        return {**chosen, "decided": [name for name in chosen["decided"] if name != "steps"]}
 
     @contextlib.contextmanager
     def _folder(self) -> Generator[RunFolder, None, None]:
@@ -229,7 +245,7 @@ class TrainCommand:
         ) as viewer:
             console.print(f"Watch it at {viewer.url}")
             try:
-                yield LiveTraining(live, run.trainer.config.steps)
+                yield LiveTraining(live)
             finally:
                 live.close()
 

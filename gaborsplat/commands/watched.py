@@ -17,8 +17,8 @@ PAUSE_POLL = 0.05
 class LiveTraining:
     """The viewer's hold on this run."""
 
-    def __init__(self, view: LiveView, steps: int) -> None:
-        self._view, self._steps = view, steps
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
         self._told_of_pause = False
         self.test_psnr: float | None = None
 
@@ -52,9 +52,10 @@ class LiveTraining:
     def _status(self, trainer: Trainer, splats: int, loss: float, rate: float) -> TrainingStatus:
         return TrainingStatus(
             step=trainer.steps_done,
-            steps=self._steps,
+            steps=trainer.config.steps,
             splats=splats,
             loss=loss,
             psnr=self.test_psnr,
             steps_per_second=rate,
+            time_left=None if trainer.config.time is None else trainer.pace.left,
         )

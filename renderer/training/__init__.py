@@ -18,6 +18,7 @@ from .config import (
 from .corrections.choosing import ExposureChoice, choose_exposure
 from .corrections.correction import Correction
 from .cost.memory import free_memory, memory_of_run, most_splats, photos_kept, within_memory
+from .cost.plan import planned
 from .cost.trial import StepTime, time_steps
 from .data import FitInput, LeftOut, TooFewPhotos, TrainingView
 from .distill.gaussians import to_gaussians
@@ -70,6 +71,7 @@ __all__ = [
     "most_splats",
     "photometric_loss",
     "photos_kept",
+    "planned",
     "preset_taken",
     "psnr",
     "refitted",

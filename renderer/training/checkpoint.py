@@ -9,7 +9,6 @@ import hashlib
 import os
 import zipfile
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,15 +17,17 @@ from torch.nn import Parameter
 
 from ..files import replacing
 from ..splats import Splats
-from .config import TrainConfig
+from .config import Default, TrainConfig
 from .state import OtherRun, up_to_date
 from .step.fit import SplatFit
 from .trainer import Trainer
 
-STARTED_WITH = ("steps", "max_splats")
-"""Settings that may change when a run goes on, but by default stay as they were."""
-DECIDED = {"exposure": "off"}
-"""Settings that a capture decides where they are "auto", and what earlier programs did."""
+NUMBERS = ("steps", "max_splats")
+"""Settings that may change when a run goes on, but by default stay as they were,"""
+CHOICES = ("time", "expected_steps", "coarse_to_fine", "exposure")
+"""and those of which none may be chosen, or which are left to the capture."""
+EARLIER = {"exposure": "off"}
+"""What earlier programs did, which do not say it."""
 KEPT = 2
 """How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
 _MARK = b"gaborsplat sha256 "
@@ -52,9 +53,13 @@ def checkpoint_file(folder: Path, trainer: Trainer) -> Path:
 
 def checkpoint_state(trainer: Trainer, *, copy: bool) -> dict[str, Any]:
     """What a checkpoint holds. Without `copy`, what lies on the CPU is the trainer's own."""
-    started = {name: int(getattr(trainer.config, name)) for name in STARTED_WITH}
-    decided = {name: getattr(trainer.config, name) for name in DECIDED}
-    return {**trainer.state_dict(copy=copy), "started_with": started, "decided": decided}
+    config = trainer.config
+    started: dict[str, Any] = {name: int(getattr(config, name)) for name in NUMBERS}
+    chosen = {name: getattr(config, name) for name in CHOICES}
+    started |= {name: value for name, value in chosen.items() if value is not None}
+    if config.time is not None:
+        started["most_steps"] = "steps" not in config.not_given()
+    return {**trainer.state_dict(copy=copy), "started_with": started}
 
 
 def write_state(path: Path, state: dict[str, Any]) -> Path:
@@ -156,15 +161,16 @@ def load_checkpoint(path: Path, trainer: Trainer) -> Path:
 
 def going_on(config: TrainConfig, path: Path) -> TrainConfig:
     """`config`, with what it leaves open as it was in `path`, a checkpoint or the newest readable
-    one of a folder; as it is where there is no such checkpoint."""
+    one of a folder; as it is where there is no such checkpoint. Steps that were the most of a run
+    with a `time` still are."""
     for each in reversed(checkpoints(path) if path.is_dir() else [path]):
         with suppress(ValueError, TypeError):
-            state = _read(each, mapped=True)
-            started = dict(state.get("started_with") or {})
-            decided = {**DECIDED, **dict(state.get("decided") or {})}
-            left = {name: decided[name] for name in DECIDED if getattr(config, name) == "auto"}
-            values = {name: int(value) for name, value in started.items()}
-            return replace(config.or_else(values), **left)
+            known = {**EARLIER, **dict(_read(each, mapped=True).get("started_with") or {})}
+            values = {name: known[name] for name in CHOICES if name in known}
+            values |= {name: Default(known[name]) for name in NUMBERS if name in known}
+            if known.get("most_steps"):
+                values["steps"] = int(known["steps"])
+            return config.or_else(values)
     return config
 
 

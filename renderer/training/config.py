@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import torch
-from tyro.conf import arg
+from tyro.conf import DisallowNone, arg
 
 from ..settings import RenderSettings, rgb
+from .pacing.duration import DURATION
 
 PresetName = Literal["draft", "standard", "high"]
 Preset = Literal["auto", "draft", "standard", "high"]
@@ -45,6 +47,8 @@ HIGHEST_DEGREE = 3
 """Of the harmonics."""
 BY_PRESET = arg(help_behavior_hint="(default: by --preset)")
 """What `--help` says of a `Default`, for its number is draft's alone."""
+WITH_TIME = arg(help_behavior_hint="(default: with --time)")
+"""What it says of what runs with a `time` do, and others do not."""
 DRAFT_SIZE = Default(960)
 """Longest side of the photos [px] where nobody gave one."""
 PRESETS: dict[PresetName, PresetValues] = {
@@ -112,6 +116,14 @@ class TrainConfig:
 
     Attributes:
         steps: Optimisation steps; each renders one photo.
+        time: Train for so long: seconds, or a number with s, m or h behind it. It counts from the
+            first step to the last, with the trial before them that chooses steps and splats by
+            the speed of the machine, with checkpoints and measurements in between, without
+            pauses; photos are found before it, and the result is saved and evaluated after it.
+            Steps and splats that are given are the most that there are. Two such runs are not
+            equal.
+        expected_steps: About how many steps a run with a `time` has: stages and learning rates are
+            those of so long a run. By default a trial says it.
         gabor: Gabor waves per splat; 0 is plain 3D Gaussian splatting.
         max_splats: The number of splats never exceeds this; `mcmc` reaches it, `default` may stay
             below.
@@ -150,6 +162,7 @@ class TrainConfig:
         refine_poses: Refine where each photo was taken from while splats are fitted, and align the
             cameras of test views before they are scored a second time; auto: if some cameras, when
             aligned to the first splats, prove to be wrong.
+        coarse_to_fine: Begin with photos a quarter, then half as wide and high.
         checkpoint_every: Steps between two checkpoints. The default waits longer if they would
             otherwise take more than 1 % of the time.
         checkpoint_minutes: Minutes after which there is one at the latest, as long as they take
@@ -158,6 +171,8 @@ class TrainConfig:
     """
 
     steps: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].steps)
+    time: Annotated[float | None, DURATION] = None
+    expected_steps: Annotated[int | None, WITH_TIME] = None
     gabor: Literal[0, 1, 2, 4] = 2
     max_splats: Annotated[int, BY_PRESET] = Default(PRESETS["draft"].max_splats)
     strategy: Literal["mcmc", "default"] = "mcmc"
@@ -181,6 +196,7 @@ class TrainConfig:
     exposure: ExposureMode = "auto"
     visible_adam: bool = False
     refine_poses: Literal["auto", "off", "on"] = "auto"
+    coarse_to_fine: Annotated[bool | None, DisallowNone, WITH_TIME] = None
     checkpoint_every: int = 500
     checkpoint_minutes: float = 5.0
     learning_rates: LearningRates = field(default_factory=LearningRates)
@@ -193,6 +209,10 @@ class TrainConfig:
             _require(name, getattr(self, name), 0.0)
         for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
             _require(name, getattr(self, name), 0.0, 1.0)
+        if self.expected_steps is not None:
+            _require("expected_steps", self.expected_steps, 1)
+        if self.time is not None and not 0 < self.time < math.inf:
+            raise ValueError(f"time must be above 0 and finite, not {self.time}")
         object.__setattr__(self, "background", rgb(self.background))
         for value in self.background:
             _require("background", value, 0.0, 1.0)
@@ -206,13 +226,14 @@ class TrainConfig:
     def by_preset(self, preset: PresetName) -> TrainConfig:
         """These settings, those that nobody gave as `preset` has them."""
         values = PRESETS[preset]
-        return self.or_else({"steps": values.steps, "max_splats": values.max_splats})
+        numbers = {"steps": values.steps, "max_splats": values.max_splats}
+        return self.or_else({name: Default(number) for name, number in numbers.items()})
 
-    def or_else(self, values: Mapping[str, int]) -> TrainConfig:
-        """These settings, with `values` in place of those that nobody gave. They still count as not
-        given."""
-        found = {name: Default(values[name]) for name in self.not_given() if name in values}
-        return replace(self, **found)
+    def or_else(self, values: Mapping[str, Any]) -> TrainConfig:
+        """These settings, with `values` in place of those that nobody gave."""
+        given = {item.name for item in fields(self) if getattr(self, item.name) is not None}
+        given -= {*self.not_given()}
+        return replace(self, **{name: each for name, each in values.items() if name not in given})
 
     def not_given(self) -> list[str]:
         """Names of the settings that a preset may decide."""
@@ -223,6 +244,11 @@ class TrainConfig:
     def degree(self) -> int:
         """`sh_degree` as a number: the highest as long as none is chosen for a capture."""
         return HIGHEST_DEGREE if self.sh_degree == "auto" else int(self.sh_degree)
+
+    @property
+    def schedule_steps(self) -> int:
+        """Steps of the run by which its stages and learning rates are chosen."""
+        return self.steps if self.time is None else self.expected_steps or self.steps
 
     def render_settings(self) -> RenderSettings:
         """How splats are rendered while they are fitted, but for the near plane, which follows from

@@ -198,20 +198,26 @@ class LeftOut:
 class PhotosOnDevice:
     """Photos on a device, which come back step after step: one takes longer to get to a GPU than a
     step with it. The first `budget` bytes of photos stay there; for the CPU they are not copied.
+    `load` is what gives one.
     """
 
-    def __init__(self, device: torch.device, budget: int | None = None) -> None:
-        self._device = device
+    def __init__(
+        self,
+        device: torch.device,
+        budget: int | None = None,
+        load: Callable[[TrainingView, torch.device], Photo] | None = None,
+    ) -> None:
+        self._device, self._load = device, load or load_photo
         if budget is None and device.type == "cuda":
             budget = int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
-        self._left = budget or 0
+        self.budget = self._left = budget or 0
         self._kept: dict[str, Photo] = {}
 
     def get(self, view: TrainingView) -> Photo:
         """The photo of a view. Not to be written to."""
         if view.name in self._kept:
             return self._kept[view.name]
-        photo = load_photo(view, self._device)
+        photo = self._load(view, self._device)
         parts = (photo.image, photo.mask, photo.alpha)
         size = sum(part.nbytes for part in parts if part is not None)
         if size <= self._left:
@@ -220,12 +226,20 @@ class PhotosOnDevice:
         return photo
 
 
+class Photos(Protocol):
+    """What gives photos."""
+
+    def get(self, view: TrainingView) -> Photo:
+        """The photo of a view. Not to be written to."""
+        ...
+
+
 class Turns:
     """The views of a fit, each once in random order, then again.
 
     Args:
         views: of the fit.
-        device: where photos are wanted.
+        photos: makes what gives the photo of a view, as `PhotosOnDevice.get` does.
         generator: on the CPU; of the order, and of backgrounds.
 
     Attributes:
@@ -235,13 +249,16 @@ class Turns:
     """
 
     def __init__(
-        self, views: Sequence[TrainingView], device: torch.device, generator: torch.Generator
+        self,
+        views: Sequence[TrainingView],
+        photos: Callable[[], Photos],
+        generator: torch.Generator,
     ) -> None:
         self.views = views
         self.left_out = LeftOut()
         self.order: list[int] = []
-        self._device, self._generator = device, generator
-        self._photos: PhotosOnDevice | None = None
+        self._make, self._generator = photos, generator
+        self._photos: Photos | None = None
 
     def forget(self) -> None:
         """Let go of the photos on the device; those that come then stay, as far as there is memory
@@ -260,7 +277,7 @@ class Turns:
 
     def next(self) -> Photo:
         """The photo of the next view whose photo can be read. Raises TooFewPhotos."""
-        self._photos = self._photos or PhotosOnDevice(self._device)
+        self._photos = self._photos or self._make()
         while True:
             self.order = self.order or self.shuffled()
             photo = self.left_out.photo(self.views[self.order.pop()], self._photos.get)

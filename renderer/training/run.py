@@ -20,6 +20,7 @@ from .color.degree import with_degree
 from .config import Preset, TrainConfig, preset_taken
 from .corrections.correction import Correction
 from .cost.memory import within_memory
+from .cost.plan import planned
 from .data import FitInput
 from .evaluate import Evaluation, OnImage, evaluate
 from .interrupt import EndAtOnce, deferred_interrupt
@@ -40,6 +41,8 @@ class TrainResult:
         settings: how the splats were rendered, and should be shown.
         step: steps done, in all sessions of the run together.
         seconds: time spent in these steps [s].
+        elapsed: time that training took, with what there was between steps; see `TrainConfig` [s].
+        time: that it was given [s]; None where it was given steps.
         skipped_steps: steps that changed nothing, as loss or gradient was not finite.
         pruned_splats: splats that were removed, as a parameter was not finite.
     """
@@ -49,6 +52,8 @@ class TrainResult:
     settings: RenderSettings
     step: int
     seconds: float
+    elapsed: float
+    time: float | None
     skipped_steps: int
     pruned_splats: int
 
@@ -57,6 +62,8 @@ class TrainResult:
         return {
             "step": self.step,
             "train_seconds": self.seconds,
+            "elapsed_seconds": self.elapsed,
+            "time": self.time,
             "splats": len(self.splats),
             "bytes": self.splats.nbytes,
             "skipped_steps": self.skipped_steps,
@@ -81,7 +88,9 @@ def train(  # noqa: PLR0913 - options by name
 
     Args:
         data: views to fit, views to test on, and points to begin with, such as a `Capture`.
-        config: settings of the fit. What is given here goes over the preset.
+        config: settings of the fit. What is given here goes over the preset. With a `time`, steps
+            and splats that are not given follow from a trial of this machine instead; what
+            `on_step` takes counts.
         preset: `steps` and `max_splats` where they are not given: "draft" is made for minutes on a
             CPU, "standard" and "high" for a GPU; "auto" is the first on a CPU and the second on a
             GPU. Photos have the size with which they were loaded. None is "auto" without a
@@ -91,7 +100,7 @@ def train(  # noqa: PLR0913 - options by name
         corrections: what is learnt of photos beside the splats and what `config` asks for.
         on_step: called after every step.
         resume: a checkpoint, or a folder of them, to go on from. What is not given is as it was
-            then, whatever the preset.
+            then, whatever the preset; of a `time` what was left then is left.
         checkpoints: a folder that gets a checkpoint every `config.checkpoint_every` steps and every
             `config.checkpoint_minutes`, and one when the run ends, be it by an error or by Ctrl-C,
             SIGTERM or SIGHUP, which wait for the step in progress. A second signal does not
@@ -107,10 +116,14 @@ def train(  # noqa: PLR0913 - options by name
     device = pick_device(device)
     preset = preset or ("auto" if config is None else "draft")
     config = (config or TrainConfig()).by_preset(preset_taken(preset, device))
-    if resume is not None:
+    seconds = 0.0
+    if resume is None:
+        config, seconds = planned(config, data, device)
+    else:
         config = going_on(config, resume)
     config = within_memory(with_degree(config, data), data, device)
     trainer = Trainer(data, config, device, objective, corrections)
+    trainer.pace.spend(seconds)
     if resume is not None:
         load_checkpoint(resume, trainer)
     with ExitStack() as until_saved:
@@ -154,6 +167,8 @@ def finish(trainer: Trainer, data: FitInput, on_image: OnImage | None = None) ->
         settings=trainer.settings,
         step=trainer.steps_done,
         seconds=trainer.seconds,
+        elapsed=trainer.pace.elapsed,
+        time=trainer.config.time,
         skipped_steps=trainer.skipped_steps,
         pruned_splats=trainer.pruned_splats,
     )

@@ -42,7 +42,7 @@ class CheckpointWriter:
         self._error: BaseException | None = None
         self._wanted = False
         self._last = time.monotonic()
-        self._cost = 0.0
+        self._cost = self._held_up = 0.0
         self.saved_step = -1
 
     def after_step(self) -> None:
@@ -52,13 +52,18 @@ class CheckpointWriter:
         config, since = self._trainer.config, time.monotonic() - self._last
         by_steps = self._trainer.steps_done % config.checkpoint_every == 0
         self._wanted |= by_steps or since >= MINUTE * config.checkpoint_minutes
+        if not self._trainer.pace.affords(self._held_up):
+            return  # the one at the end comes as soon
         exact = by_steps and config.checkpoint_every != _EVERY
         affordable = self._writing is None and since * COST >= self._cost
         if (self._wanted and affordable) or exact:
-            self._finished()
             began = time.perf_counter()
+            self._finished()
+            ready = time.perf_counter()
             self._begin(copy=True)
-            self._cost += time.perf_counter() - began
+            ended = time.perf_counter()
+            self._cost += ended - ready
+            self._held_up = ended - began
 
     def save(self) -> Path:
         """Write one of this step, and wait for it; one that is there already is not written anew.

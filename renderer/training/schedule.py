@@ -31,7 +31,7 @@ class Schedule:
     @classmethod
     def of(cls, config: TrainConfig) -> Schedule:
         """The stages that `config` asks for."""
-        steps = config.steps
+        steps = config.schedule_steps
         return cls(
             steps=steps,
             sh_degree=config.degree,

@@ -28,12 +28,14 @@ from .density.strategy import make_strategy
 from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
+from .pacing.pace import Pace
+from .pacing.resolution import PhotosInTime
 from .schedule import Schedule
 from .state import STATE_VERSION, NotCopied, check_state, moved, put_back, settings_of
 from .step.fit import SplatFit
 from .step.objective import Objective, PhotometricObjective
 from .step.optimizer import keep_within, prune_broken
-from .step.report import StepOutcome
+from .step.report import StepOutcome, check_converges
 from .step.report import StepReport as StepReport
 from .step.runner import StartedStep, StepRunner
 
@@ -49,8 +51,6 @@ PROGRESS = (
 )
 """Plain values that change from step to step."""
 WAVES = ("frequencies", "coefficients")
-GIVE_UP_AFTER = 100
-"""Skipped steps in a row after which the run has failed."""
 
 
 class Trainer(NotCopied):
@@ -74,6 +74,7 @@ class Trainer(NotCopied):
         settings: how splats are rendered, and should be shown.
         steps_done: steps so far.
         seconds: spent in steps so far [s].
+        pace: how far the run is, and the time that it has taken.
         skipped_steps: those of them whose loss or gradient was not finite.
         pruned_splats: splats that were removed because they were not finite.
         corrections: as learnt so far.
@@ -100,6 +101,7 @@ class Trainer(NotCopied):
         self.device = pick_device(device)
         self.steps_done, self.seconds = 0, 0.0
         self.skipped_steps = self.pruned_splats = 0
+        self.pace = Pace(config)
         self._lengths = Lengths.of([view.camera for view in data.train], data.points)
         self._scene_scale = self._lengths.scale
         self.settings = replace(config.render_settings(), near_plane=self._lengths.near_plane)
@@ -111,7 +113,8 @@ class Trainer(NotCopied):
         self._schedule = Schedule.of(config)
         # On the CPU whatever the device, so that both see the same random numbers.
         self._generator = torch.Generator().manual_seed(config.seed)
-        self._turns = Turns(data.train, self.device, self._generator)
+        photos = partial(PhotosInTime, self.device, config, self.pace)
+        self._turns = Turns(data.train, photos, self._generator)
         raw = initial_parameters(data, config, torch.Generator().manual_seed(config.seed))
         parameters: Parameters = {
             name: Parameter(tensor.detach().to(self.device)) for name, tensor in raw.items()
@@ -143,7 +146,7 @@ class Trainer(NotCopied):
 
     @property
     def done(self) -> bool:
-        return self.steps_done >= self.config.steps
+        return self.pace.done(self.steps_done)
 
     def splats(self) -> Splats:
         """A copy of the splats as they are now."""
@@ -163,6 +166,7 @@ class Trainer(NotCopied):
         """
         with self._own_turn():
             taken, started, done = None, time.perf_counter(), self.steps_done
+            self.pace.begin(done)
             try:
                 taken = self._try_step()
             except Exception as error:
@@ -172,6 +176,7 @@ class Trainer(NotCopied):
                 self._release()
                 taken = self._try_step()
             name, step = taken
+            self.pace.end()
             self.seconds += time.perf_counter() - started
             splats, outcome = len(self.parameters["means"]), partial(self._outcome, step)
             return StepReport(self.steps_done, splats, self.seconds, name, outcome)
@@ -189,7 +194,7 @@ class Trainer(NotCopied):
 
     @property
     def _starts_waves(self) -> bool:
-        due = self.config.gabor > 0 and self.steps_done >= self._schedule.wave_start
+        due = self.config.gabor > 0 and self.pace.step >= self._schedule.wave_start
         return due and not self._waves_started
 
     def _try_step(self) -> tuple[str, StartedStep]:
@@ -223,7 +228,7 @@ class Trainer(NotCopied):
 
     def _take(self, photo: Photo) -> StartedStep:
         """The change of the splats, which on a GPU may go on."""
-        step = self.steps_done
+        step = self.pace.step
         rates = self._enter(step)
         drawn = self._generator
         seed = int(torch.randint(2**53, (), generator=drawn, device=drawn.device))
@@ -239,17 +244,17 @@ class Trainer(NotCopied):
         return started
 
     def _follow(self, started: StartedStep) -> None:
-        step = self.steps_done - 1
-        controls = self._strategy.watches or self._schedule.refines(step)
-        if controls or self.done or not self._runner.ahead:
+        last, refined = self.pace.last, self.pace.due(self._schedule.refines)
+        controls = refined is not None or (self._strategy.watches and bool(self.pace.span))
+        if controls or last or not self._runner.ahead:
             self._settle()
         else:
             self._note(self._pending[:-1])
         if self.done:
             self._keep_within()
         if controls and started.outcome().changed:
-            self._control(step, started.info)
-        if self._waves_started and self._schedule.limits_waves(step):
+            self._control(self.pace.step if refined is None else refined, started.info)
+        if self._waves_started and self.pace.due(self._schedule.limits_waves) is not None:
             self._limit_waves()
 
     def _control(self, step: int, info: dict[str, Any]) -> None:
@@ -294,10 +299,9 @@ class Trainer(NotCopied):
             outcome = started.outcome()
             self._pending.remove(started)
             self._unclean |= outcome.broken or not outcome.changed
-            if outcome.changed:
-                self._skipped_in_a_row = 0
-            else:
-                self._skip()
+            self.skipped_steps += not outcome.changed
+            self._skipped_in_a_row = 0 if outcome.changed else self._skipped_in_a_row + 1
+            check_converges(self._skipped_in_a_row, self.steps_done)
         if self._unclean and self._pending:
             self._settle()
 
@@ -311,7 +315,7 @@ class Trainer(NotCopied):
         # A run that is extended later has longer stages, but never goes back to an earlier one.
         degree = self._schedule.active_sh_degree(step)
         starts_waves = self._starts_waves
-        switched = self.corrections.enter(step / self.config.steps, self._splats, self.settings)
+        switched = self.corrections.enter(self.pace.progress, self._splats, self.settings)
         if switched or degree > self._sh_degree or starts_waves:
             self._settle()
             self._runner.forget()
@@ -333,8 +337,9 @@ class Trainer(NotCopied):
 
     def _limit_waves(self) -> None:
         if self.config.gabor > 0 and self.config.wave_limit:
-            cameras = [view.camera.to(self.device) for view in self._turns.views]
-            limit_waves(self._fit.raw, cameras, self.settings)
+            with self.pace.closing():
+                cameras = [view.camera.to(self.device) for view in self._turns.views]
+                limit_waves(self._fit.raw, cameras, self.settings)
 
     def _renew_runner(self) -> None:
         self._runner = self._given or StepRunner(
@@ -346,15 +351,6 @@ class Trainer(NotCopied):
         if near_plane != self.settings.near_plane:
             self.settings = replace(self.settings, near_plane=near_plane)
             self._renew_runner()
-
-    def _skip(self) -> None:
-        self.skipped_steps += 1
-        self._skipped_in_a_row += 1
-        if self._skipped_in_a_row == GIVE_UP_AFTER:
-            raise ArithmeticError(
-                f"the fit has diverged: the loss or its gradient was not finite in "
-                f"{GIVE_UP_AFTER} steps in a row, up to step {self.steps_done}"
-            )
 
     def state_dict(self, *, copy: bool = True) -> dict[str, Any]:
         """A copy of everything needed to go on exactly where this trainer is. Without `copy`, what
@@ -370,6 +366,7 @@ class Trainer(NotCopied):
                     **{name: deepcopy(getattr(self, name)) for name in PROGRESS},
                 },
                 "near_plane": self.settings.near_plane,
+                "pace": self.pace.state(),
                 **self._fit.state_dict(copy=copy),
                 "strategy": moved(self._strategy_state, "cpu", copy=copy),
                 "corrections": self.corrections.state_dict(),
@@ -391,6 +388,7 @@ class Trainer(NotCopied):
             self.config, self._schedule = config, Schedule.of(config)
             for name in PROGRESS:
                 setattr(self, name, deepcopy(state["progress"][name]))
+            self.pace.go_on(state.get("pace"), self.seconds)
             self._show_from(state.get("near_plane", RenderSettings().near_plane))
             due = state["progress"]["_order"]
             self._turns.go_on([state["views"][place] for place in due])

@@ -12,7 +12,7 @@ from fitting import small_capture
 
 import gaborsplat as gs
 from gaborsplat.renderer.training.cost import trial
-from gaborsplat.renderer.training.cost.memory import memory_of_training, photos_kept
+from gaborsplat.renderer.training.cost.memory import memory_of_run, memory_of_training, photos_kept
 from gaborsplat.renderer.training.cost.trial import StepTime, time_steps
 
 PEAK = """
@@ -101,6 +101,16 @@ def test_photos_that_do_not_fit_are_not_counted_as_kept():
     assert photos_kept(sizes[:2], torch.device("cpu"), None) == 2 * 3 * 4000 * 3000
     assert photos_kept(sizes, torch.device("cpu"), None) == 2 << 30
     assert photos_kept(sizes, torch.device("cuda"), 1_000_000) == 250_000
+
+
+def test_photos_that_were_made_smaller_take_memory_on_the_host_alone():
+    sizes, plain = [(4000, 3000)] * 10, gs.TrainConfig()
+    coarse = gs.TrainConfig(coarse_to_fine=True)
+    for device, more in (("cpu", 10 * 3 * 2000 * 1500), ("cuda", 0)):
+        first, second = (
+            memory_of_run(config, sizes, torch.device(device), 10**9) for config in (plain, coarse)
+        )
+        assert second - first == more
 
 
 def test_a_trial_finds_what_splats_and_pixels_cost(monkeypatch: pytest.MonkeyPatch):

@@ -149,7 +149,11 @@ def _rows(readout: Readout) -> list[tuple[str, str]]:
     rows = [("Splats", f"{readout.splats:,}")]
     status = readout.status
     if status is not None:
-        rows.append(("Step", f"{status.step:,} of {status.steps:,}"))
+        if status.time_left is None:
+            rows.append(("Step", f"{status.step:,} of {status.steps:,}"))
+        else:
+            minutes, seconds = divmod(round(status.time_left), 60)
+            rows += [("Step", f"{status.step:,}"), ("Time left", f"{minutes}:{seconds:02}")]
         rows.append(("Loss", f"{status.loss:.4f}"))
         if status.psnr is not None:
             rows.append(("PSNR", f"{status.psnr:.2f} dB"))

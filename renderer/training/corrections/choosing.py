@@ -70,8 +70,8 @@ def corrections_for(config: TrainConfig, data: FitInput) -> list[Correction]:
     chosen: list[Correction] = []
     if config.refine_poses != "off":
         undecided = config.refine_poses == "auto"
-        chosen.append(PoseCorrection(data, config.steps, undecided=undecided))
-    rate = rate_of(config.steps / len(data.train))
+        chosen.append(PoseCorrection(data, config.schedule_steps, undecided=undecided))
+    rate = rate_of(config.schedule_steps / len(data.train))
     if config.exposure == "gain":
         chosen.append(ExposureGain(rate))
     if config.exposure == "full":

@@ -13,6 +13,7 @@ import torch
 from ... import _native
 from ..config import Default, TrainConfig
 from ..data import CACHE_BYTES, SHARE_OF_MEMORY, FitInput
+from ..pacing.resolution import COARSE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,15 @@ def memory_of_run(
 ) -> int:
     """Bytes of `memory_of_training` for a whole run: `config.max_splats`, photos of these `sizes`
     (width, height) [px], `free` bytes on the device; None where that is not known."""
+    photos = photos_kept(sizes, device, free)
+    if config.coarse_to_fine and device.type == "cpu":
+        photos += min(photos // 4, COARSE_BYTES)  # at half their size
     return memory_of_training(
         config.max_splats,
         largest(sizes),
         gabor=config.gabor,
         sh_degree=config.degree,
-        photos=photos_kept(sizes, device, free),
+        photos=photos,
         gpu=device.type == "cuda",
     )
 

@@ -28,6 +28,8 @@ SPLATS = {"cpu": (5_000, 30_000), "cuda": (100_000, 1_000_000)}
 """Few and many splats, by type of device."""
 SIDES = {"cpu": (400, 800), "cuda": (800, 1600)}
 """Longest sides of small and large photos [px]."""
+LEAST_SHARE = 0.4
+"""Of the time of a step with many splats, what is theirs at least."""
 LATE = 801
 """The step of a run of 1000 that is timed."""
 SAMPLES = 200
@@ -73,11 +75,18 @@ class StepTime:
         return config.steps * (self.of(splats, pixels) + missed * self.decode)
 
 
+@torch.inference_mode(False)  # what is made here is trained
 def time_steps(
-    data: FitInput, config: TrainConfig, device: torch.device, most: int | None = None
+    data: FitInput,
+    config: TrainConfig,
+    device: torch.device,
+    most: int | None = None,
+    *,
+    small: bool = False,
 ) -> StepTime:
     """What steps take on `device`, found by some with few and with many splats, on small and large
-    photos. At most `most` splats are tried, of which there must be some.
+    photos. At most `most` splats are tried, of which there must be some. A `small` trial has a
+    quarter of the points, the splats and the pixels, and photos no larger than they are.
 
     The splats are copies of some that a fit begins with, shrunk by as much as there are more of
     them; harmonics and waves are on, as in most of a run.
@@ -86,19 +95,24 @@ def time_steps(
     began = time.perf_counter()
     photos = [(view.image(), view.mask()) for view in views]
     decode = (time.perf_counter() - began) / len(views)
-    few, many = (count if most is None else min(count, most) for count in SPLATS[device.type])
-    small, large = SIDES[device.type]
+    wanted = (count // 4 if small else count for count in SPLATS[device.type])
+    few, many = (count if most is None else min(count, most) for count in wanted)
+    narrow, wide = SIDES[device.type]
+    if small:
+        wide = min(wide // 2, max(max(view.camera.size) for view in views))
+        narrow = -(-wide // 2)
 
     def measured(splats: int, side: int) -> tuple[float, float]:
         """Time of a step [s], and the pixels that it had."""
         shown = [_Resized.of(view, *photo, side) for view, photo in zip(views, photos, strict=True)]
-        trial = _Trial(shown, *_some_points(data))
+        trial = _Trial(shown, *_some_points(data, min(splats, POINTS // 4 if small else POINTS)))
         seconds = _time_of_step(trial, replace(config, max_splats=splats), device)
         return seconds, mean(view.camera.size[0] * view.camera.size[1] for view in shown)
 
-    (first, pixels), (more, _) = measured(few, small), measured(many, small)
-    larger, more_pixels = measured(few, large)
-    per_splat = max(0.0, more - first) / max(1, many - few)
+    (first, pixels), (more, _) = measured(few, narrow), measured(many, narrow)
+    larger, more_pixels = measured(few, wide)
+    # Other programs may have made the first of them slow.
+    per_splat = max(LEAST_SHARE * more / many, (more - first) / max(1, many - few))
     per_pixel = max(0.0, larger - first) / max(1.0, more_pixels - pixels)
     fixed = max(0.0, first - per_splat * few - per_pixel * pixels)
     return StepTime(fixed, per_splat, per_pixel, decode)
@@ -145,10 +159,10 @@ class _Trial:
     test: Sequence[TrainingView] = ()
 
 
-def _some_points(data: FitInput) -> tuple[Tensor, Tensor]:
+def _some_points(data: FitInput, count: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(data.points), generator=generator, device=generator.device)
-    chosen = order[:POINTS]
+    chosen = order[:count]
     return data.points[chosen], data.point_colors[chosen]
 
 

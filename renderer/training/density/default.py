@@ -48,7 +48,7 @@ class WaveDefaultStrategy(DefaultStrategy):
             refine_start_iter=schedule.refine_start,
             refine_stop_iter=schedule.refine_stop,
             refine_every=schedule.refine_every,
-            reset_every=3000 if config.steps >= RESETS_NEED else config.steps,
+            reset_every=3000 if schedule.steps >= RESETS_NEED else schedule.steps,
         )
         self._schedule = schedule
         self._max_splats = config.max_splats

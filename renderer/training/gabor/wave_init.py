@@ -33,6 +33,8 @@ APART = {1: 0.4, 2: 0.4, 4: 0.2}
 """Cycles per sigma by which the waves of one splat differ at their birth, by their number: so far
 that there are enough candidates for all."""
 _AT_ONCE = max(WAVE_COUNTS)
+PICTURES = PHOTOS * (-(-len(MAGNITUDES) * DIRECTIONS // _AT_ONCE))
+"""How many pictures, with their gradients, it takes at most."""
 
 
 @torch.no_grad()

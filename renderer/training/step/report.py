@@ -11,6 +11,9 @@ from torch import Tensor
 
 from ...losses import decibel
 
+GIVE_UP_AFTER = 100
+"""Skipped steps in a row after which a run has failed."""
+
 
 class StepOutcome(NamedTuple):
     """What a step did.
@@ -83,3 +86,16 @@ class StepReport:
     def skipped(self) -> bool:
         """Whether nothing was changed, as loss or gradient was not finite."""
         return not self.outcome().changed
+
+
+def check_converges(skipped: int, step: int) -> None:
+    """Checks that of the steps up to `step` not too many were `skipped` in a row.
+
+    Raises:
+        ArithmeticError: the fit has diverged.
+    """
+    if skipped >= GIVE_UP_AFTER:
+        raise ArithmeticError(
+            f"the fit has diverged: the loss or its gradient was not finite in {GIVE_UP_AFTER} "
+            f"steps in a row, up to step {step}"
+        )

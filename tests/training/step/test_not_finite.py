@@ -13,7 +13,7 @@ from gaborsplat.renderer.backends.memory import Memory
 from gaborsplat.renderer.training import TrainConfig, Trainer
 from gaborsplat.renderer.training.data import Photo
 from gaborsplat.renderer.training.step.objective import Measured, PhotometricObjective, Picture
-from gaborsplat.renderer.training.trainer import GIVE_UP_AFTER
+from gaborsplat.renderer.training.step.report import GIVE_UP_AFTER
 
 SHORT = TrainConfig(steps=300, max_splats=200, gabor=1, sh_degree=1)
 
