@@ -35,6 +35,9 @@ from .watched import LiveTraining
 
 LOG_EVERY = 10
 """Steps between two lines of log.jsonl."""
+OVERFITTED = 0.1
+"""Test views that end so much below their best are worth a word [dB]: two measurements of one fit,
+a few hundred steps apart, differ by less."""
 
 
 class TrainingEnded(RuntimeError):
@@ -294,8 +297,22 @@ class Fit:
             )
         for line in self._trainer.corrections.told():
             console.print(line)
+        self._warn_if_overfitted(quality.psnr)
         if self._run.splats_of == self._trainer.steps_done:
             console.print(f"Splats: {self._folder.splats_file}")
+
+    def _warn_if_overfitted(self, psnr: float | None) -> None:
+        """Say so if test views were better earlier in the run. Where exposure is learnt, nothing is
+        said: theirs is their own, so that PSNR may fall as splats become better."""
+        if psnr is None or self._trainer.config.exposure != "off":
+            return
+        best = self._folder.log.best_test()
+        if best is not None and best.test_psnr >= psnr + OVERFITTED:
+            error_console.print(
+                f"note: test views had {best.test_psnr:.2f} dB after {best.step:,} steps with "
+                f"{best.splats:,} splats: what was learnt since holds for the training photos "
+                "alone; fewer --steps or --max-splats will do"
+            )
 
     def _compare(self, view: TrainingView, image: Tensor, photo: Tensor) -> None:
         if self._no_pictures:

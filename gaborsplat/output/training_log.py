@@ -6,9 +6,17 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..scenes import replacing
+
+
+class Tested(NamedTuple):
+    """A measurement on the test views: PSNR [dB], after so many steps, with so many splats."""
+
+    test_psnr: float
+    step: int
+    splats: int
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,15 @@ class TrainingLog:
             if isinstance(line.get("step"), int):
                 found.append(line)
         return found
+
+    def best_test(self) -> Tested | None:
+        """The best measurement on the test views, the first of equals; None if there is none."""
+        tested = [
+            Tested(line["test_psnr"], line["step"], line["splats"])
+            for line in self.lines()
+            if isinstance(line.get("test_psnr"), float) and isinstance(line.get("splats"), int)
+        ]
+        return max(tested, key=lambda each: each.test_psnr, default=None)
 
     def go_on_after(self, step: int) -> None:
         """Cut off what an interrupted run did beyond `step`."""
