@@ -58,7 +58,7 @@ def planned(config: TrainConfig, data: FitInput, device: torch.device) -> Plan:
     if time is None or config.expected_steps is not None:
         return Plan(config, 0.0)
     # The first one has torch load what takes seconds, as a program's start does.
-    torch.optim.SGD([torch.zeros(1, device="cpu")])
+    torch.optim.SGD([torch.zeros(1, dtype=torch.float32, device="cpu")])
     began = now()
     sizes, free = [view.camera.size for view in data.train], free_memory(device)
     room = MOST if free is None or not sizes else most_splats(config, sizes, device, free)
