@@ -12,8 +12,8 @@ from gaborsplat.cli import BAD_INPUT, DONE, main, parse
 from gaborsplat.scenes import demo_path
 
 BUSY = 1.25
-"""Times as long as given, on a machine that does something else just then: a step may be slower than
-any before. That a run keeps its time is tested with a clock of its own."""
+"""Times as long as given, on a machine that does something else just then: a step may be slower
+than any before. That a run keeps its time is tested with a clock of its own."""
 QUICK = ["--max-size", "96", "--no-viewer", "--device", "cpu"]
 
 
