@@ -77,7 +77,8 @@ class Alignment:
         """
         given = replace(photo.over(self._settings.background), mask=photo.counting())
         camera, depth, share = given.camera, self._depth(given.camera), steps // 3
-        doublings = max(0, int(math.log2(max(camera.size) / SMALLEST)))
+        most = min(max(camera.size) / SMALLEST, min(camera.size))  # a pixel is left of any strip
+        doublings = int(math.log2(max(1, most)))
         for factor in (2**power for power in range(doublings, 0, -1)):
             small = _reduced(replace(given, camera=camera), factor)
             if small.mask is not None and not small.mask.any():

@@ -93,6 +93,15 @@ def test_a_mask_that_leaves_no_pixel_of_small_pictures_does_no_harm():
     assert not torch.equal(found.world_to_camera, moved.world_to_camera)
 
 
+def test_a_narrow_strip_is_aligned_too():
+    splats, camera = blobs(), small_capture().test[0].camera.resized((240, 2))
+    image = (255 * render(splats, camera).color.clamp(0, 1)).round().to(torch.uint8)
+    moved = replace(camera, world_to_camera=turned(camera, torch.tensor([0.0, 0.005, 0.0])))
+    found = Alignment(splats, RenderSettings()).camera(TakenPhoto(moved, image, None))
+    assert found.world_to_camera.isfinite().all()
+    assert found.size == camera.size
+
+
 def turned(camera: Camera, turn: Tensor) -> Tensor:
     """[4, 4] pose of a camera turned by a rotation vector [3] [rad]."""
     motion = rigid(turn.double(), torch.zeros(3, dtype=torch.float64))
