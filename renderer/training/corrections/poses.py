@@ -18,8 +18,7 @@ from .correction import Correction
 from .rigid import common_motions, rigid, shown_motion
 
 START = 0.1
-"""Fraction of a run after which splats tell enough of a scene to tell where cameras were. Later,
-they have settled for cameras that are wrong."""
+"""Fraction of a run after which splats tell enough of a scene to tell where cameras were."""
 LOOKS, LOOK_STEPS = (3, 12), 20
 """Least and most of the views that tell whether cameras are wrong, and steps of their alignment:
 they take a fiftieth of a long run at most."""
