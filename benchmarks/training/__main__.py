@@ -14,7 +14,8 @@ these faults, and each variant of the options:
     blurred   a twentieth of the training photos blurred by motion, over 3 % of the width
 
 Test views give PSNR and SSIM; PSNR after one gain a channel has been fitted to each of them ("cc",
-colour-corrected); and PSNR against them as they were before they got their faults ("true").
+colour-corrected); PSNR against them as they were before they got their faults ("true"); and PSNR
+after their cameras were aligned to the splats ("aligned").
 Differences are of the same seed, which faults and training have in common; times, of one session.
 A case that is in --out is not trained again, so that the program can be stopped and started; with
 --minutes it stops by itself.

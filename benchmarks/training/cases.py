@@ -87,16 +87,23 @@ def measured(case: Case, data: FitInput) -> dict[str, Any]:
 def judged(
     splats: Splats, views: Sequence[TrainingView], settings: RenderSettings
 ) -> dict[str, float | None]:
-    """Means over the views of PSNR, SSIM and colour-corrected PSNR, by name."""
+    """Means over the views of PSNR, SSIM, colour-corrected PSNR, and PSNR with cameras aligned to
+    the splats, by name."""
     corrected: list[float] = []
 
     def correct(view: TrainingView, image: Tensor, photo: Tensor) -> None:
         counting = load_photo(view, torch.device("cpu")).counting()
         corrected.append(float(psnr(color_corrected(image, photo, counting), photo, counting)))
 
-    quality = evaluate(splats, views, settings, correct)
+    quality = evaluate(splats, views, settings, correct, align=True)
     mean = sum(corrected) / len(corrected) if corrected else None
-    return {"psnr": quality.psnr, "ssim": quality.ssim, "cc_psnr": mean}
+    aligned = None if quality.aligned is None else quality.aligned.psnr
+    return {
+        "psnr": quality.psnr,
+        "ssim": quality.ssim,
+        "cc_psnr": mean,
+        "aligned_psnr": aligned,
+    }
 
 
 def color_corrected(image: Tensor, photo: Tensor, counting: Tensor | None = None) -> Tensor:

@@ -28,6 +28,7 @@ def titled(runs: Runs) -> dict[str, Rows]:
         at = "{} px, {} steps, {} splats".format(*setting)
         tables = {
             f"Test views; {at}": quality(same),
+            f"Test views, their cameras aligned to the splats; {at}": aligned(same),
             f"Gained over {BASELINE}, and what it takes; {at}": gains(same),
             f"Gained over {BASELINE}, mean over captures (worst); {at}": over_captures(same),
         }
@@ -47,6 +48,22 @@ def quality(runs: Runs) -> Rows:
             compared = ("psnr", "cc_psnr")
             lost = [signed(difference(plain, mine, name), DIGITS[name]) for name in compared]
         rows.append([*key.values(), *figures, *lost, str(len(mine))])
+    return rows
+
+
+def aligned(runs: Runs) -> Rows:
+    """PSNR of every case with the test cameras aligned, and what its faults cost, where any are of
+    cameras: those are not judged by where photos are said to be from."""
+    rows = [[*HEADS, "aligned", "lost", "seeds"]]
+    of_cameras = [run for run in runs if run["disturbance"] in ("none", "poses")]
+    known = [run for run in of_cameras if run.get("aligned_psnr") is not None]
+    for key in cases(known if pick(known, disturbance="poses") else []):
+        mine = pick(known, **key)
+        plain = pick(known, **(key | {"disturbance": "none"}))
+        wrong = key["disturbance"] != "none"
+        lost = signed(difference(plain, mine, "aligned_psnr"), 2) if wrong else ""
+        shown = f"{mean_of(mine, 'aligned_psnr'):.2f}"
+        rows.append([*key.values(), shown, lost, str(len(mine))])
     return rows
 
 

@@ -62,6 +62,7 @@ def test_every_fault_is_trained_once_and_shown(
     for run in runs:
         assert all(math.isfinite(run[name]) for name in tables.FIGURES)
         assert run["cc_psnr"] > run["psnr"] - 0.01
+        assert run["aligned_psnr"] > run["psnr"] - 0.5
         assert run["seconds"] > 0 and 0 < run["splats_made"] <= 60 and run["bytes"] > 0
     plain = next(run for run in runs if run["disturbance"] == "none")
     assert plain["true_psnr"] == plain["psnr"]
@@ -258,6 +259,22 @@ def test_differences_are_of_equal_seeds_and_times_of_one_session():
     gained = ["+0.50 (+0.50)", "+0.50 (+0.50)", "+0.013 (+0.013)", "+0.50 (+0.50)", "1"]
     lost = [cell.replace("+", "-") for cell in gained]
     assert third[1:] == [["none", "robust", *lost], ["poses", "robust", *gained]]
+
+
+def test_what_wrong_cameras_cost_is_told_with_test_cameras_aligned():
+    runs = [
+        *(run("default", name, 0, 20) | {"aligned_psnr": 23.0} for name in ("none", "exposure")),
+        run("default", "poses", 0, 15) | {"aligned_psnr": 21.0},
+        run("off", "poses", 0, 15) | {"aligned_psnr": 19.0},
+        run("default", "poses", 1, 15),  # by a program that aligned none
+    ]
+    (rows,) = (rows for title, rows in tables.titled(runs).items() if "aligned" in title)
+    assert [row[1:] for row in rows[1:]] == [
+        ["none", "default", "23.00", "", "1"],
+        ["poses", "default", "21.00", "+2.00", "1"],
+        ["poses", "off", "19.00", "", "1"],
+    ]
+    assert not any("aligned" in title for title in tables.titled(runs[:2]))
 
 
 def test_tables_have_all_their_figures_in_a_terminal_of_usual_width(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...backends.memory import Workspace
@@ -23,9 +25,29 @@ from .correction import RowAdam
 from .rigid import rigid
 
 STEPS = 40
-"""Of an alignment that is to be exact."""
-RATES = (2e-3, 1e-4)
-"""Adam's step sizes, at the first step and the last [rad, depths of what is seen]."""
+"""Of an alignment that is to be exact: a third of them on each of the smaller pictures, the others
+on that of full size."""
+SMALLEST = 60
+"""Longest side of the smallest pictures that are compared [px], at least: on larger ones texture
+that repeats looks right in a wrong place, too."""
+FIRST_RATE = 0.2
+"""Adam's step size at the first step with each size [px]."""
+LAST_RATES = (0.05, 0.02)
+"""At the last: with smaller pictures, and in full size."""
+
+
+class _Descent(NamedTuple):
+    """Where the way to less loss led.
+
+    Attributes:
+        last: where it ended.
+        best: where the loss was least.
+        least: what it was there.
+    """
+
+    last: Camera
+    best: Camera
+    least: float
 
 
 class Alignment:
@@ -44,25 +66,41 @@ class Alignment:
 
     @torch.no_grad()
     def camera(self, photo: Photo, steps: int = STEPS) -> Camera:
-        """The camera of a photo, aligned to the splats. Equal calls give equal numbers.
+        """The camera of a photo, aligned to the splats; as it is where that is no better. Equal
+        calls give equal numbers.
+
+        Pictures are small at first, then twice as large again and again.
 
         Args:
             photo: on the splats' device, with something that counts.
-            steps: how many are taken.
+            steps: see `STEPS`.
         """
-        counting, photo = photo.counting(), photo.over(self._settings.background)
-        camera = best = photo.camera
-        least, depth = math.inf, self._depth(camera)
+        given = replace(photo.over(self._settings.background), mask=photo.counting())
+        camera, depth, share = given.camera, self._depth(given.camera), steps // 3
+        most = min(max(camera.size) / SMALLEST, min(camera.size))  # a pixel is left of any strip
+        doublings = int(math.log2(max(1, most)))
+        for factor in (2**power for power in range(doublings, 0, -1)):
+            small = _reduced(replace(given, camera=camera), factor)
+            if small.mask is not None and not small.mask.any():
+                continue
+            found = self._descended(small, depth, share, LAST_RATES[0])
+            camera = replace(camera, world_to_camera=found.last.world_to_camera)
+        near = replace(given, camera=camera)
+        found = self._descended(near, depth, steps - share, LAST_RATES[1])
+        return found.best if found.least < self._followed(given, depth)[0] else given.camera
+
+    def _descended(self, photo: Photo, depth: float, steps: int, last_rate: float) -> _Descent:
+        best, least = photo.camera, math.inf
         motion = torch.zeros(1, 6, dtype=torch.float64, device="cpu")
-        adam = RowAdam(motion)
+        adam, pixel = RowAdam(motion), 1 / float(photo.camera.intrinsics[0, 0])
         for step in range(steps):
-            loss, gradient = self._followed(camera, photo.image, counting, depth)
+            loss, gradient = self._followed(photo, depth)
             if loss < least:
-                best, least = camera, loss
-            rate = RATES[0] * (RATES[1] / RATES[0]) ** (step / (steps - 1))
-            adam.step(motion.zero_(), gradient[None], slice(None), rate)
-            camera = _moved(camera, motion[0], depth)
-        return best
+                best, least = photo.camera, loss
+            rate = FIRST_RATE * (last_rate / FIRST_RATE) ** (step / max(1, steps - 1))
+            adam.step(motion.zero_(), gradient[None], slice(None), pixel * rate)
+            photo = replace(photo, camera=_moved(photo.camera, motion[0], depth))
+        return _Descent(photo.camera, best, least)
 
     def _depth(self, camera: Camera) -> float:
         """The median over the picture: by it, turns and motions that show as much are as large."""
@@ -70,14 +108,13 @@ class Alignment:
         depths = frame.depth[frame.alpha > 0.5]
         return float(depths.median()) if len(depths) else 1.0
 
-    def _followed(
-        self, camera: Camera, image: Tensor, counting: Tensor | None, depth: float
-    ) -> tuple[float, Tensor]:
+    def _followed(self, photo: Photo, depth: float) -> tuple[float, Tensor]:
         """The loss, and its gradient [6] to what `_moved` takes, at zero."""
+        camera = photo.camera
         options = self._options
         view = in_view(self._splats, camera, self._settings, options)
         drawn = forward(self._passes, view, options)
-        found = compare(drawn.image[0], image, counting, gradient=True)
+        found = compare(drawn.image[0], photo.image, photo.mask, gradient=True)
         assert found.gradient is not None
         v = blended_backward(self._passes, drawn, (found.gradient[None], None), options)
         shaded = (drawn.shaded.visible, drawn.shaded.colors)
@@ -96,3 +133,21 @@ def _moved(camera: Camera, motion: Tensor, depth: float) -> Camera:
     pose = camera.world_to_camera
     change = rigid(motion[:3], depth * motion[3:])
     return replace(camera, world_to_camera=(change @ pose.double().cpu()).to(pose))
+
+
+def _reduced(photo: Photo, factor: int) -> Photo:
+    """Image and mask with the means over squares of `factor` pixels a side, which count where all
+    of these do; what is left over at the right and at the bottom is cut off."""
+    width, height = (side // factor for side in photo.camera.size)
+    k = photo.camera.intrinsics.clone()
+    k[:2] /= factor
+    mean = F.avg_pool2d(photo.image.permute(2, 0, 1).float(), factor)
+    mask = photo.mask
+    if mask is not None:
+        mask = F.avg_pool2d(mask[None].float(), factor)[0] == 1
+    return replace(
+        photo,
+        camera=replace(photo.camera, intrinsics=k, size=(width, height)),
+        image=mean.permute(1, 2, 0).round().to(torch.uint8).contiguous(),
+        mask=mask,
+    )

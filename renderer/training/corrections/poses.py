@@ -17,14 +17,14 @@ from .aligning import Alignment
 from .correction import Correction
 from .rigid import common_motions, rigid, shown_motion
 
-START = 0.2
+START = 0.1
 """Fraction of a run after which splats tell enough of a scene to tell where cameras were."""
 LOOKS, LOOK_STEPS = (3, 12), 20
 """Least and most of the views that tell whether cameras are wrong, and steps of their alignment:
 they take a fiftieth of a long run at most."""
 LEAST_PIXELS, LEAST_SHARE = 0.3, 1.5e-3
 """Median motion of theirs below which cameras are taken as given: the larger of the two, the second
-being of a photo's longest side. Splats of a fifth of a run are too blurred to tell less."""
+being of a photo's longest side. Splats of a tenth of a run are too blurred to tell less."""
 PATH = 0.04
 """How far a camera can come in a run, about: radians, or scene scales."""
 RATES = (1e-4, 2e-3)
