@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...backends.memory import Workspace
@@ -21,6 +20,7 @@ from ...raster.render import render
 from ...settings import RenderSettings
 from ...splats import Splats
 from ..data import Photo
+from ..pacing.resolution import reduced
 from .correction import RowAdam
 from .rigid import rigid
 
@@ -77,12 +77,9 @@ class Alignment:
         """
         given = replace(photo.over(self._settings.background), mask=photo.counting())
         camera, depth, share = given.camera, self._depth(given.camera), steps // 3
-        most = min(max(camera.size) / SMALLEST, min(camera.size))  # a pixel is left of any strip
-        doublings = int(math.log2(max(1, most)))
+        doublings = int(math.log2(max(1, max(camera.size) / SMALLEST)))
         for factor in (2**power for power in range(doublings, 0, -1)):
-            small = _reduced(replace(given, camera=camera), factor)
-            if small.mask is not None and not small.mask.any():
-                continue
+            small = reduced(replace(given, camera=camera), factor)
             found = self._descended(small, depth, share, LAST_RATES[0])
             camera = replace(camera, world_to_camera=found.last.world_to_camera)
         near = replace(given, camera=camera)
@@ -133,21 +130,3 @@ def _moved(camera: Camera, motion: Tensor, depth: float) -> Camera:
     pose = camera.world_to_camera
     change = rigid(motion[:3], depth * motion[3:])
     return replace(camera, world_to_camera=(change @ pose.double().cpu()).to(pose))
-
-
-def _reduced(photo: Photo, factor: int) -> Photo:
-    """Image and mask with the means over squares of `factor` pixels a side, which count where all
-    of these do; what is left over at the right and at the bottom is cut off."""
-    width, height = (side // factor for side in photo.camera.size)
-    k = photo.camera.intrinsics.clone()
-    k[:2] /= factor
-    mean = F.avg_pool2d(photo.image.permute(2, 0, 1).float(), factor)
-    mask = photo.mask
-    if mask is not None:
-        mask = F.avg_pool2d(mask[None].float(), factor)[0] == 1
-    return replace(
-        photo,
-        camera=replace(photo.camera, intrinsics=k, size=(width, height)),
-        image=mean.permute(1, 2, 0).round().to(torch.uint8).contiguous(),
-        mask=mask,
-    )
