@@ -74,6 +74,8 @@ class LearningRates:
     Attributes:
         means: Centres *, in units of the scene scale; decays exponentially over the run.
         means_final: The centres' rate at the end of the run, as a fraction of that at its start.
+        final: All other rates at the end of the run, as a fraction of what they are until its last
+            three tenths, in which they decay exponentially.
         scales: Logarithms of the standard deviations *.
         quats: Rotations *.
         opacities: Logits of the opacities.
@@ -85,6 +87,7 @@ class LearningRates:
 
     means: float = 1.6e-4
     means_final: float = 0.01
+    final: float = 0.1
     scales: float = 5e-3
     quats: float = 1e-3
     opacities: float = 5e-2

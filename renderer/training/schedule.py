@@ -12,6 +12,9 @@ WAVE_LIMITS = 10
 """About how often in a run waves that are too fine are shortened."""
 MAX_SHORT_RUN_LR_SCALE = 4.0
 """Most by which the rates of a short run exceed these."""
+SETTLING = 0.7
+"""Fraction of the run from which on all rates fall: splats then end at what photos taken one by one
+ask for on average, not at what the last few did."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,12 @@ class Schedule:
         short_run_lr_scale = (FULL_RUN / self.steps) ** (1 / 3)
         short_run_lr_scale = min(MAX_SHORT_RUN_LR_SCALE, max(1.0, short_run_lr_scale))
         rates = {field.name: float(getattr(given, field.name)) for field in fields(given)}
-        final = rates.pop("means_final")
+        means_final, final = rates.pop("means_final"), rates.pop("final")
+        done = min(1.0, step / self.steps)
         for name in ("means", "scales", "quats", "shN"):
             rates[name] *= short_run_lr_scale
-        rates["means"] *= final ** min(1.0, step / self.steps)
-        return rates
+        settled = final ** (max(0.0, done - SETTLING) / (1 - SETTLING))
+        return {
+            name: rate * (means_final**done if name == "means" else settled)
+            for name, rate in rates.items()
+        }

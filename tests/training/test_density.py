@@ -358,3 +358,12 @@ def test_learning_rates_are_the_given_ones_in_a_full_run_and_larger_in_a_short_o
     assert short.rates(2000, given)["scales"] == pytest.approx(2 * given.scales)
     assert short.rates(0, given)["opacities"] == given.opacities
     assert Schedule.of(TrainConfig(steps=10)).rates(0, given)["shN"] == pytest.approx(4 * given.shN)
+
+
+def test_all_rates_are_level_until_the_last_part_of_a_run_and_then_fall_to_their_end() -> None:
+    given = LearningRates(final=0.25)
+    schedule = Schedule.of(TrainConfig(steps=30_000))
+    for name in ("scales", "quats", "opacities", "sh0", "shN", "frequencies", "coefficients"):
+        rates = [schedule.rates(step, given)[name] for step in (0, 20_000, 25_500, 30_000, 40_000)]
+        assert rates[:2] == [getattr(given, name)] * 2
+        assert rates[2:] == pytest.approx([getattr(given, name) * by for by in (0.5, 0.25, 0.25)])
