@@ -122,6 +122,8 @@ class TrainConfig:
         refine_stop: Fraction of the run after which no splat is added, moved to another place or
             removed.
         grow_stop: Fraction of the run in which the splats become `max_splats`; `mcmc` only.
+        exchange: How many splats, as a fraction of all, are in the first two fifths of the run moved
+            from where they add least to the photos to where these are most wrong; `mcmc` only.
         refine_every: Steps between two refinements, at most a fortieth of the run.
         wave_start: Fraction of the run in which splats are plain Gaussians, before their waves are
             learnt.
@@ -163,6 +165,7 @@ class TrainConfig:
     refine_start: float = 0.05
     refine_stop: float = 0.7
     grow_stop: float = 0.3
+    exchange: float = 0.15
     refine_every: int = 100
     wave_start: float = 0.15
     wave_birth: Literal["residual", "random"] = "residual"
@@ -186,7 +189,15 @@ class TrainConfig:
         names = ("opacity_weight", "scale_weight", "noise", "grow_gradient", "checkpoint_minutes")
         for name in names:
             _require(name, getattr(self, name), 0.0)
-        for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
+        shares = (
+            "ssim_weight",
+            "refine_start",
+            "refine_stop",
+            "grow_stop",
+            "exchange",
+            "wave_start",
+        )
+        for name in shares:
             _require(name, getattr(self, name), 0.0, 1.0)
         object.__setattr__(self, "background", rgb(self.background))
         for value in self.background:

@@ -12,6 +12,8 @@ WAVE_LIMITS = 10
 """About how often in a run waves that are too fine are shortened."""
 MAX_SHORT_RUN_LR_SCALE = 4.0
 """Most by which the rates of a short run exceed these."""
+EXCHANGE_STOP = 0.4
+"""Fraction of the run in which splats are exchanged."""
 SETTLING = 0.7
 """Fraction of the run from which on all rates fall: splats then end at what photos taken one by one
 ask for on average, not at what the last few did."""
@@ -29,6 +31,7 @@ class Schedule:
     refine_stop: int
     refine_every: int
     grow_stop: int
+    exchange_stop: int
     limit_every: int
 
     @classmethod
@@ -44,6 +47,7 @@ class Schedule:
             refine_stop=int(config.refine_stop * steps),
             refine_every=max(1, min(config.refine_every, steps // 40)),
             grow_stop=int(min(config.grow_stop, config.refine_stop) * steps),
+            exchange_stop=int(min(EXCHANGE_STOP, config.refine_stop) * steps),
             limit_every=max(1, steps // WAVE_LIMITS),
         )
 
@@ -69,6 +73,11 @@ class Schedule:
         """How many a run of `initial` splats that shall become `most` has after refining at `step`:
         each refinement multiplies them by the same."""
         return int(initial * (most / max(1, initial)) ** self.growth(step) + 0.5)
+
+    def exchanged(self, step: int) -> float:
+        """The part of what is exchanged in a whole run that is due when refining at `step`."""
+        span = max(1, self.exchange_stop - self.refine_start)
+        return min(1.0, self.refine_every / span) if step < self.exchange_stop else 0.0
 
     def rates(self, step: int, given: LearningRates) -> dict[str, float]:
         """Learning rate of every parameter at `step`, with the centres' in scene scales."""
