@@ -122,8 +122,8 @@ class TrainConfig:
         refine_stop: Fraction of the run after which no splat is added, moved to another place or
             removed.
         grow_stop: Fraction of the run in which the splats become `max_splats`; `mcmc` only.
-        exchange: How many splats, as a fraction of all, are in the first two fifths of the run moved
-            from where they add least to the photos to where these are most wrong; `mcmc` only.
+        exchange: How many splats, as a fraction of all, are moved in the first two fifths of the
+            run from where they add least to the photos to where these are most wrong; `mcmc` only.
         refine_every: Steps between two refinements, at most a fortieth of the run.
         wave_start: Fraction of the run in which splats are plain Gaussians, before their waves are
             learnt.
