@@ -73,6 +73,8 @@ def learn(options: Options, steps: int, most_steps: int, rasterizer: str = "ours
         from benchmarks.gpu.foreign import ForeignRunner
         from benchmarks.gpu.subject import gsplat_rasterization
 
+        # That rasterizer does not tell what splats add to photos.
+        config = replace(config, exchange=0.0)
         runner = ForeignRunner(
             gsplat_rasterization()[1],
             config.render_settings(),

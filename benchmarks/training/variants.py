@@ -22,6 +22,7 @@ FORM = "NAME=field:value,field:value"
 GSPLAT_RATES = {
     "means": 1.6e-4,
     "means_final": 0.01,
+    "final": 1.0,
     "scales": 5e-3,
     "quats": 1e-3,
     "opacities": 5e-2,

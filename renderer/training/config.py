@@ -85,6 +85,8 @@ class LearningRates:
     Attributes:
         means: Centres *, in units of the scene scale; decays exponentially over the run.
         means_final: The centres' rate at the end of the run, as a fraction of that at its start.
+        final: All other rates at the end of the run, as a fraction of what they are until its last
+            three tenths, in which they decay exponentially.
         scales: Logarithms of the standard deviations *.
         quats: Rotations *.
         opacities: Logits of the opacities.
@@ -96,6 +98,7 @@ class LearningRates:
 
     means: float = 1.6e-4
     means_final: float = 0.01
+    final: float = 0.1
     scales: float = 5e-3
     quats: float = 1e-3
     opacities: float = 5e-2
@@ -139,6 +142,8 @@ class TrainConfig:
         refine_stop: Fraction of the run after which no splat is added, moved to another place or
             removed.
         grow_stop: Fraction of the run in which the splats become `max_splats`; `mcmc` only.
+        exchange: How many splats, as a fraction of all, are moved in the first two fifths of the
+            run from where they add least to the photos to where these are most wrong; `mcmc` only.
         refine_every: Steps between two refinements, at most a fortieth of the run.
         wave_start: Fraction of the run in which splats are plain Gaussians, before their waves are
             learnt.
@@ -183,6 +188,7 @@ class TrainConfig:
     refine_start: float = 0.05
     refine_stop: float = 0.7
     grow_stop: float = 0.3
+    exchange: float = 0.15
     refine_every: int = 100
     wave_start: float = 0.15
     wave_birth: Literal["residual", "random"] = "residual"
@@ -207,7 +213,15 @@ class TrainConfig:
         names = ("opacity_weight", "scale_weight", "noise", "grow_gradient", "checkpoint_minutes")
         for name in names:
             _require(name, getattr(self, name), 0.0)
-        for name in ("ssim_weight", "refine_start", "refine_stop", "grow_stop", "wave_start"):
+        shares = (
+            "ssim_weight",
+            "refine_start",
+            "refine_stop",
+            "grow_stop",
+            "exchange",
+            "wave_start",
+        )
+        for name in shares:
             _require(name, getattr(self, name), 0.0, 1.0)
         if self.expected_steps is not None:
             _require("expected_steps", self.expected_steps, 1)

@@ -275,6 +275,10 @@ class Turns:
         drawn = self._generator
         return torch.randperm(len(self.views), generator=drawn, device=drawn.device).tolist()
 
+    def some(self, count: int) -> list[TrainingView]:
+        """So many of the views, at random; all if there are no more."""
+        return [self.views[place] for place in self.shuffled()[:count]]
+
     def next(self) -> Photo:
         """The photo of the next view whose photo can be read. Raises TooFewPhotos."""
         self._photos = self._photos or self._make()

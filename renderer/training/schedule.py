@@ -12,6 +12,11 @@ WAVE_LIMITS = 10
 """About how often in a run waves that are too fine are shortened."""
 MAX_SHORT_RUN_LR_SCALE = 4.0
 """Most by which the rates of a short run exceed these."""
+EXCHANGE_STOP = 0.4
+"""Fraction of the run in which splats are exchanged."""
+SETTLING = 0.7
+"""Fraction of the run from which on all rates fall: splats then end at what photos taken one by one
+ask for on average, not at what the last few did."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Schedule:
     refine_stop: int
     refine_every: int
     grow_stop: int
+    exchange_stop: int
     limit_every: int
 
     @classmethod
@@ -41,6 +47,7 @@ class Schedule:
             refine_stop=int(config.refine_stop * steps),
             refine_every=max(1, min(config.refine_every, steps // 40)),
             grow_stop=int(min(config.grow_stop, config.refine_stop) * steps),
+            exchange_stop=int(min(EXCHANGE_STOP, config.refine_stop) * steps),
             limit_every=max(1, steps // WAVE_LIMITS),
         )
 
@@ -67,13 +74,22 @@ class Schedule:
         each refinement multiplies them by the same."""
         return int(initial * (most / max(1, initial)) ** self.growth(step) + 0.5)
 
+    def exchanged(self, step: int) -> float:
+        """The part of what is exchanged in a whole run that is due when refining at `step`."""
+        span = max(1, self.exchange_stop - self.refine_start)
+        return min(1.0, self.refine_every / span) if step < self.exchange_stop else 0.0
+
     def rates(self, step: int, given: LearningRates) -> dict[str, float]:
         """Learning rate of every parameter at `step`, with the centres' in scene scales."""
         short_run_lr_scale = (FULL_RUN / self.steps) ** (1 / 3)
         short_run_lr_scale = min(MAX_SHORT_RUN_LR_SCALE, max(1.0, short_run_lr_scale))
         rates = {field.name: float(getattr(given, field.name)) for field in fields(given)}
-        final = rates.pop("means_final")
+        means_final, final = rates.pop("means_final"), rates.pop("final")
+        done = min(1.0, step / self.steps)
         for name in ("means", "scales", "quats", "shN"):
             rates[name] *= short_run_lr_scale
-        rates["means"] *= final ** min(1.0, step / self.steps)
-        return rates
+        settled = final ** (max(0.0, done - SETTLING) / (1 - SETTLING))
+        return {
+            name: rate * (means_final**done if name == "means" else settled)
+            for name, rate in rates.items()
+        }

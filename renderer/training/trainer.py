@@ -25,6 +25,7 @@ from .corrections.corrections import Corrections
 from .data import FitInput, LeftOut, Lengths, Photo, Turns
 from .density.initial import initial_parameters
 from .density.strategy import make_strategy
+from .density.survey import survey
 from .fairlock import FairLock
 from .gabor.wave_init import PHOTOS, init_from_residual
 from .gabor.waves import limit_waves, start_waves
@@ -254,21 +255,27 @@ class Trainer(NotCopied):
             self._keep_within()
         if controls and started.outcome().changed:
             self._control(self.pace.step if refined is None else refined, started.info)
-        if self._waves_started and self.pace.due(self._schedule.limits_waves) is not None:
-            self._limit_waves()
+        limited = self.pace.due(self._schedule.limits_waves)
+        if self._waves_started and self.config.wave_limit and limited is not None:
+            with self.pace.closing():
+                cameras = [view.camera.to(self.device) for view in self._turns.views]
+                limit_waves(self._fit.raw, cameras, self.settings)
 
     def _control(self, step: int, info: dict[str, Any]) -> None:
         """Let the strategy look at a step that is done, and add, move and remove splats."""
+        look = partial(self._strategy.step_post_backward, self.parameters, self._fit.optimizers)
         if not self._schedule.refines(step):
-            self._look(step, info)
+            look(self._strategy_state, step, info)
             return
         self._fit.catch_up()
-        info = dict(info)  # which goes with what is forgotten
+        raw = self._fit.raw if self._waves_started else self._fit.raw.without_waves()
+        surveyed = partial(survey, raw, self._turns, self._runner, self._sh_degree)
+        info = {**info, "survey": surveyed}  # a copy, as the info goes with what is forgotten
         self._runner.forget()  # there may not be memory for splats and those in their place
         # The splats before a refinement are kept until those after it are whole.
         fit, state = self._fit.pointers(), moved(self._strategy_state, self.device)
         try:
-            self._look(step, info)
+            look(self._strategy_state, step, info)
             self._fit.keep_types()
             self._prune()
             self._keep_within()
@@ -276,11 +283,6 @@ class Trainer(NotCopied):
             self._fit.point_back(fit)
             self._strategy_state = state
             raise
-
-    def _look(self, step: int, info: dict[str, Any]) -> None:
-        self._strategy.step_post_backward(
-            self.parameters, self._fit.optimizers, self._strategy_state, step, info
-        )
 
     def _keep_within(self) -> None:
         keep_within(self.parameters, self._lengths.middle, self._lengths.reach)
@@ -332,14 +334,8 @@ class Trainer(NotCopied):
         config = self.config
         start_waves(self._fit.raw, self._generator)
         if config.wave_birth == "residual":
-            views = [self._turns.views[index] for index in self._turns.shuffled()[:PHOTOS]]
+            views = self._turns.some(PHOTOS)
             init_from_residual(self._fit.raw, views, self._runner, self._sh_degree, self.left_out)
-
-    def _limit_waves(self) -> None:
-        if self.config.gabor > 0 and self.config.wave_limit:
-            with self.pace.closing():
-                cameras = [view.camera.to(self.device) for view in self._turns.views]
-                limit_waves(self._fit.raw, cameras, self.settings)
 
     def _renew_runner(self) -> None:
         self._runner = self._given or StepRunner(

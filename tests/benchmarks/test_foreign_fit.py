@@ -19,7 +19,7 @@ from gaborsplat.renderer.training.schedule import Schedule
 
 def trainer(runner: ForeignRunner | None, **config: Any) -> Trainer:
     """One on the CPU, ours or by what stands in for gsplat's rasterizer."""
-    plain: dict[str, Any] = {"exposure": "off", "refine_poses": "off", **config}
+    plain: dict[str, Any] = {"exposure": "off", "refine_poses": "off", "exchange": 0.0, **config}
     settings = TrainConfig(steps=40, gabor=0, max_splats=150, **plain)
     return Trainer(small_capture(), settings, "cpu", runner=runner)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -24,14 +25,23 @@ NOISE_SLOPE = 100.0
 """The noise fades as sigmoid(slope * (DEAD_OPACITY - opacity)), paper section 3.2."""
 MIN_NOISE_LOGIT = -20.0
 """A splat whose share of the noise is less than e^-20 gets none."""
+SURVEYED = 2
+"""Photos that are surveyed at a refinement."""
+MEMORY = 0.8
+"""What an earlier survey counts for at the next one."""
 
 
 class MCMCStrategy:
     """Relocates dead splats, grows to the cap and adds noise to faint splats; gsplat's interface.
 
-    Dead and new splats are drawn together, in proportion to opacity, onto living ones; all that
-    share a place get the opacity and scale that keep its image (eq. 9). The number of splats
-    grows geometrically, from the first refinement on, to `max_splats` at `grow_stop`.
+    Dead and new splats are drawn together onto living ones; all that share a place get the opacity
+    and scale that keep its image (eq. 9). The number of splats grows geometrically, from the first
+    refinement on, to `max_splats` at `grow_stop`.
+
+    While splats are exchanged, some photos are surveyed (`survey.py`) at every refinement. Those
+    splats that add least to a photo that shows them then count as dead too, and where splats are
+    drawn to is in proportion to the error that they have a part in. Later, and where nobody
+    surveys, it is in proportion to opacity, as in the paper.
 
     At refinements splats are put in an order in which neighbours lie together (`order.py`).
 
@@ -51,7 +61,7 @@ class MCMCStrategy:
 
     def initialize_state(self, scene_scale: float = 1.0) -> dict[str, Any]:
         """What is carried from step to step."""
-        return {"scene_scale": scene_scale, "initial_count": None}
+        return {"scene_scale": scene_scale, "initial_count": None, "survey": None}
 
     def terms(self, state: dict[str, Any]) -> Terms:
         """What lets unneeded splats fade and shrink (paper, section 3.5), and who gets noise."""
@@ -84,25 +94,72 @@ class MCMCStrategy:
         if state["initial_count"] is None:
             state["initial_count"] = len(params["means"])
         initial, most = state["initial_count"], self._config.max_splats
-        self._refine(params, optimizers, self._schedule.splats(step, initial, most))
+        part = self._config.exchange * self._schedule.exchanged(step)
+        survey = _remembered(state.get("survey"), info.get("survey")) if part > 0 else None
+        weights = torch.sigmoid(params["opacities"])
+        gone = ~(weights > DEAD_OPACITY)
+        if survey is not None:
+            gone |= _least(survey, int(part * len(gone)))
+            weights = _wrong(survey, gone, weights)
+        wanted = self._schedule.splats(step, initial, most)
+        rows = self._rows(params["means"], gone, weights, wanted)
+        state["survey"] = _take(params, optimizers, rows, survey)
 
-    def _refine(self, params: Parameters, optimizers: Optimizers, wanted: int) -> None:
-        opacities = torch.sigmoid(params["opacities"])
-        count = len(opacities)
-        dead = torch.nonzero(~(opacities > DEAD_OPACITY)).squeeze(-1)
+    def _rows(self, means: Tensor, gone: Tensor, weights: Tensor, wanted: int) -> Tensor:
+        """Which splat each of those to come is a copy of, neighbours side by side: those that are
+        `gone` [N] and those that are missing of `wanted` ones are drawn by `weights` [N]."""
+        count = len(means)
+        rows = torch.arange(count, device=means.device)
+        dead = torch.nonzero(gone).squeeze(-1)
         moved = len(dead) + max(0, wanted - count)
-        rows = torch.arange(count, device=dead.device)
-        if moved > 0 and len(dead) < count:
-            weights = opacities.index_fill(0, dead, 0.0)
+        weights = weights.index_fill(0, dead, 0.0)
+        if moved > 0 and bool((weights > 0).any()):
             sources = _draw(weights, moved, self._generator)
             rows[dead] = sources[: len(dead)]
             rows = torch.cat([rows, sources[len(dead) :]])
-        rows = rows[morton_order(params["means"][rows])]
-        copies = torch.bincount(rows, minlength=count)[rows]
-        anchor_means, anchor_scales = params["means"][rows], params["scales"][rows]
-        take_rows(params, optimizers, rows, fresh=copies > 1)
-        _share(params, copies)
-        carry_waves(RawSplats.of(params), anchor_means, anchor_scales)
+        return rows[morton_order(means[rows])]
+
+
+def _remembered(earlier: Tensor | None, survey: Callable[[int], Tensor] | None) -> Tensor | None:
+    """A new survey [N, 3], with what earlier ones found; None if nobody surveys."""
+    if survey is None:
+        return None
+    found = survey(SURVEYED)
+    return found if earlier is None else MEMORY * earlier + found
+
+
+def _wrong(survey: Tensor, gone: Tensor, opacities: Tensor) -> Tensor:
+    """[N] in [0, 1], the error that splats have a part in, of the largest; where there is none,
+    the opacities."""
+    error = survey[:, 2].clamp_min(0.0).masked_fill(gone, 0.0)
+    most = error.max()
+    return torch.where(most > 0, error / most, opacities)
+
+
+def _least(survey: Tensor, count: int) -> Tensor:
+    """[N] True of the `count` splats that add least to a photo, of those that any shows."""
+    shown, weight, _ = survey.unbind(1)
+    seen = shown > 0
+    each = torch.where(seen, weight / shown.clamp_min(1e-6), torch.inf)
+    least = torch.zeros_like(seen)
+    least[each.argsort(stable=True)[:count]] = True
+    return least & seen
+
+
+def _take(
+    params: Parameters, optimizers: Optimizers, rows: Tensor, survey: Tensor | None
+) -> Tensor | None:
+    """Make splats copies of `rows` [M], which share what the one was, its image included. Returns
+    the survey of them."""
+    copies = torch.bincount(rows, minlength=len(params["means"]))[rows]
+    anchor_means, anchor_scales = params["means"][rows], params["scales"][rows]
+    take_rows(params, optimizers, rows, fresh=copies > 1)
+    _share(params, copies)
+    carry_waves(RawSplats.of(params), anchor_means, anchor_scales)
+    if survey is None:
+        return None
+    shown, shares = survey[rows].split([1, 2], dim=1)
+    return torch.cat([shown, shares / copies[:, None]], dim=1)
 
 
 def share_opacity(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,11 @@ from .mcmc import MCMCStrategy
 
 
 class Strategy(Protocol):
-    """Adds, moves and removes splats: gsplat's interface, and a say in the step."""
+    """Adds, moves and removes splats: gsplat's interface, and a say in the step.
+
+    At refinements `info` has "survey" besides what gsplat's has: a function that takes a number of
+    photos, and gives what `survey.survey` does.
+    """
 
     @property
     def watches(self) -> bool:

@@ -168,6 +168,29 @@ class StepRunner:
             gradients |= {"frequencies": v.frequencies, "coefficients": v.coefficients}
         return result, gradients
 
+    @torch.no_grad()
+    def shares(self, picture: FitPicture, photo: Photo) -> tuple[Tensor, Tensor]:
+        """Whether the picture shows each splat, [N] bool; and sums over the pixels that count,
+        [N, 2]: of its blending weight, and of that times the mean absolute error of the colours.
+
+        The weights are what the gradient of a picture to its splats' colours consists of.
+
+        Args:
+            picture: what `forward` gave last.
+            photo: on the device.
+        """
+        color = picture.color
+        if self._corrections:
+            color = self._corrections.of(photo).color(color)
+        counts = torch.ones_like(color[..., 0]) if photo.mask is None else photo.mask.to(color)
+        error = (color.clamp(0.0, 1.0) - photo.rgb).abs().mean(dim=-1)
+        v_image = torch.zeros_like(picture.drawn.image[0])
+        v_image[..., 0], v_image[..., 1] = counts, counts * error
+        v = blended_backward(self._passes, picture.drawn, (v_image[None], None), self._options)
+        shown = picture.drawn.shaded.visible[0] != 0
+        shares = v.colors[0, :, :2].nan_to_num(0.0, 0.0, 0.0)
+        return shown, torch.where(shown[:, None], shares, 0.0)
+
     def start(
         self,
         fit: SplatFit,
