@@ -154,7 +154,7 @@ def test_training_from_coarse_to_fine_sees_small_photos_then_whole_ones(large: S
 def test_small_photos_are_kept_until_others_are_wanted(
     large: SmallCapture, monkeypatch: pytest.MonkeyPatch
 ):
-    config = TrainConfig(steps=100, gabor=0, max_splats=150, coarse_to_fine=True)
+    config = TrainConfig(steps=100, gabor=0, max_splats=150, coarse_to_fine=True, exchange=0.0)
     read: list[str] = []
 
     class Counting(FittedPhoto):
