@@ -1,0 +1,165 @@
+// Draws splats with WebGL2.
+
+import { NoWebGL, Target, program, wordTable } from "./program.js";
+import { SHOW_SOURCES, splatSources } from "./shaders.js";
+
+const GEOMETRY_UNIT = 0;
+const WAVES_UNIT = 1;
+const HARMONICS_UNIT = 2;
+const PICTURE_UNIT = 3;
+
+export class Renderer {
+  // constants: those of the rasterizer, as text for shaders. Raises NoWebGL.
+  constructor(canvas, constants) {
+    this.canvas = canvas;
+    this.constants = constants;
+    this.gl = canvas.getContext("webgl2", {
+      alpha: false, antialias: false, depth: false, stencil: false,
+      powerPreference: "high-performance",
+    });
+    if (!this.gl) throw new NoWebGL("this browser, or its GPU, has no WebGL2");
+    this.scene = null;
+    this.prepare();
+  }
+
+  // Makes everything on the GPU: at first, and after its context was lost.
+  prepare() {
+    const gl = this.gl;
+    this.target = new Target(gl);
+    this.show = program(gl, SHOW_SOURCES);
+    this.order = gl.createBuffer();
+    this.ordered = 0;
+    this.splats = gl.createVertexArray();
+    gl.bindVertexArray(this.splats);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
+    gl.enableVertexAttribArray(0);
+    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
+    gl.vertexAttribDivisor(0, 1);
+    this.nothing = gl.createVertexArray();
+    this.tables = [];
+    this.programs = new Map();
+    if (this.scene) this.load(this.scene);
+  }
+
+  // scene: words and numbers from the worker. Raises RangeError.
+  load(scene) {
+    const gl = this.gl;
+    for (const table of this.tables) gl.deleteTexture(table);
+    this.tables = [];
+    this.scene = scene;
+    this.ordered = 0;
+    for (const words of [scene.geometry, scene.waveWords, scene.harmonics])
+      this.tables.push(wordTable(gl, words));
+    // Both now, so that switching does not stall.
+    for (const waves of new Set([scene.waves, 0])) this.programOf(waves);
+  }
+
+  programOf(waves) {
+    const coefficients = (this.scene.degree + 1) ** 2 - 1;
+    const key = `${waves} ${coefficients}`;
+    if (!this.programs.has(key))
+      this.programs.set(key, program(this.gl, splatSources(waves, coefficients, this.constants)));
+    return this.programs.get(key);
+  }
+
+  // order: the numbers of splats, count of them, from the nearest to the farthest.
+  setOrder(order, count) {
+    const gl = this.gl;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
+    gl.bufferData(gl.ARRAY_BUFFER, order, gl.DYNAMIC_DRAW, 0, count);
+    this.ordered = count;
+  }
+
+  // Draws into the target: view as look/camera.js gives it; split: the part of the width, from
+  // the left, in which waves are drawn.
+  draw(view, split) {
+    const gl = this.gl;
+    const [width, height] = view.size;
+    gl.activeTexture(gl.TEXTURE0 + PICTURE_UNIT);
+    this.target.resize(width, height);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.target.frame);
+    gl.viewport(0, 0, width, height);
+    gl.disable(gl.SCISSOR_TEST);
+    gl.clearColor(0, 0, 0, 1);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    if (!this.scene || !this.ordered) return;
+    const seam = Math.round(split * width);
+    const parts = this.scene.waves === 0 ? [[0, 0, width]]
+      : [[this.scene.waves, 0, seam], [0, seam, width]];
+    gl.enable(gl.BLEND);
+    gl.enable(gl.SCISSOR_TEST);
+    // Front to back: colour is added as far as light still comes through, which is kept in alpha.
+    gl.blendFuncSeparate(gl.DST_ALPHA, gl.ONE, gl.ZERO, gl.ONE_MINUS_SRC_ALPHA);
+    gl.bindVertexArray(this.splats);
+    this.tables.forEach((table, unit) => {
+      gl.activeTexture(gl.TEXTURE0 + unit);
+      gl.bindTexture(gl.TEXTURE_2D, table);
+    });
+    for (const [waves, from, to] of parts) {
+      if (to <= from) continue;
+      gl.scissor(from, 0, to - from, height);
+      this.useSplats(this.programOf(waves), view);
+      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.ordered);
+    }
+    gl.disable(gl.BLEND);
+    gl.disable(gl.SCISSOR_TEST);
+  }
+
+  useSplats({ made, places }, view) {
+    const gl = this.gl;
+    gl.useProgram(made);
+    gl.uniform1i(places.u_geometry, GEOMETRY_UNIT);
+    gl.uniform1i(places.u_waves ?? null, WAVES_UNIT);
+    gl.uniform1i(places.u_harmonics ?? null, HARMONICS_UNIT);
+    gl.uniform2fv(places.u_size, view.size);
+    gl.uniform2fv(places.u_focal, view.focal);
+    gl.uniform2fv(places.u_centre, view.centre);
+    gl.uniformMatrix3fv(places.u_rotation, true, view.rotation);
+    gl.uniform3fv(places.u_translation, view.translation);
+    gl.uniform3fv(places.u_eye ?? null, view.eye);
+    gl.uniform1f(places.u_near, this.scene.nearPlane);
+    gl.uniform1f(places.u_unit, this.scene.unit);
+    gl.uniform1i(places.u_antialiased, this.scene.antialiased ? 1 : 0);
+    gl.uniform1f(places.u_height, view.size[1]);
+  }
+
+  // Shows on the canvas what was drawn.
+  present(background) {
+    const gl = this.gl;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, null);
+    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
+    this.compose(background);
+  }
+
+  compose(background) {
+    const gl = this.gl;
+    gl.useProgram(this.show.made);
+    gl.activeTexture(gl.TEXTURE0 + PICTURE_UNIT);
+    gl.bindTexture(gl.TEXTURE_2D, this.target.texture);
+    gl.uniform1i(this.show.places.u_picture, PICTURE_UNIT);
+    gl.uniform3fv(this.show.places.u_background, background);
+    gl.bindVertexArray(this.nothing);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
+  // What was drawn, over the background: r g b a bytes, rows from the top.
+  pixels(background) {
+    const gl = this.gl;
+    const [width, height] = this.target.size;
+    gl.activeTexture(gl.TEXTURE0 + PICTURE_UNIT);
+    const shown = new Target(gl);
+    shown.format = gl.RGBA8;
+    shown.resize(width, height);
+    gl.viewport(0, 0, width, height);
+    this.compose(background);
+    const bytes = new Uint8Array(4 * width * height);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+    gl.deleteTexture(shown.texture);
+    gl.deleteFramebuffer(shown.frame);
+    const row = 4 * width;
+    const turned = new Uint8Array(bytes.length);
+    for (let y = 0; y < height; y++)
+      turned.set(bytes.subarray(y * row, (y + 1) * row), (height - 1 - y) * row);
+    return turned;
+  }
+}
