@@ -1,5 +1,7 @@
 // Small pieces of WebGL2: programs, tables of words, and the picture that is drawn into.
 
+const WIDEST = 4096; // of tables [texels]
+
 export class NoWebGL extends Error {}
 
 // A linked program with the places of its uniforms.
@@ -26,28 +28,54 @@ export function program(gl, { vertex, fragment }) {
   return { made, places };
 }
 
-// A texture of words, four a texel, in rows of one width. Raises RangeError.
-export function wordTable(gl, words) {
+// A texture of words, in rows of one width. Raises RangeError.
+function table(gl, texels, format) {
   const most = gl.getParameter(gl.MAX_TEXTURE_SIZE);
-  const width = Math.min(most, 4096);
-  const texels = words.length / 4;
+  const width = Math.min(most, WIDEST);
   const height = Math.max(1, Math.ceil(texels / width));
   if (height > most)
     throw new RangeError(`this scene has ${texels} texels, and this GPU holds ${width * most}`);
-  const table = gl.createTexture();
-  gl.bindTexture(gl.TEXTURE_2D, table);
+  const texture = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, texture);
   for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER])
     gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
-  gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA32UI, width, height);
-  const whole = Math.floor(texels / width);
-  const upload = (row, columns, rows, from) => {
-    if (columns && rows)
+  gl.texStorage2D(gl.TEXTURE_2D, 1, format, width, height);
+  return { texture, width };
+}
+
+// Puts so many texels into the bound texture: whole rows, and what is left.
+function upload(gl, { width }, format, words, texels, ofTexel) {
+  const rows = Math.floor(texels / width);
+  const parts = [[0, width, rows], [rows, texels - rows * width, 1]];
+  for (const [row, columns, height] of parts)
+    if (columns && height)
       gl.texSubImage2D(
-        gl.TEXTURE_2D, 0, 0, row, columns, rows, gl.RGBA_INTEGER, gl.UNSIGNED_INT, words, from);
-  };
-  upload(0, width, whole, 0);
-  upload(whole, texels - whole * width, 1, 4 * whole * width);
-  return table;
+        gl.TEXTURE_2D, 0, 0, row, columns, height, format, gl.UNSIGNED_INT, words,
+        row * width * ofTexel);
+}
+
+// A texture of words, four a texel. Raises RangeError.
+export function wordTable(gl, words) {
+  const made = table(gl, words.length / 4, gl.RGBA32UI);
+  upload(gl, made, gl.RGBA_INTEGER, words, words.length / 4, 4);
+  return made.texture;
+}
+
+// Numbers of splats, in the order in which they are drawn.
+export class OrderTable {
+  constructor(gl, count) {
+    this.gl = gl;
+    Object.assign(this, table(gl, count, gl.R32UI));
+  }
+
+  fill(order, count) {
+    this.gl.bindTexture(this.gl.TEXTURE_2D, this.texture);
+    upload(this.gl, this, this.gl.RED_INTEGER, order, count, 1);
+  }
+
+  free() {
+    this.gl.deleteTexture(this.texture);
+  }
 }
 
 // What splats are blended into: halves where the GPU can, as 8 bits lose what is faint.

@@ -1,12 +1,13 @@
 // Draws splats with WebGL2.
 
-import { NoWebGL, Target, program, wordTable } from "./program.js";
-import { SHOW_SOURCES, splatSources } from "./shaders.js";
+import { NoWebGL, OrderTable, Target, program, wordTable } from "./program.js";
+import { BATCH, SHOW_SOURCES, splatSources } from "./shaders.js";
 
 const GEOMETRY_UNIT = 0;
 const WAVES_UNIT = 1;
 const HARMONICS_UNIT = 2;
-const PICTURE_UNIT = 3;
+const ORDER_UNIT = 3;
+const PICTURE_UNIT = 4;
 
 export class Renderer {
   // constants: those of the rasterizer, as text for shaders. Raises NoWebGL.
@@ -27,14 +28,9 @@ export class Renderer {
     const gl = this.gl;
     this.target = new Target(gl);
     this.show = program(gl, SHOW_SOURCES);
-    this.order = gl.createBuffer();
+    this.order = null;
     this.ordered = 0;
-    this.splats = gl.createVertexArray();
-    gl.bindVertexArray(this.splats);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
+    this.quads = quads(gl);
     this.nothing = gl.createVertexArray();
     this.tables = [];
     this.programs = new Map();
@@ -47,6 +43,8 @@ export class Renderer {
     for (const table of this.tables) gl.deleteTexture(table);
     this.tables = [];
     this.scene = scene;
+    this.order?.free();
+    this.order = new OrderTable(gl, scene.count);
     this.ordered = 0;
     for (const words of [scene.geometry, scene.waveWords, scene.harmonics])
       this.tables.push(wordTable(gl, words));
@@ -64,9 +62,7 @@ export class Renderer {
 
   // order: the numbers of splats, count of them, from the nearest to the farthest.
   setOrder(order, count) {
-    const gl = this.gl;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferData(gl.ARRAY_BUFFER, order, gl.DYNAMIC_DRAW, 0, count);
+    this.order.fill(order, count);
     this.ordered = count;
   }
 
@@ -90,8 +86,8 @@ export class Renderer {
     gl.enable(gl.SCISSOR_TEST);
     // Front to back: colour is added as far as light still comes through, which is kept in alpha.
     gl.blendFuncSeparate(gl.DST_ALPHA, gl.ONE, gl.ZERO, gl.ONE_MINUS_SRC_ALPHA);
-    gl.bindVertexArray(this.splats);
-    this.tables.forEach((table, unit) => {
+    gl.bindVertexArray(this.quads);
+    [...this.tables, this.order.texture].forEach((table, unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, table);
     });
@@ -99,7 +95,8 @@ export class Renderer {
       if (to <= from) continue;
       gl.scissor(from, 0, to - from, height);
       this.useSplats(this.programOf(waves), view);
-      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.ordered);
+      const batches = Math.ceil(this.ordered / BATCH);
+      gl.drawElementsInstanced(gl.TRIANGLES, 6 * BATCH, gl.UNSIGNED_SHORT, 0, batches);
     }
     gl.disable(gl.BLEND);
     gl.disable(gl.SCISSOR_TEST);
@@ -111,6 +108,8 @@ export class Renderer {
     gl.uniform1i(places.u_geometry, GEOMETRY_UNIT);
     gl.uniform1i(places.u_waves ?? null, WAVES_UNIT);
     gl.uniform1i(places.u_harmonics ?? null, HARMONICS_UNIT);
+    gl.uniform1i(places.u_order, ORDER_UNIT);
+    gl.uniform1ui(places.u_ordered, this.ordered);
     gl.uniform2fv(places.u_size, view.size);
     gl.uniform2fv(places.u_focal, view.focal);
     gl.uniform2fv(places.u_centre, view.centre);
@@ -162,4 +161,17 @@ export class Renderer {
       turned.set(bytes.subarray(y * row, (y + 1) * row), (height - 1 - y) * row);
     return turned;
   }
+}
+
+// The corners of a batch of splats, 4 a splat, as two triangles each.
+function quads(gl) {
+  const corners = new Uint16Array(6 * BATCH);
+  for (let i = 0; i < BATCH; i++)
+    corners.set([0, 1, 2, 2, 1, 3].map((corner) => 4 * i + corner), 6 * i);
+  const made = gl.createVertexArray();
+  gl.bindVertexArray(made);
+  gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+  gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
+  gl.bindVertexArray(null);
+  return made;
 }

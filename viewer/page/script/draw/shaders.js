@@ -1,6 +1,9 @@
 // The programs of the GPU. Formulas and their order are those of docs/mathematics.md, sections 2
 // and 3; numbers are float32, as in the rasterizer.
 
+// Splats of an instance: drawing so many instances of one splat takes longer than the splats.
+export const BATCH = 1024;
+
 const HEADER = "#version 300 es\nprecision highp float;\nprecision highp int;\nprecision highp usampler2D;\n";
 
 // What the fragment shader needs to know of a splat.
@@ -29,7 +32,9 @@ uniform mat3 u_rotation;         // world to camera
 uniform vec3 u_translation, u_eye;
 uniform float u_near, u_unit;
 uniform bool u_antialiased;
-layout(location = 0) in uint a_splat;
+uniform usampler2D u_order;      // numbers of splats, from the nearest to the farthest
+uniform uint u_ordered;          // how many
+
 
 uvec4 texel(usampler2D table, uint i) {
     uint width = uint(textureSize(table, 0).x);
@@ -103,12 +108,15 @@ vec4 projectedWave(uint i, vec3 row0, vec3 row1, vec3 conic, inout float rest, i
 
 void main() {
     gl_Position = vec4(0., 0., -2., 1.);  // culled, until all guards are passed
-    uvec4 first = texel(u_geometry, 3u * a_splat);
+    uint place = uint(gl_InstanceID) * BATCH + uint(gl_VertexID >> 2);
+    if (place >= u_ordered) return;
+    uint splat = texel(u_order, place).x;
+    uvec4 first = texel(u_geometry, 3u * splat);
     vec3 mean = uintBitsToFloat(first.xyz);
     vec3 point = u_rotation * mean + u_translation;
     if (!(point.z > u_near)) return;
 
-    uvec4 second = texel(u_geometry, 3u * a_splat + 1u);
+    uvec4 second = texel(u_geometry, 3u * splat + 1u);
     vec4 q = normalize(vec4(unpackSnorm2x16(second.x), unpackSnorm2x16(second.y)));
     vec2 scaleXY = unpackHalf2x16(second.z), scaleZAndOpacity = unpackHalf2x16(second.w);
     vec3 scale = u_unit * vec3(scaleXY, scaleZAndOpacity.x);
@@ -135,14 +143,14 @@ void main() {
 
     float rest = 1., peak = 0.;
 #if WAVES > 0
-    v_wave0 = projectedWave(uint(WAVES) * a_splat, row0, row1, conic, rest, peak);
+    v_wave0 = projectedWave(uint(WAVES) * splat, row0, row1, conic, rest, peak);
 #endif
 #if WAVES > 1
-    v_wave1 = projectedWave(uint(WAVES) * a_splat + 1u, row0, row1, conic, rest, peak);
+    v_wave1 = projectedWave(uint(WAVES) * splat + 1u, row0, row1, conic, rest, peak);
 #endif
 #if WAVES > 2
-    v_wave2 = projectedWave(uint(WAVES) * a_splat + 2u, row0, row1, conic, rest, peak);
-    v_wave3 = projectedWave(uint(WAVES) * a_splat + 3u, row0, row1, conic, rest, peak);
+    v_wave2 = projectedWave(uint(WAVES) * splat + 2u, row0, row1, conic, rest, peak);
+    v_wave3 = projectedWave(uint(WAVES) * splat + 3u, row0, row1, conic, rest, peak);
 #endif
     peak += abs(rest);
     // Where the envelope has fallen so far, nothing reaches ALPHA_MIN any more.
@@ -155,12 +163,12 @@ void main() {
     float large = middle + sqrt(apart * apart + xy * xy), small = determinant / large;
     vec2 axis = apart > 0. ? vec2(large - yy, xy) : vec2(xy, large - xx);
     axis = dot(axis, axis) > 0. ? normalize(axis) : vec2(1., 0.);
-    vec2 corner = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2. - 1.;
+    vec2 corner = vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) * 2. - 1.;
     corner *= sqrt(2. * cutoff * vec2(large, small));
     vec2 mean2d = u_focal * point.xy / point.z + u_centre;
-    vec2 place = mean2d + corner.x * axis + corner.y * vec2(-axis.y, axis.x);
+    vec2 at = mean2d + corner.x * axis + corner.y * vec2(-axis.y, axis.x);
 
-    uvec4 third = texel(u_geometry, 3u * a_splat + 2u);
+    uvec4 third = texel(u_geometry, 3u * splat + 2u);
     vec3 color = vec3(unpackHalf2x16(third.x), unpackHalf2x16(third.y).x);
 #if COEFFS > 0
     color += viewDependent(first.w, normalize(mean - u_eye));
@@ -168,7 +176,7 @@ void main() {
     v_mean = mean2d;
     v_envelope = vec4(log2(opacity), vec3(-0.5 * conic.x, -conic.y, -0.5 * conic.z) * 1.4426950408889634);
     v_color = vec4(max(color, 0.), rest);
-    gl_Position = vec4(2. * place.x / u_size.x - 1., 1. - 2. * place.y / u_size.y, 0., 1.);
+    gl_Position = vec4(2. * at.x / u_size.x - 1., 1. - 2. * at.y / u_size.y, 0., 1.);
 }
 `;
 
@@ -227,7 +235,7 @@ void main() {
 // Sources of the program that draws splats with so many waves and harmonics beyond the constant one.
 // constants: EPS2D, ALPHA_MIN and ALPHA_MAX of the rasterizer.
 export function splatSources(waves, coefficients, constants) {
-  const defines = Object.entries({ ...constants, WAVES: waves, COEFFS: coefficients })
+  const defines = Object.entries({ ...constants, BATCH: `${BATCH}u`, WAVES: waves, COEFFS: coefficients })
     .map(([name, value]) => `#define ${name} ${value}\n`)
     .join("");
   return {

@@ -1,9 +1,13 @@
 // Splats from a file, by the ending of its name.
 
 import { Refused } from "./arrays.js";
+import { readPacked } from "./packed.js";
 import { readPly } from "./ply.js";
 
-const READERS = [[".ply", readPly]];
+const READERS = [
+  [".ply", readPly],
+  [".gspl", readPacked],
+];
 
 export const ENDINGS = READERS.map(([ending]) => ending);
 
