@@ -1,8 +1,7 @@
 """JavaScript modules of ours as one script.
 
 A module is a file whose imports are lines `import { name, other } from "./path.js";`, and whose
-exports are declarations behind `export`. In one script they share a scope, so no two of them may
-have the same name at the top.
+exports are declarations behind `export`. In the script each is a function that gives its exports.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ import re
 from pathlib import Path
 
 _SCRIPT = Path(__file__).parent / "script"
-_IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[^"]+)";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export ((?:async )?(?:const|class|function) (\w+))", re.MULTILINE)
 
 
 def bundled(entry: str) -> str:
@@ -26,8 +26,19 @@ def _collect(path: Path, parts: dict[Path, str]) -> None:
     if path in parts:
         return
     source = path.read_text(encoding="utf-8")
-    for target in _IMPORT.findall(source):
-        _collect((path.parent / target).resolve(), parts)
-    text = re.sub(r"^export ", "", _IMPORT.sub("", source), flags=re.MULTILINE)
-    lines = (line.strip() for line in text.splitlines())
-    parts[path] = "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+    taken = ""
+    for names, target in _IMPORT.findall(source):
+        other = (path.parent / target).resolve()
+        _collect(other, parts)
+        taken += f"const {names} = {_name(other, parts)};\n"
+    given = ", ".join(name for _, name in _EXPORT.findall(source))
+    text = taken + _EXPORT.sub(r"\1", _IMPORT.sub("", source)) + f"return {{ {given} }};"
+    lines = (re.sub(r"(^|\s+)// .*$", "", line).strip() for line in text.splitlines())
+    body = "".join(f"{line}\n" for line in lines if line)
+    parts[path] = ""  # takes its place, which names it
+    parts[path] = f"const {_name(path, parts)} = (() => {{\n{body}}})();\n"
+
+
+def _name(path: Path, parts: dict[Path, str]) -> str:
+    """Of a module's exports in the script."""
+    return f"module{list(parts).index(path)}"
