@@ -24,7 +24,7 @@ export async function embeddedBytes(text) {
 export async function bytesBeside(name) {
   let answer;
   try {
-    answer = await fetch(name);
+    answer = await fetch(encodeURIComponent(name));
   } catch {
     throw new Error(`${name} cannot be read: a page that has its scene beside it needs a web server`);
   }
