@@ -40,7 +40,7 @@ function table(gl, texels, format) {
   for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER])
     gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);
   gl.texStorage2D(gl.TEXTURE_2D, 1, format, width, height);
-  return { texture, width };
+  return { texture, width, height };
 }
 
 // Puts so many texels into the bound texture: whole rows, and what is left.
@@ -74,6 +74,25 @@ export class OrderTable {
   }
 
   free() {
+    this.gl.deleteTexture(this.texture);
+  }
+}
+
+// Colours of splats, two words each, which a program writes.
+export class ColorTable {
+  constructor(gl, count) {
+    this.gl = gl;
+    this.count = count;
+    Object.assign(this, table(gl, count, gl.RG32UI));
+    this.frame = gl.createFramebuffer();
+    gl.bindFramebuffer(gl.FRAMEBUFFER, this.frame);
+    gl.framebufferTexture2D(
+      gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, this.texture, 0);
+    this.eye = null; // of the colours that are there
+  }
+
+  free() {
+    this.gl.deleteFramebuffer(this.frame);
     this.gl.deleteTexture(this.texture);
   }
 }

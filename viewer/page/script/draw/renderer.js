@@ -1,13 +1,14 @@
 // Draws splats with WebGL2.
 
-import { NoWebGL, OrderTable, Target, program, wordTable } from "./program.js";
-import { BATCH, SHOW_SOURCES, splatSources } from "./shaders.js";
+import { ColorTable, NoWebGL, OrderTable, Target, program, wordTable } from "./program.js";
+import { BATCH, SHOW_SOURCES, colorSources, splatSources } from "./shaders.js";
 
 const GEOMETRY_UNIT = 0;
 const WAVES_UNIT = 1;
 const HARMONICS_UNIT = 2;
 const ORDER_UNIT = 3;
-const PICTURE_UNIT = 4;
+const COLORS_UNIT = 4;
+const PICTURE_UNIT = 5;
 
 export class Renderer {
   // constants: those of the rasterizer, as text for shaders. Raises NoWebGL.
@@ -29,6 +30,7 @@ export class Renderer {
     this.target = new Target(gl);
     this.show = program(gl, SHOW_SOURCES);
     this.order = null;
+    this.colors = null;
     this.ordered = 0;
     this.quads = quads(gl);
     this.nothing = gl.createVertexArray();
@@ -45,19 +47,20 @@ export class Renderer {
     this.scene = scene;
     this.order?.free();
     this.order = new OrderTable(gl, scene.count);
+    this.colors?.free();
+    this.colors = new ColorTable(gl, scene.count);
     this.ordered = 0;
     for (const words of [scene.geometry, scene.waveWords, scene.harmonics])
       this.tables.push(wordTable(gl, words));
+    this.paint = program(gl, colorSources((scene.degree + 1) ** 2 - 1));
     // Both now, so that switching does not stall.
     for (const waves of new Set([scene.waves, 0])) this.programOf(waves);
   }
 
   programOf(waves) {
-    const coefficients = (this.scene.degree + 1) ** 2 - 1;
-    const key = `${waves} ${coefficients}`;
-    if (!this.programs.has(key))
-      this.programs.set(key, program(this.gl, splatSources(waves, coefficients, this.constants)));
-    return this.programs.get(key);
+    if (!this.programs.has(waves))
+      this.programs.set(waves, program(this.gl, splatSources(waves, this.constants)));
+    return this.programs.get(waves);
   }
 
   // order: the numbers of splats, count of them, from the nearest to the farthest.
@@ -73,9 +76,9 @@ export class Renderer {
     const [width, height] = view.size;
     gl.activeTexture(gl.TEXTURE0 + PICTURE_UNIT);
     this.target.resize(width, height);
+    if (this.scene && this.ordered) this.color(view.eye);
     gl.bindFramebuffer(gl.FRAMEBUFFER, this.target.frame);
     gl.viewport(0, 0, width, height);
-    gl.disable(gl.SCISSOR_TEST);
     gl.clearColor(0, 0, 0, 1);
     gl.clear(gl.COLOR_BUFFER_BIT);
     if (!this.scene || !this.ordered) return;
@@ -87,10 +90,7 @@ export class Renderer {
     // Front to back: colour is added as far as light still comes through, which is kept in alpha.
     gl.blendFuncSeparate(gl.DST_ALPHA, gl.ONE, gl.ZERO, gl.ONE_MINUS_SRC_ALPHA);
     gl.bindVertexArray(this.quads);
-    [...this.tables, this.order.texture].forEach((table, unit) => {
-      gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(gl.TEXTURE_2D, table);
-    });
+    this.bind();
     for (const [waves, from, to] of parts) {
       if (to <= from) continue;
       gl.scissor(from, 0, to - from, height);
@@ -102,20 +102,50 @@ export class Renderer {
     gl.disable(gl.SCISSOR_TEST);
   }
 
+  // Tables to their units.
+  bind() {
+    const gl = this.gl;
+    [...this.tables, this.order.texture, this.colors.texture].forEach((table, unit) => {
+      gl.activeTexture(gl.TEXTURE0 + unit);
+      gl.bindTexture(gl.TEXTURE_2D, table);
+    });
+  }
+
+  // Finds the colours as they are seen from the eye.
+  color(eye) {
+    const gl = this.gl;
+    const { colors, paint: { made, places } } = this;
+    if (colors.eye?.every((each, axis) => each === eye[axis])) return;
+    colors.eye = [...eye];
+    this.bind();
+    // What is written to may not be bound for reading.
+    gl.activeTexture(gl.TEXTURE0 + COLORS_UNIT);
+    gl.bindTexture(gl.TEXTURE_2D, null);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, colors.frame);
+    gl.viewport(0, 0, colors.width, colors.height);
+    gl.useProgram(made);
+    gl.uniform1i(places.u_geometry, GEOMETRY_UNIT);
+    gl.uniform1i(places.u_harmonics ?? null, HARMONICS_UNIT);
+    gl.uniform1ui(places.u_count, colors.count);
+    gl.uniform1ui(places.u_width, colors.width);
+    gl.uniform3fv(places.u_eye ?? null, eye);
+    gl.bindVertexArray(this.nothing);
+    gl.drawArrays(gl.TRIANGLES, 0, 3);
+  }
+
   useSplats({ made, places }, view) {
     const gl = this.gl;
     gl.useProgram(made);
     gl.uniform1i(places.u_geometry, GEOMETRY_UNIT);
     gl.uniform1i(places.u_waves ?? null, WAVES_UNIT);
-    gl.uniform1i(places.u_harmonics ?? null, HARMONICS_UNIT);
     gl.uniform1i(places.u_order, ORDER_UNIT);
+    gl.uniform1i(places.u_colors, COLORS_UNIT);
     gl.uniform1ui(places.u_ordered, this.ordered);
     gl.uniform2fv(places.u_size, view.size);
     gl.uniform2fv(places.u_focal, view.focal);
     gl.uniform2fv(places.u_centre, view.centre);
     gl.uniformMatrix3fv(places.u_rotation, true, view.rotation);
     gl.uniform3fv(places.u_translation, view.translation);
-    gl.uniform3fv(places.u_eye ?? null, view.eye);
     gl.uniform1f(places.u_near, this.scene.nearPlane);
     gl.uniform1f(places.u_unit, this.scene.unit);
     gl.uniform1i(places.u_antialiased, this.scene.antialiased ? 1 : 0);

@@ -23,23 +23,25 @@ flat DIR vec4 v_wave3;
 #endif
 `;
 
+const TEXEL = `
+uvec4 texel(usampler2D table, uint i) {
+    uint width = uint(textureSize(table, 0).x);
+    return texelFetch(table, ivec2(i % width, i / width), 0);
+}
+`;
+
 const SPLAT_VERTEX = `
 uniform usampler2D u_geometry;   // 3 texels a splat: draw/texels.js
 uniform usampler2D u_waves;      // a texel a wave
-uniform usampler2D u_harmonics;  // 6 texels an entry of the palette
+uniform usampler2D u_colors;     // what COLOR_FRAGMENT has made
 uniform vec2 u_size, u_focal, u_centre;  // [px]
 uniform mat3 u_rotation;         // world to camera
-uniform vec3 u_translation, u_eye;
+uniform vec3 u_translation;
 uniform float u_near, u_unit;
 uniform bool u_antialiased;
 uniform usampler2D u_order;      // numbers of splats, from the nearest to the farthest
 uniform uint u_ordered;          // how many
 
-
-uvec4 texel(usampler2D table, uint i) {
-    uint width = uint(textureSize(table, 0).x);
-    return texelFetch(table, ivec2(i % width, i / width), 0);
-}
 
 mat3 rotation(vec4 q) {  // wxyz, of length 1
     float w = q.x, x = q.y, y = q.z, z = q.w;
@@ -47,46 +49,6 @@ mat3 rotation(vec4 q) {  // wxyz, of length 1
                 2. * (x * y - w * z), 1. - 2. * (x * x + z * z), 2. * (y * z + w * x),
                 2. * (x * z + w * y), 2. * (y * z - w * x), 1. - 2. * (x * x + y * y));
 }
-
-#if COEFFS > 0
-vec3 viewDependent(uint entry, vec3 d) {
-    float x = d.x, y = d.y, z = d.z, xx = x * x, yy = y * y, zz = z * z;
-    float basis[16];
-    basis[0] = -0.4886025119029199 * y;
-    basis[1] = 0.4886025119029199 * z;
-    basis[2] = -0.4886025119029199 * x;
-#if COEFFS > 3
-    basis[3] = 1.0925484305920792 * (x * y);
-    basis[4] = -1.0925484305920792 * (y * z);
-    basis[5] = 0.31539156525252005 * (2. * zz - xx - yy);
-    basis[6] = -1.0925484305920792 * (x * z);
-    basis[7] = 0.5462742152960396 * (xx - yy);
-#endif
-#if COEFFS > 8
-    basis[8] = -0.5900435899266435 * (y * (3. * xx - yy));
-    basis[9] = 2.890611442640554 * (x * y * z);
-    basis[10] = -0.4570457994644658 * (y * (4. * zz - xx - yy));
-    basis[11] = 0.3731763325901154 * (z * (2. * zz - 3. * xx - 3. * yy));
-    basis[12] = -0.4570457994644658 * (x * (4. * zz - xx - yy));
-    basis[13] = 1.445305721320277 * (z * (xx - yy));
-    basis[14] = -0.5900435899266435 * (x * (xx - 3. * yy));
-#endif
-    // Eight halves a texel; r g b of the first coefficient, then of the next.
-    float halves[48];
-    for (int t = 0; 8 * t < 3 * COEFFS; ++t) {
-        uvec4 four = texel(u_harmonics, 6u * entry + uint(t));
-        for (int w = 0; w < 4; ++w) {
-            vec2 two = unpackHalf2x16(four[w]);
-            halves[8 * t + 2 * w] = two.x;
-            halves[8 * t + 2 * w + 1] = two.y;
-        }
-    }
-    vec3 sum = vec3(0.);
-    for (int j = 0; j < COEFFS; ++j)
-        sum += basis[j] * vec3(halves[3 * j], halves[3 * j + 1], halves[3 * j + 2]);
-    return sum;
-}
-#endif
 
 #if WAVES > 0
 // Frequency on the image, and amplitudes damped by how much of the wave runs along the ray. What is
@@ -168,15 +130,75 @@ void main() {
     vec2 mean2d = u_focal * point.xy / point.z + u_centre;
     vec2 at = mean2d + corner.x * axis + corner.y * vec2(-axis.y, axis.x);
 
+    uvec4 color = texel(u_colors, splat);
+    v_mean = mean2d;
+    v_envelope = vec4(log2(opacity), vec3(-0.5 * conic.x, -conic.y, -0.5 * conic.z) * 1.4426950408889634);
+    v_color = vec4(unpackHalf2x16(color.x), unpackHalf2x16(color.y).x, rest);
+    gl_Position = vec4(2. * at.x / u_size.x - 1., 1. - 2. * at.y / u_size.y, 0., 1.);
+}
+`;
+
+// The colour of each splat as it is seen from the eye, a pixel a splat: once, as a corner of its
+// quad would have it done four times. Halves, in words.
+const COLOR_FRAGMENT = `
+uniform usampler2D u_geometry;
+uniform usampler2D u_harmonics;  // 6 texels an entry of the palette
+uniform uint u_count, u_width;
+uniform vec3 u_eye;
+out uvec2 words;
+
+#if COEFFS > 0
+vec3 viewDependent(uint entry, vec3 d) {
+    float x = d.x, y = d.y, z = d.z, xx = x * x, yy = y * y, zz = z * z;
+    float basis[16];
+    basis[0] = -0.4886025119029199 * y;
+    basis[1] = 0.4886025119029199 * z;
+    basis[2] = -0.4886025119029199 * x;
+#if COEFFS > 3
+    basis[3] = 1.0925484305920792 * (x * y);
+    basis[4] = -1.0925484305920792 * (y * z);
+    basis[5] = 0.31539156525252005 * (2. * zz - xx - yy);
+    basis[6] = -1.0925484305920792 * (x * z);
+    basis[7] = 0.5462742152960396 * (xx - yy);
+#endif
+#if COEFFS > 8
+    basis[8] = -0.5900435899266435 * (y * (3. * xx - yy));
+    basis[9] = 2.890611442640554 * (x * y * z);
+    basis[10] = -0.4570457994644658 * (y * (4. * zz - xx - yy));
+    basis[11] = 0.3731763325901154 * (z * (2. * zz - 3. * xx - 3. * yy));
+    basis[12] = -0.4570457994644658 * (x * (4. * zz - xx - yy));
+    basis[13] = 1.445305721320277 * (z * (xx - yy));
+    basis[14] = -0.5900435899266435 * (x * (xx - 3. * yy));
+#endif
+    // Eight halves a texel; r g b of the first coefficient, then of the next.
+    float halves[48];
+    for (int t = 0; 8 * t < 3 * COEFFS; ++t) {
+        uvec4 four = texel(u_harmonics, 6u * entry + uint(t));
+        for (int w = 0; w < 4; ++w) {
+            vec2 two = unpackHalf2x16(four[w]);
+            halves[8 * t + 2 * w] = two.x;
+            halves[8 * t + 2 * w + 1] = two.y;
+        }
+    }
+    vec3 sum = vec3(0.);
+    for (int j = 0; j < COEFFS; ++j)
+        sum += basis[j] * vec3(halves[3 * j], halves[3 * j + 1], halves[3 * j + 2]);
+    return sum;
+}
+#endif
+
+void main() {
+    uint splat = uint(gl_FragCoord.y) * u_width + uint(gl_FragCoord.x);
+    words = uvec2(0u);
+    if (splat >= u_count) return;
     uvec4 third = texel(u_geometry, 3u * splat + 2u);
     vec3 color = vec3(unpackHalf2x16(third.x), unpackHalf2x16(third.y).x);
 #if COEFFS > 0
-    color += viewDependent(first.w, normalize(mean - u_eye));
+    uvec4 first = texel(u_geometry, 3u * splat);
+    color += viewDependent(first.w, normalize(uintBitsToFloat(first.xyz) - u_eye));
 #endif
-    v_mean = mean2d;
-    v_envelope = vec4(log2(opacity), vec3(-0.5 * conic.x, -conic.y, -0.5 * conic.z) * 1.4426950408889634);
-    v_color = vec4(max(color, 0.), rest);
-    gl_Position = vec4(2. * at.x / u_size.x - 1., 1. - 2. * at.y / u_size.y, 0., 1.);
+    color = clamp(color, 0., LARGEST_HALF);
+    words = uvec2(packHalf2x16(color.rg), packHalf2x16(vec2(color.b, 0.)));
 }
 `;
 
@@ -232,16 +254,23 @@ void main() {
 }
 `;
 
-// Sources of the program that draws splats with so many waves and harmonics beyond the constant one.
-// constants: EPS2D, ALPHA_MIN and ALPHA_MAX of the rasterizer.
-export function splatSources(waves, coefficients, constants) {
-  const defines = Object.entries({ ...constants, BATCH: `${BATCH}u`, WAVES: waves, COEFFS: coefficients })
-    .map(([name, value]) => `#define ${name} ${value}\n`)
-    .join("");
+const defined = (values) =>
+  Object.entries(values).map(([name, value]) => `#define ${name} ${value}\n`).join("");
+
+// Sources of the program that draws splats with so many waves. constants: EPS2D, ALPHA_MIN and
+// ALPHA_MAX of the rasterizer.
+export function splatSources(waves, constants) {
+  const start = HEADER + defined({ ...constants, BATCH: `${BATCH}u`, WAVES: waves });
   return {
-    vertex: HEADER + defines + VARYINGS.replaceAll("DIR", "out") + SPLAT_VERTEX,
-    fragment: HEADER + defines + VARYINGS.replaceAll("DIR", "in") + SPLAT_FRAGMENT,
+    vertex: start + VARYINGS.replaceAll("DIR", "out") + TEXEL + SPLAT_VERTEX,
+    fragment: start + VARYINGS.replaceAll("DIR", "in") + SPLAT_FRAGMENT,
   };
+}
+
+// Of the program that finds colours by so many harmonics beyond the constant one.
+export function colorSources(coefficients) {
+  const start = HEADER + defined({ COEFFS: coefficients, LARGEST_HALF: "65504." });
+  return { vertex: HEADER + WHOLE_VERTEX, fragment: start + TEXEL + COLOR_FRAGMENT };
 }
 
 export const SHOW_SOURCES = { vertex: HEADER + WHOLE_VERTEX, fragment: HEADER + SHOW_FRAGMENT };
