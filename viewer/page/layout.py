@@ -8,7 +8,7 @@ A plane has one byte of each splat (or block, or entry of the palette), so that 
 side by side; in order:
 
     blocks      6 planes of float32: the lowest x y z of 256 splats each, and a step of x y z
-    positions   2 planes for each of x y z: low and high byte of whole steps
+    positions   3 planes for each of x y z: low, middle and high byte of whole steps
     quaternion  3: x y z times sqrt(2), -1 to 1 as 0 to 255; w is the largest part, and positive
     scales      3: logarithms
     opacity     1: 0 to 1 as 0 to 255
@@ -34,6 +34,7 @@ VERSION = 1
 BLOCK = 256
 """Splats that have a box of their own."""
 MOST_ENTRIES = 1 << 16
+MOST_STEPS = (1 << 24) - 1
 
 Bytes = NDArray[np.uint8]
 

@@ -22,7 +22,7 @@ from ...scenes import SplatMetadata, axis_vector
 from ...scenes.splats.formats.sog import clusters
 from ...scenes.splats.raw_splats import RawSplats, as_bytes, deactivate
 from .frames import with_packable_frames
-from .layout import BLOCK, MAGIC, MOST_ENTRIES, VERSION, Bytes, Scale
+from .layout import BLOCK, MAGIC, MOST_ENTRIES, MOST_STEPS, VERSION, Bytes, Scale
 
 _BRIGHTEST = 1e4  # of harmonics: more is no colour, and its square no float32
 _LEAST_ENTRIES = 256
@@ -140,8 +140,8 @@ def _add_scales(body: _Body, raw: RawSplats, fineness: Fineness) -> list[float]:
 
 
 def _add_means(body: _Body, raw: RawSplats, fineness: Fineness) -> None:
-    """Boxes of blocks, and whole steps in them: of 16 bits, or fewer where splats are so large that
-    they do not show the difference."""
+    """Boxes of blocks, and whole steps in them, as many as the size of splats asks for: of 10 to 16
+    bits, but where a block reaches to a splat far out. Bytes that are 0 everywhere take nothing."""
     means = raw.means.astype(np.float64)
     starts = np.arange(0, len(means), BLOCK)
     lowest = np.minimum.reduceat(means, starts).astype(np.float32)
@@ -149,15 +149,15 @@ def _add_means(body: _Body, raw: RawSplats, fineness: Fineness) -> None:
     middle = float(np.median(np.exp(raw.log_scales[:, 1].astype(np.float64))))
     extent = (highest.astype(np.float64) - lowest).max(axis=1, keepdims=True)
     wanted = 2 * fineness.error * middle
-    steps = np.clip(extent / max(wanted, 1e-300), 1, 65535)
+    steps = np.clip(extent / max(wanted, 1e-300), 1, MOST_STEPS)
     step = (np.maximum(highest.astype(np.float64) - lowest, 0) / np.ceil(steps)).astype(np.float32)
     body.planes += [np.ascontiguousarray(each.T, "<f4").tobytes() for each in (lowest, step)]
     of = np.arange(len(means)) // BLOCK
     safe = np.where(step > 0, step, 1)
-    places = np.rint((means - lowest[of]) / safe[of]).clip(0, 65535).astype(np.uint16)
+    places = np.rint((means - lowest[of]) / safe[of]).clip(0, MOST_STEPS).astype(np.uint32)
     for axis in places.T:
-        body.add((axis & 255).astype(np.uint8))
-        body.add((axis >> 8).astype(np.uint8))
+        for shift in (0, 8, 16):
+            body.add((axis >> shift & 255).astype(np.uint8))
 
 
 def _add_colors(body: _Body, raw: RawSplats, fineness: Fineness) -> list[float]:

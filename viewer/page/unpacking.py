@@ -81,8 +81,9 @@ class _Planes:
             for _ in range(2)
         )
         of = np.arange(self._count) // BLOCK
-        pairs = self.columns(6).astype(np.int64)
-        return lowest[of] + step[of] * (pairs[:, 0::2] + 256 * pairs[:, 1::2])
+        planes = self.columns(9).astype(np.int64)
+        low, middle, high = planes[:, 0::3], planes[:, 1::3], planes[:, 2::3]
+        return lowest[of] + step[of] * (low + 256 * middle + 65536 * high)
 
 
 def _harmonics(body: _Planes, header: dict[str, Any]) -> NDArray[np.float32]:

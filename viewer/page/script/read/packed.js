@@ -77,7 +77,7 @@ function sizeOf(header) {
   scale(header.colors, "colors");
   for (const which of [0, 1]) scale(header.frequencies?.[which], "frequencies");
   const blocks = Math.ceil(count / BLOCK);
-  let size = 24 * blocks + count * (6 + 3 + 3 + 1 + 3 + 5 * waves);
+  let size = 24 * blocks + count * (9 + 3 + 3 + 1 + 3 + 5 * waves);
   if (degree) {
     scale(header.harmonics?.scale, "harmonics");
     const entries = whole(header.harmonics.entries, 1, MOST_ENTRIES, "entries");
@@ -123,11 +123,11 @@ class Planes {
     const boxes = [this.take(12 * blocks), this.take(12 * blocks)].map(
       (part) => new Float32Array(part.slice().buffer));
     for (let axis = 0; axis < 3; axis++) {
-      const low = this.plane();
-      const high = this.plane();
+      const [low, middle, high] = [this.plane(), this.plane(), this.plane()];
       for (let i = 0; i < this.count; i++) {
         const box = axis * blocks + ((i / BLOCK) | 0);
-        target[3 * i + axis] = boxes[0][box] + boxes[1][box] * (low[i] + 256 * high[i]);
+        const steps = low[i] + 256 * middle[i] + 65536 * high[i];
+        target[3 * i + axis] = boxes[0][box] + boxes[1][box] * steps;
       }
     }
   }
