@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import http.server
 import threading
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from chromium_page import chromium, needed, psnr
 from scene_page import ScenePage, camera_around, scene_page
 from synthetic import ball
@@ -21,6 +19,7 @@ from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import SplatMetadata, save_splats
+from gaborsplat.viewer.camera import Outlook
 from gaborsplat.viewer.page.packing import packed
 from gaborsplat.viewer.page.page import (
     Journey,
@@ -29,7 +28,6 @@ from gaborsplat.viewer.page.page import (
     empty_page,
     page_beside,
 )
-from gaborsplat.viewer.camera import Outlook
 
 pytestmark = [needed, pytest.mark.slow]
 
@@ -80,7 +78,11 @@ def shown(browser: Any, folder: Path) -> Iterator[ScenePage]:
 
 
 def assert_alike(
-    page: ScenePage, splats: Splats, settings: RenderSettings, least: float
+    page: ScenePage,
+    splats: Splats,
+    settings: RenderSettings = GRAY,
+    least: float = 34,
+    correlates: float = 0.97,
 ) -> None:
     """The page's pictures are the rasterizer's, and so is what waves add to envelopes."""
     for seed in range(3):
@@ -92,7 +94,7 @@ def assert_alike(
             plain = render_bytes(splats.without_waves(), camera, settings).numpy()
             added = wanted.astype(float) - plain
             found = ours.astype(float) - page.picture(camera, waves=False)
-            assert np.corrcoef(added.ravel(), found.ravel())[0, 1] > 0.98
+            assert np.corrcoef(added.ravel(), found.ravel())[0, 1] > correlates
 
 
 @pytest.mark.parametrize("waves", [0, 1, 2, 4])
@@ -106,20 +108,18 @@ def test_a_ply_is_drawn_as_by_the_rasterizer(
         page.open(folder / "viewer.html")
         page.give(tmp_path / "a.ply")
         page.until_ready()
-        assert_alike(page, splats, RenderSettings(antialiased=antialiased), 40)
+        assert_alike(page, splats, RenderSettings(antialiased=antialiased), 40, 0.99)
 
 
 @pytest.mark.parametrize("waves", [0, 1, 2, 4])
-def test_an_exported_scene_is_drawn_as_by_the_rasterizer(
-    browser: Any, tmp_path: Path, waves: int
-):
+def test_an_exported_scene_is_drawn_as_by_the_rasterizer(browser: Any, tmp_path: Path, waves: int):
     splats = ball(400, waves)
     page_file = tmp_path / "a.html"
     page_file.write_text(embedded_page(VIEW, packed(splats, GRAY, NOTHING_KNOWN)), encoding="utf-8")
     with scene_page(browser) as page:
         page.open(page_file)
         page.until_ready()
-        assert_alike(page, splats, GRAY, 34)
+        assert_alike(page, splats)
 
 
 def test_texts_are_texts(shown: ScenePage):
@@ -137,9 +137,9 @@ def test_a_link_that_runs_something_is_refused():
 def test_it_begins_at_the_start_view_and_returns_there(shown: ScenePage):
     start = shown.pose()
     assert start == pytest.approx([0.5, 0, -4, 0, 0, 0])
-    shown.page.mouse.move(100, 100)
+    shown.page.mouse.move(100, 180)
     shown.page.mouse.down()
-    shown.page.mouse.move(150, 110, steps=3)
+    shown.page.mouse.move(150, 190, steps=3)
     shown.page.mouse.up()
     assert shown.pose() != pytest.approx(start)
     shown.page.keyboard.press("h")
@@ -152,9 +152,9 @@ def distance(pose: list[float]) -> float:
 
 def test_dragging_orbits_wheels_zoom_and_shift_moves(shown: ScenePage):
     before = shown.pose()
-    shown.page.mouse.move(100, 100)
+    shown.page.mouse.move(100, 180)
     shown.page.mouse.down()
-    shown.page.mouse.move(140, 100, steps=2)
+    shown.page.mouse.move(140, 180, steps=2)
     shown.page.mouse.up()
     orbited = shown.pose()
     assert orbited[3:] == pytest.approx(before[3:])
@@ -164,7 +164,7 @@ def test_dragging_orbits_wheels_zoom_and_shift_moves(shown: ScenePage):
     shown.until("__gaborsplat.show.camera.distance() < 3.9")
     shown.page.keyboard.down("Shift")
     shown.page.mouse.down()
-    shown.page.mouse.move(150, 120, steps=2)
+    shown.page.mouse.move(150, 200, steps=2)
     shown.page.mouse.up()
     shown.page.keyboard.up("Shift")
     assert shown.pose()[3:] != pytest.approx(before[3:])
@@ -184,9 +184,9 @@ def test_flying_turns_the_head(shown: ScenePage):
     shown.page.locator("[data-does=fly]").click()
     assert shown.pressed("fly")
     before = shown.pose()
-    shown.page.mouse.move(100, 80)
+    shown.page.mouse.move(100, 200)
     shown.page.mouse.down()
-    shown.page.mouse.move(130, 80, steps=2)
+    shown.page.mouse.move(130, 200, steps=2)
     shown.page.mouse.up()
     after = shown.pose()
     assert after[:3] == pytest.approx(before[:3])
@@ -203,13 +203,13 @@ def test_waves_are_switched_and_compared_at_a_divider(shown: ScenePage):
     shown.page.locator("[data-does=split]").click()
     shown.until_still()
     split = shown.shot()
-    rows = slice(70, 90)  # beside the header, the bar and the divider's labels
+    rows = slice(180, 200)  # between the header, the divider's labels and the bar
     assert np.array_equal(split[rows, :60], whole[rows, :60])
     assert np.array_equal(split[rows, -60:], plain[rows, -60:])
     assert not np.array_equal(whole[rows], plain[rows])
-    shown.page.mouse.move(160, 80)
+    shown.page.mouse.move(240, 200)
     shown.page.mouse.down()
-    shown.page.mouse.move(80, 80, steps=3)
+    shown.page.mouse.move(120, 200, steps=3)
     shown.page.mouse.up()
     assert shown.page.locator("#divider").get_attribute("aria-valuenow") == "25"
     shown.page.keyboard.press("ArrowRight")
@@ -219,7 +219,7 @@ def test_waves_are_switched_and_compared_at_a_divider(shown: ScenePage):
 def test_the_path_is_played_to_its_end_or_until_somebody_moves(shown: ScenePage):
     shown.page.locator("[data-does=path]").click()
     shown.until("__gaborsplat.show.camera.eye[0] > 1")
-    shown.page.mouse.move(100, 80)
+    shown.page.mouse.move(100, 200)
     shown.page.mouse.wheel(0, 20)
     shown.until("__gaborsplat.travelled === null")
     assert not shown.pressed("path")
@@ -230,7 +230,7 @@ def test_the_path_is_played_to_its_end_or_until_somebody_moves(shown: ScenePage)
 
 
 def test_places_of_photos_are_marked(shown: ScenePage):
-    marked = "() => document.getElementById('marks').getContext('2d').getImageData(0, 0, 320, 200).data.some(Boolean)"
+    marked = "() => document.getElementById('marks').getContext('2d').getImageData(0, 0, 480, 300).data.some(Boolean)"
     assert not shown.page.evaluate(marked)
     shown.page.keyboard.press("p")
     shown.until_still()
@@ -287,8 +287,8 @@ def test_two_pages_at_once_show_their_own(browser: Any, folder: Path, tmp_path: 
         second.open(other)
         first.until_ready()
         second.until_ready()
-        assert_alike(second, splats, GRAY, 34)
-        assert_alike(first, ball(400, 2), GRAY, 34)
+        assert_alike(second, splats)
+        assert_alike(first, ball(400, 2))
 
 
 def test_fingers_turn_and_pinch(browser: Any, folder: Path):
@@ -299,7 +299,9 @@ def test_fingers_turn_and_pinch(browser: Any, folder: Path):
         touch = """([kind, id, x, y]) => document.getElementById("canvas").dispatchEvent(
             new PointerEvent(kind, { pointerId: id, pointerType: "touch", clientX: x, clientY: y,
                                      isPrimary: id === 1, buttons: 1, bubbles: true }))"""
-        page.page.evaluate("() => { document.getElementById('canvas').setPointerCapture = () => {}; }")
+        page.page.evaluate(
+            "() => { document.getElementById('canvas').setPointerCapture = () => {}; }"
+        )
         for event in (["pointerdown", 1, 100, 100], ["pointermove", 1, 120, 100]):
             page.page.evaluate(touch, event)
         assert distance(page.pose()) == pytest.approx(distance(before))
@@ -371,7 +373,7 @@ def test_a_page_beside_its_scene_loads_it_from_its_server(browser: Any, folder: 
         page = ScenePage(browser.new_page())
         page.page.goto(f"http://127.0.0.1:{server.server_port}/beside.html")
         page.until_ready()
-        assert_alike(page, ball(400, 2), GRAY, 34)
+        assert_alike(page, ball(400, 2))
         page.page.close()
         server.shutdown()
 
