@@ -19,7 +19,7 @@ from .packing import USUAL, Fineness, packed
 COARSER = Fineness(splats_per_entry=16, levels=64, error=0.06)
 COARSE = Fineness(splats_per_entry=32, levels=48, error=0.1)
 _MARGIN = 0.96
-"""Of the bytes that there may be, for which splats are counted: few pack a little worse than many."""
+"""Of the bytes that there may be, for which splats are counted: few pack worse than many."""
 _LEAST_REST = 0.05
 """Of what is left of a splat's modulation without some waves, relative to the whole."""
 _PRUNINGS = 4

@@ -1,7 +1,7 @@
 """How splats lie in a page: what packing, reading back and the page's own reader agree on.
 
     "GSPL", version, length of the header    4 bytes and two uint32, little-endian
-    header                                   JSON, described by `Header`
+    header                                   JSON; `packed` in packing.py makes it
     body                                     gzip of planes, one behind the other
 
 A plane has one byte of each splat (or block, or entry of the palette), so that like bytes stand
@@ -17,8 +17,8 @@ side by side; in order:
     harmonics   2: low and high byte of which entry of the palette; and for each coefficient of
                 the palette, r g b each, one of as many bytes as there are entries
 
-Numbers of scales, colours, waves and harmonics are lowest + step * byte. `header["differences"]` has
-the numbers of the planes whose bytes are differences to the byte before, modulo 256.
+Numbers of scales, colours, waves and harmonics are lowest + step * byte. `header["differences"]`
+has the numbers of the planes whose bytes are differences to the byte before, modulo 256.
 """
 
 from __future__ import annotations

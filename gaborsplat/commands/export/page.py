@@ -57,9 +57,8 @@ class PageOptions:
 
     def write_viewer(self, output: Path) -> None:
         """A page without a scene."""
-        _write(
-            output, empty_page(PageView(self.title or "Splats", self.caption, self.link)).encode()
-        )
+        view = PageView(self.title or "Splats", self.caption, self.link)
+        _write(output, empty_page(view).encode())
         console.print(f"A viewer without a scene: {output}")
 
     def write(

@@ -18,7 +18,7 @@ from synthetic import ball
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.scenes import SplatMetadata, save_splats
+from gaborsplat.scenes import SplatMetadata, load_splat_file, save_splats
 from gaborsplat.viewer.camera import Outlook
 from gaborsplat.viewer.page.packing import packed
 from gaborsplat.viewer.page.page import (
@@ -109,6 +109,21 @@ def test_a_ply_is_drawn_as_by_the_rasterizer(
         page.give(tmp_path / "a.ply")
         page.until_ready()
         assert_alike(page, splats, RenderSettings(antialiased=antialiased), 40, 0.99)
+
+
+@pytest.mark.parametrize("ending", [".spz", ".sog", ".splat", ".ply"])
+@pytest.mark.parametrize("degree", [0, 1, 3])
+def test_files_of_other_programs_are_drawn_as_we_read_them(
+    browser: Any, folder: Path, tmp_path: Path, ending: str, degree: int
+):
+    path = tmp_path / f"a{ending}"
+    save_splats(ball(400, 0, degree), path, antialiased=True)
+    read = load_splat_file(path)
+    with scene_page(browser) as page:
+        page.open(folder / "viewer.html")
+        page.give(path)
+        page.until_ready()
+        assert_alike(page, read.splats, read.settings, 40)
 
 
 @pytest.mark.parametrize("waves", [0, 1, 2, 4])
@@ -230,7 +245,8 @@ def test_the_path_is_played_to_its_end_or_until_somebody_moves(shown: ScenePage)
 
 
 def test_places_of_photos_are_marked(shown: ScenePage):
-    marked = "() => document.getElementById('marks').getContext('2d').getImageData(0, 0, 480, 300).data.some(Boolean)"
+    marked = """() => document.getElementById("marks").getContext("2d")
+        .getImageData(0, 0, 480, 300).data.some(Boolean)"""
     assert not shown.page.evaluate(marked)
     shown.page.keyboard.press("p")
     shown.until_still()
@@ -252,8 +268,10 @@ def test_full_screen_is_entered_and_left(shown: ScenePage):
 def test_a_lost_context_comes_back_with_the_picture(shown: ScenePage):
     before = shown.picture(camera_around(0, SIZE))
     shown.page.evaluate(
-        "() => { globalThis.loss = __gaborsplat.stage.renderer.gl.getExtension('WEBGL_lose_context');"
-        " loss.loseContext(); }"
+        """() => {
+            globalThis.loss = __gaborsplat.stage.renderer.gl.getExtension("WEBGL_lose_context");
+            loss.loseContext();
+        }"""
     )
     shown.until("__gaborsplat.stage.lost")
     shown.page.evaluate("() => loss.restoreContext()")
@@ -299,9 +317,8 @@ def test_fingers_turn_and_pinch(browser: Any, folder: Path):
         touch = """([kind, id, x, y]) => document.getElementById("canvas").dispatchEvent(
             new PointerEvent(kind, { pointerId: id, pointerType: "touch", clientX: x, clientY: y,
                                      isPrimary: id === 1, buttons: 1, bubbles: true }))"""
-        page.page.evaluate(
-            "() => { document.getElementById('canvas').setPointerCapture = () => {}; }"
-        )
+        # Of pointers that are made up, none can be captured.
+        page.page.evaluate("() => { Element.prototype.setPointerCapture = () => {}; }")
         for event in (["pointerdown", 1, 100, 100], ["pointermove", 1, 120, 100]):
             page.page.evaluate(touch, event)
         assert distance(page.pose()) == pytest.approx(distance(before))

@@ -1,11 +1,17 @@
 // Splats from a file, by the ending of its name.
 
 import { Refused } from "./arrays.js";
+import { readDotSplat } from "./dot_splat.js";
 import { readPacked } from "./packed.js";
 import { readPly } from "./ply.js";
+import { readSog } from "./sog.js";
+import { readSpz } from "./spz.js";
 
 const READERS = [
   [".ply", readPly],
+  [".spz", readSpz],
+  [".sog", readSog],
+  [".splat", readDotSplat],
   [".gspl", readPacked],
 ];
 
@@ -19,7 +25,7 @@ export async function readSplats(name, bytes) {
     return await found[1](bytes);
   } catch (error) {
     // What a damaged file makes of typed arrays, whatever it says.
-    if (error instanceof RangeError || error instanceof TypeError)
+    if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError)
       throw new Refused(`it is damaged: ${error.message}`);
     throw error;
   }
