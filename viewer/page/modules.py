@@ -12,11 +12,12 @@ from pathlib import Path
 _SCRIPT = Path(__file__).parent / "script"
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:const|class|function) (\w+))", re.MULTILINE)
+_TEXT = re.compile(r"""["'`/\\]|^#""")
 
 
 def bundled(entry: str) -> str:
     """The module `entry`, a path in script/, and all that it imports, each before whoever imports
-    it; without comments and indents, which are half of it."""
+    it; without comments and blanks, which are half of it."""
     parts: dict[Path, str] = {}
     _collect((_SCRIPT / entry).resolve(), parts)
     return "".join(parts.values())
@@ -33,10 +34,18 @@ def _collect(path: Path, parts: dict[Path, str]) -> None:
         taken += f"const {names} = {_name(other, parts)};\n"
     given = ", ".join(name for _, name in _EXPORT.findall(source))
     text = taken + _EXPORT.sub(r"\1", _IMPORT.sub("", source)) + f"return {{ {given} }};"
-    lines = (re.sub(r"(^|\s+)// .*$", "", line).strip() for line in text.splitlines())
-    body = "".join(f"{line}\n" for line in lines if line)
+    body = "".join(f"{line}\n" for line in map(_tight, text.splitlines()) if line)
     parts[path] = ""  # takes its place, which names it
     parts[path] = f"const {_name(path, parts)} = (() => {{\n{body}}})();\n"
+
+
+def _tight(line: str) -> str:
+    """A line of JavaScript or of a shader without comment and indent; and without blanks around
+    signs, where there is no text in it, nor a directive."""
+    line = re.sub(r"(^|\s+)// .*$", "", line).strip()
+    if _TEXT.search(line):
+        return line
+    return re.sub(r"\s*([=(){},;:<>*?&|])\s*", r"\1", line)
 
 
 def _name(path: Path, parts: dict[Path, str]) -> str:
