@@ -74,7 +74,7 @@ class PageView:
 
     def __post_init__(self) -> None:
         if self.link and not self.link.lower().startswith(("https://", "http://")):
-            raise ValueError(f"link must begin with https:// or http://, not {self.link[:40]!r}")
+            raise ValueError(f"--link: must begin with https:// or http://, not {self.link[:40]!r}")
 
     def facts(self) -> dict[str, Any]:
         """For the script of the page."""

@@ -16,6 +16,7 @@ from ...inputs.loading import LoadedScene
 from ...renderer.cameras import Camera
 from ...renderer.files import replacing
 from ...scenes import InputError, axis_vector
+from ...viewer import Download
 from ...viewer.camera import Outlook, bounds_of_cameras, outlook_of, up_direction
 from ...viewer.page.budget import Packed, packed_within
 from ...viewer.page.packing import packed
@@ -50,6 +51,9 @@ class PageOptions:
     path: Literal["cameras", "none"] | Path = "cameras"
     """With a page: camera path that it plays: past the training cameras, FILE.json or none."""
 
+    def __post_init__(self) -> None:
+        PageView(self.title, link=self.link)  # raises ValueError
+
     @property
     def any(self) -> bool:
         """Whether there is something that only pages have."""
@@ -75,7 +79,8 @@ class PageOptions:
         Raises:
             InputError: they are too few, or the camera path cannot be read.
         """
-        view = self._view(output, scene, views)
+        title = self.title or scene.metadata.name or output.stem
+        view = self.view_of(title, scene, views.fitted if views.of_run else ())
         viewer = len(embedded_page(view, b"").encode())
         splats, settings, metadata = scene.splats, scene.settings, scene.metadata
         if megabytes is None:
@@ -111,14 +116,15 @@ class PageOptions:
         beside = output.with_suffix(".gspl")
         return {beside: data, output: page_beside(view, beside.name).encode()}
 
-    def _view(self, output: Path, scene: LoadedScene, views: Views) -> PageView:
-        title = self.title or scene.metadata.name or output.stem
-        if not views.of_run:
-            return PageView(title, self.caption, self.link, journey=self._journey(scene, ()))
-        cameras = views.fitted
-        outlooks = _outlooks(scene, cameras)
+    def view_of(self, title: str, scene: LoadedScene, cameras: Sequence[Camera]) -> PageView:
+        """What a page says and from where it looks, by the cameras of photos, if there are any."""
         return PageView(
-            title, self.caption, self.link, outlooks[0], self._journey(scene, cameras), cameras
+            title,
+            self.caption,
+            self.link,
+            _outlooks(scene, cameras)[0] if cameras else None,
+            self._journey(scene, cameras),
+            cameras,
         )
 
     def _journey(self, scene: LoadedScene, cameras: Sequence[Camera]) -> Journey | None:
@@ -133,6 +139,13 @@ class PageOptions:
         places = np.unique(np.linspace(0, len(cameras) - 1, _STATIONS).round().astype(int))
         stations = _outlooks(scene, [cameras[place] for place in places])
         return Journey(stations, min(seconds, _PACE * len(stations)), loop=False)
+
+
+def page_download(scene: LoadedScene, cameras: Sequence[Camera], name: str) -> Download:
+    """The page of a scene as `name`.html, for a browser to save; with the cameras of its photos."""
+    view = PageOptions().view_of(name, scene, cameras)
+    data = packed(scene.splats, scene.settings, scene.metadata)
+    return Download(f"{name}.html", embedded_page(view, data).encode())
 
 
 def _outlooks(scene: LoadedScene, cameras: Sequence[Camera]) -> list[Outlook]:
