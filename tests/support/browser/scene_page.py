@@ -13,9 +13,15 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from chromium_page import PATIENCE, Image
+from chromium_page import PATIENCE, Image, psnr
 
 from gaborsplat.renderer.cameras import Camera
+from gaborsplat.renderer.raster.render import render_bytes
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.splats import Splats
+from gaborsplat.scenes import SplatMetadata
+from gaborsplat.viewer.camera import Outlook
+from gaborsplat.viewer.page.page import Journey, PageView
 
 _OF_READING = ("GPU stall due to ReadPixels", "willReadFrequently")
 """Of what the browser says about tests' own looking at pictures."""
@@ -27,6 +33,11 @@ _PICTURE = """async ([camera, waves]) => {
         letters += String.fromCharCode(...bytes.subarray(i, i + 4096));
     return btoa(letters);
 }"""
+
+
+SIZE = (160, 120)
+NOTHING_KNOWN = SplatMetadata()
+GRAY = RenderSettings(background=(0.2, 0.3, 0.4))
 
 
 @dataclass
@@ -133,3 +144,37 @@ def camera_around(seed: int, size: tuple[int, int]) -> Camera:
     width, height = size
     intrinsics = torch.tensor([[width, 0, 0.5 * width], [0, width, 0.5 * height], [0, 0, 1.0]])
     return Camera(pose, intrinsics, size)
+
+
+def assert_alike(
+    page: ScenePage,
+    splats: Splats,
+    settings: RenderSettings = GRAY,
+    least: float = 34,
+    correlates: float = 0.97,
+) -> None:
+    """The page's pictures are the rasterizer's, and so is what waves add to envelopes."""
+    for seed in range(3):
+        camera = camera_around(seed, SIZE)
+        ours = page.picture(camera)
+        wanted = render_bytes(splats, camera, settings).numpy()
+        assert psnr(ours, wanted) > least
+        if splats.waves:
+            plain = render_bytes(splats.without_waves(), camera, settings).numpy()
+            added = wanted.astype(float) - plain
+            found = ours.astype(float) - page.picture(camera, waves=False)
+            assert np.corrcoef(added.ravel(), found.ravel())[0, 1] > correlates
+
+
+def outlook(x: float) -> Outlook:
+    return Outlook(np.array([x, 0.0, -4.0]), np.zeros(3), np.array([0.0, -1.0, 0.0]), 0.9)
+
+
+VIEW = PageView(
+    "A <b>scene</b> & more",
+    caption='"quoted" </script><script>bad()</script>',
+    link="https://example.org/?a=1&b=2",
+    start=outlook(0.5),
+    journey=Journey([outlook(0.5), outlook(2.0), outlook(-2.0)], 3.0, loop=False),
+    cameras=[camera_around(seed, SIZE) for seed in range(5)],
+)
