@@ -147,10 +147,7 @@ class Page {
     const open = (file) => {
       if (!file) return;
       if (file.size > MOST_BYTES) say(`${file.name}: is larger than 2 GB`);
-      else {
-        Object.assign(this.facts, { start: null, cameras: null, path: null });
-        this.load(file.name, file.arrayBuffer());
-      }
+      else this.load(file.name, file.arrayBuffer());
     };
     part("file").addEventListener("change", (event) => open(event.target.files[0]));
     addEventListener("dragover", (event) => event.preventDefault());

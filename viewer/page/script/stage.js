@@ -23,6 +23,10 @@ export class Stage {
     this.lost = false;
     this.sortTook = 0; // [ms]
     worker.onmessage = ({ data }) => this.answered(data);
+    worker.onerror = () => {
+      for (const { reject } of this.waiting.values()) reject(new Error("the page's worker failed"));
+      this.waiting.clear();
+    };
     canvas.addEventListener("webglcontextlost", (event) => {
       event.preventDefault(); // so that it may come back
       this.lost = true;
