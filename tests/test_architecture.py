@@ -68,7 +68,7 @@ FLOORS = {
             "budget",
             "values",
         },
-        {"pacing", "picture"},
+        {"pacing", "picture", "page"},
         {"path"},
         {"panel"},
         {"web"},

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from ..console import console, decimal_bytes, decimals, error_console
 from ..devices import peak_memory
+from ..inputs.loading import LoadedScene
 from ..progress import TrainingProgress
 from ..renderer.devices import is_out_of_memory
 from ..renderer.files import remove_orphans
+from ..renderer.splats import Splats
 from ..renderer.training import (
     CheckpointWriter,
     EndAtOnce,
@@ -28,8 +30,9 @@ from ..renderer.training import (
     finish,
 )
 from ..run_folder import RunFolder
-from ..scenes import Capture, InputError, one_line
-from ..viewer import Action, LiveView
+from ..scenes import Capture, InputError, SplatMetadata, one_line
+from ..viewer import Action, Download, LiveView
+from .export.page import page_download
 from .refined import write_refined
 from .watched import LiveTraining
 
@@ -113,7 +116,28 @@ class Run:
                 "Save all that is needed to go on from here, should training be stopped",
                 lambda: live.ask(self.save),
             ),
+            Action(
+                "Save page",
+                "The splats of this moment and a viewer in one file, which any browser shows",
+                lambda: self._page(live),
+            ),
         ]
+
+    def _page(self, live: LiveView) -> Download:
+        """Taken between two steps, and packed while training goes on."""
+        taken: list[Splats] = []
+
+        def take() -> str:
+            taken.append(self.trainer.splats().detach().map(Tensor.clone))
+            return ""
+
+        live.ask(take)
+        x, y, z = self.capture.origin.tolist()
+        settings = self.trainer.settings
+        metadata = SplatMetadata(antialiased=settings.antialiased, origin=(x, y, z))
+        scene = LoadedScene(taken[0], settings, metadata)
+        cameras = [view.camera for view in self.capture.train]
+        return page_download(scene, cameras, self.folder.path.name)
 
 
 class Fit:

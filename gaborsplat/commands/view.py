@@ -30,6 +30,7 @@ from ..scenes import axis_vector, save_splats
 from ..viewer import Action, Download, NamedCamera, Viewer, ViewerOptions
 from ..viewer.path.file import Origin
 from .access import Access
+from .export.page import page_download
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,20 @@ class ViewCommand:
             "The whole scene with its waves, whatever is hidden at the moment",
             lambda: download_of(shown, name_of(self.path)),
         )
+        views = all_views(self.path, self.scene)
+        page = Action(
+            "Save page",
+            "The scene and a viewer in one file, which any browser shows with no server",
+            lambda: page_download(shown.scene, [v.camera for v in views], name_of(self.path)),
+        )
         with Viewer(
             shown.source,
-            cameras=[
-                NamedCamera(v.name, v.camera, v.shown) for v in all_views(self.path, self.scene)
-            ],
+            cameras=[NamedCamera(v.name, v.camera, v.shown) for v in views],
             host=self.host,
             port=self.port,
             options=ViewerOptions(
                 beside=None if beside is None else beside.source,
-                actions=[download],
+                actions=[download, page],
                 origin=origin,
                 up=metadata.up and axis_vector(metadata.up),
                 stock_page=self.stock_page,

@@ -61,8 +61,8 @@ class Stage:
         assert self.options.beside is not None
         return shown(self.options.beside)
 
-    def download(self) -> Download:
-        (action,) = self.options.actions
+    def download(self, label: str = "Download PLY") -> Download:
+        (action,) = (each for each in self.options.actions if each.label == label)
         result = action.run()
         assert isinstance(result, Download)
         return result
@@ -296,6 +296,15 @@ def test_every_format_that_is_exported_is_shown_and_followed(
         assert main(["export", str(source), "-o", str(path)]) == DONE
         twice(look)
         assert len(viewer.splats) == 20
+
+
+def test_a_scene_is_saved_as_a_page(tmp_path: Path, stage: None):
+    gs.save_splats(cloud(30), tmp_path / "scene.ply")
+    with served(tmp_path / "scene.ply") as (viewer, _):
+        page = viewer.download("Save page")
+    assert page.name == "scene.html"
+    text = page.content.decode()
+    assert text.startswith("<!doctype html>") and "default-src 'none'" in text
 
 
 @pytest.mark.parametrize(

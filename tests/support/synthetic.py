@@ -94,6 +94,15 @@ def cloud(
     return splats.to(dtype)
 
 
+def ball(n: int, waves: int, degree: int = 3) -> Splats:
+    """Needles and plates with strong waves, float32, in a ball of radius 1 about the origin."""
+    like = cloud(n, waves, degree=degree, dtype=torch.float32)
+    generator = torch.Generator().manual_seed(1)
+    means = torch.randn(n, 3, generator=generator) * 0.5
+    scales = torch.exp(torch.rand(n, 3, generator=generator) * 3 - 5)
+    return replace(like, means=means, scales=scales, coefficients=3 * like.coefficients)
+
+
 def dot(
     depth: float = 4.0,
     scale: float = 0.4,

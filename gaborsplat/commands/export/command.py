@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from ...scenes import (
 from .baking import baked
 from .edits import Edits
 from .inputs import Inputs
+from .page import PAGE_ENDING, PageOptions
 from .reading_back import outlier_hint, read_by_gsply, tell_losses
 from .views import Views, agreement
 
@@ -40,14 +42,14 @@ class ExportCommand:
     paths: Annotated[tuple[Path, ...], tyro.conf.arg(name="path"), tyro.conf.Positional]
     """Run folder or splat file; of several, the first decides the frame."""
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])]
-    """File to write: .ply, .compressed.ply, .spz (.v4.spz for version 4), .sog, .glb or .splat; or
-    a meta.json, beside which the textures of a SOG come."""
+    """File to write: .ply, .compressed.ply, .spz (.v4.spz for version 4), .sog, .glb or .splat; a
+    meta.json, beside which the textures of a SOG come; or .html, a page that any browser shows."""
     bake: bool = False
     """Turn Gabor splats into plain Gaussians, and print what that loses: by the mean of their
     waves, or with --budget as Gaussians of their own."""
-    budget: int | None = None
+    budget: float | None = None
     """With --bake: split waves into Gaussians, at most so many in all, and fit these to pictures of
-    the original, which takes a minute or so."""
+    the original, which takes a minute or so. Without, of a page: the megabytes that it may have."""
     verify: bool = False
     """Read the file back with gsply, an independent reader that knows nothing of waves, and print
     the PSNR that a plain Gaussian viewer loses."""
@@ -59,21 +61,39 @@ class ExportCommand:
     """What renders and fits."""
     edits: Annotated[Edits, tyro.conf.arg(name="")] = field(default_factory=Edits)
     shown_as: Annotated[ShownAs, tyro.conf.arg(name="")] = field(default_factory=ShownAs)
+    page: Annotated[PageOptions, tyro.conf.arg(name="")] = field(default_factory=PageOptions)
 
     def __post_init__(self) -> None:
-        if self.budget is not None and not self.bake:
-            raise ValueError("--budget says how to --bake; give both")
+        if self.budget is not None and not (self.bake or self.is_page):
+            raise ValueError("--budget says how to --bake, or how large an .html may be")
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise ValueError(f"--budget must be above 0 and finite, not {self.budget:g}")
+        if self.bake and self.budget is not None and self.budget != int(self.budget):
+            raise ValueError(f"--budget: with --bake, whole splats, not {self.budget:g}")
+        if self.page.any and not self.is_page:
+            raise ValueError(f"{self.output}: options of pages go with .html")
+        if self.page.viewer_only and self.paths:
+            raise ValueError(f"--viewer-only: has no scene; leave out {self.paths[0]}")
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a page is written, not a splat file."""
+        return self.output.name.lower().endswith(PAGE_ENDING)
 
     def run(self) -> None:
         """Write the file, whole or not at all."""
-        check_writable(self.output)  # before all that takes time
+        if self.page.viewer_only:
+            self.page.write_viewer(self.output)
+            return
+        if not self.is_page:
+            check_writable(self.output)  # before all that takes time
         if self.verify and not self.output.name.lower().endswith(VERIFIABLE):
             raise InputError(f"{self.output}: --verify knows {', '.join(VERIFIABLE)}")
-        looks = self.check or self.bake or self.verify or self.edits.any
+        looks = self.check or self.bake or self.verify or self.edits.any or self.is_page
         photos = looks or self.scene is not None
         inputs = Inputs.of(self.paths, self.shown_as, self.scene, photos=photos)
         scene, device = inputs.scene, pick_device(self.device)
-        if not self.bake:
+        if not (self.bake or self.is_page):
             check_waves(self.output, scene.splats.waves)
         scene = replace(scene, splats=scene.splats.to(device))
         views = inputs.views() if looks else None
@@ -85,7 +105,12 @@ class ExportCommand:
             held_out = [*inputs.held_out()]
         written = scene.splats
         if self.bake and views is not None:
-            written = baked(scene, self.budget, views, held_out)
+            gaussians = None if self.budget is None else int(self.budget)
+            written = baked(scene, gaussians, views, held_out)
+        if self.is_page and views is not None:
+            megabytes = None if self.bake else self.budget
+            self.page.write(self.output, replace(scene, splats=written), views, megabytes)
+            return
         self._write(scene, written)
         if views is None or not (self.check or self.verify):
             return

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from emulated import COMPILER
-
 from gaborsplat.renderer._native import CatchUpArguments, constants
 
 

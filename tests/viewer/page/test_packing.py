@@ -1,0 +1,112 @@
+"""Splats in the bytes of a page."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from scene_page import camera_around
+from synthetic import ball
+
+from gaborsplat.renderer.editing.order import morton_order
+from gaborsplat.renderer.raster.render import render
+from gaborsplat.renderer.settings import RenderSettings
+from gaborsplat.renderer.training import psnr
+from gaborsplat.scenes import InputError, SplatMetadata
+from gaborsplat.viewer.page.budget import packed_within, with_fewer_waves
+from gaborsplat.viewer.page.packing import Fineness, packed
+from gaborsplat.viewer.page.unpacking import unpacked
+
+SETTINGS = RenderSettings()
+NOTHING_KNOWN = SplatMetadata()
+
+
+@pytest.mark.parametrize("waves", [0, 1, 2, 4])
+def test_packed_splats_look_as_before(waves: int):
+    splats = ball(2000, waves)
+    shown = unpacked(packed(splats, SETTINGS, NOTHING_KNOWN))
+    for seed in range(3):
+        camera = camera_around(seed, (160, 120))
+        pictures = [render(each, camera, SETTINGS).color for each in (splats, shown)]
+        assert float(psnr(*pictures)) > 34
+
+
+def test_other_frames_carry_the_same_waves():
+    """Half a turn and another naming of axes change numbers, not what is seen."""
+    splats = ball(300, 2)
+    fine = Fineness(splats_per_entry=0.01, levels=256, error=1e-4)
+    shown = unpacked(packed(splats, SETTINGS, NOTHING_KNOWN, fine))
+    order = morton_order(splats.means)
+    plain, waves = (
+        render(each, camera_around(5, (160, 120)), SETTINGS).color
+        for each in (splats.select(order).without_waves(), splats.select(order))
+    )
+    ours_plain, ours = (
+        render(each, camera_around(5, (160, 120)), SETTINGS).color
+        for each in (shown.without_waves(), shown)
+    )
+    pair = torch.stack([(waves - plain).flatten(), (ours - ours_plain).flatten()])
+    assert float(torch.corrcoef(pair)[0, 1]) > 0.99
+
+
+def test_the_same_splats_give_the_same_bytes():
+    splats = ball(500, 1)
+    assert packed(splats, SETTINGS, NOTHING_KNOWN) == packed(splats, SETTINGS, NOTHING_KNOWN)
+
+
+def test_one_splat_is_a_scene():
+    splats = ball(1, 2)
+    shown = unpacked(packed(splats, SETTINGS, NOTHING_KNOWN))
+    torch.testing.assert_close(shown.means, splats.means)
+    torch.testing.assert_close(shown.opacities, splats.opacities, atol=0.003, rtol=0)
+
+
+def test_flat_splats_and_far_ones_do_not_coarsen_the_others():
+    splats = ball(2000, 0)
+    means, scales = splats.means.clone(), splats.scales.clone()
+    means[0], scales[1, 0] = 1e4, 0
+    odd = dataclasses.replace(splats, means=means, scales=scales)
+    shown = unpacked(packed(odd, SETTINGS, NOTHING_KNOWN))
+    camera = camera_around(2, (160, 120))
+    pictures = [render(each, camera, SETTINGS).color for each in (splats, shown)]
+    assert float(psnr(*pictures)) > 34
+
+
+def test_a_budget_is_kept_and_costs_more_the_smaller_it_is():
+    splats = ball(3000, 2)
+    cameras = [camera_around(seed, (120, 90)) for seed in range(4)]
+    whole = len(packed(splats, SETTINGS, NOTHING_KNOWN))
+    errors: list[float] = []
+    told: list[str] = []
+    for share in (1.0, 0.7, 0.3, 0.1):
+        found = packed_within(splats, SETTINGS, NOTHING_KNOWN, cameras, int(share * whole))
+        assert len(found.data) <= share * whole
+        shown = unpacked(found.data)
+        pictures = [render(each, cameras[0], SETTINGS).color for each in (splats, shown)]
+        errors.append(float((pictures[0] - pictures[1]).square().mean()))
+        told.append(found.told)
+    assert errors == sorted(errors)
+    assert not told[0] and all(told[1:])
+
+
+def test_a_budget_for_nothing_is_refused():
+    splats = ball(500, 0, degree=0)
+    with pytest.raises(InputError, match="--budget"):
+        packed_within(splats, SETTINGS, NOTHING_KNOWN, [camera_around(0, (40, 30))], 50)
+
+
+def test_the_strongest_waves_are_kept():
+    splats = ball(200, 4)
+    few = with_fewer_waves(splats, 1)
+    strongest = splats.coefficients.norm(dim=-1).argmax(dim=1)
+    rows = torch.arange(len(splats))
+    torch.testing.assert_close(few.frequencies[:, 0], splats.frequencies[rows, strongest])
+    # At the centre, and where the other waves have averaged out, it is as opaque as before.
+    rest = 1 - few.coefficients[..., 0].sum(1)
+    before = 1 - splats.coefficients[..., 0].sum(1)
+    whole = few.opacities < 1
+    assert whole.sum() > 150
+    torch.testing.assert_close(
+        (few.opacities * rest)[whole], (splats.opacities * before)[whole], atol=1e-5, rtol=1e-5
+    )

@@ -1,0 +1,1 @@
+"""A scene as one page, which any browser shows with no server."""
