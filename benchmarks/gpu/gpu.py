@@ -26,7 +26,6 @@ from typing import Any, Literal
 
 import torch
 import tyro
-from gaborsplat.renderer._native import kernels
 from torch import Tensor
 
 from benchmarks.gpu.foreign import ForeignRunner, Rasterization
@@ -46,6 +45,7 @@ from benchmarks.support.stopwatch import Stopwatch, Trace
 from benchmarks.support.workload import Workload, load
 from gaborsplat.console import console
 from gaborsplat.devices import machine
+from gaborsplat.renderer._native import kernels
 from gaborsplat.renderer.backends.trial import why_unusable
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render

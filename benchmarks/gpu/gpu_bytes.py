@@ -32,7 +32,6 @@ from typing import Any
 
 import torch
 import tyro
-from gaborsplat.renderer._native import constants, plan
 from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -44,6 +43,7 @@ from benchmarks.gpu.kernel_text import uses_of
 from benchmarks.gpu.subject import OurFit
 from benchmarks.support.report import WIDTH, show_table, write
 from gaborsplat.console import console
+from gaborsplat.renderer._native import constants, plan
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.launcher import Launch, Program, Relaunched
 from gaborsplat.renderer.backends.registry import use_backend

@@ -28,7 +28,6 @@ from typing import Any
 
 import torch
 import tyro
-from gaborsplat.renderer._native import Driver
 from rich.table import Table
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,6 +36,7 @@ from benchmarks.gpu.subject import OurFit
 from benchmarks.support.report import write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
+from gaborsplat.renderer._native import Driver
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.compiler import source_folder
 from gaborsplat.renderer.backends.cuda.launcher import Launch, Launcher, Program

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from gaborsplat.renderer._native import (
     BlendArguments,
     BlendOptions,
@@ -21,7 +23,6 @@ from gaborsplat.renderer._native import (
     cpu,
     plan,
 )
-from torch import Tensor
 
 QUOTIENT_OF_1 = 105
 """The byte that stands for it: see cuda/math/moments.h."""

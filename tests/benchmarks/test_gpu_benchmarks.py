@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gaborsplat.renderer._native import kernels
 
 from benchmarks.gpu import gpu, gpu_bytes, gpu_host, gpu_tables, subject
 from benchmarks.gpu.kernel_text import uses_of
 from benchmarks.gpu.kernels import SPECIAL
 from benchmarks.support import report
 from benchmarks.support.stopwatch import Trace, plain_name, read_trace
+from gaborsplat.renderer._native import kernels
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.registry import use_backend
 from gaborsplat.renderer.gsplat_api.rasterization import rasterization

@@ -62,8 +62,7 @@ class Stage:
         return shown(self.options.beside)
 
     def download(self, label: str = "Download PLY") -> Download:
-        (action,) = (each for each in self.options.actions if each.label == label)
-        result = action.run()
+        (result,) = (each.run() for each in self.options.actions if each.label == label)
         assert isinstance(result, Download)
         return result
 
@@ -303,8 +302,7 @@ def test_a_scene_is_saved_as_a_page(tmp_path: Path, stage: None):
     with served(tmp_path / "scene.ply") as (viewer, _):
         page = viewer.download("Save page")
     assert page.name == "scene.html"
-    text = page.content.decode()
-    assert text.startswith("<!doctype html>") and "default-src 'none'" in text
+    assert page.content.startswith(b"<!doctype html>")
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import emulated
 import pytest
 import torch
-from gaborsplat.renderer._native import LossArguments
 from on_gpu import Bridge
 
+from gaborsplat.renderer._native import LossArguments
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.launcher import Launch
 

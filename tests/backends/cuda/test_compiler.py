@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from gaborsplat.renderer._native import kernels
 from nvrtcs import installed_nvrtc
 
+from gaborsplat.renderer._native import kernels
 from gaborsplat.renderer.backends.cuda import compiler
 from gaborsplat.renderer.backends.cuda.cubins import CubinCache
 from gaborsplat.renderer.backends.cuda.nvrtc import LIBRARY_VARIABLE, MAJORS, find_nvrtc

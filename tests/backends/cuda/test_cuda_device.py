@@ -12,8 +12,8 @@ import synthetic
 import torch
 from drawing import rasterized
 from fitting import small_capture
-from gaborsplat.renderer._native import CatchUpArguments, constants
 
+from gaborsplat.renderer._native import CatchUpArguments, constants
 from gaborsplat.renderer.backends.cuda.launcher import open_driver
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.settings import RenderSettings

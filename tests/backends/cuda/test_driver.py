@@ -11,6 +11,7 @@ import emulated
 import pytest
 import torch
 from fake_driver import FakeDriver, catch_up
+
 from gaborsplat.renderer._native import Driver, DriverError, plan
 
 pytestmark = pytest.mark.skipif(not emulated.available(), reason="needs a C++ compiler")

@@ -11,8 +11,8 @@ import pytest
 import synthetic
 import torch
 from fake_driver import FakeDriver, OnGpu, catch_up
-from gaborsplat.renderer._native import Driver
 
+from gaborsplat.renderer._native import Driver
 from gaborsplat.renderer.backends.cuda.launcher import Launch
 from gaborsplat.renderer.raster.render import render, render_bytes
 from gaborsplat.renderer.splats import Splats

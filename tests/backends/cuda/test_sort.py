@@ -5,9 +5,9 @@ from __future__ import annotations
 import emulated
 import pytest
 import torch
-from gaborsplat.renderer._native import ListTilesArguments, constants, list_blocks
 from torch import Tensor
 
+from gaborsplat.renderer._native import ListTilesArguments, constants, list_blocks
 from gaborsplat.renderer.backends.cuda.launcher import Launcher
 from gaborsplat.renderer.backends.cuda.sort import DepthOrder, Items, SortPlan, depth_plan
 from gaborsplat.renderer.backends.stages import Projected, SplatsToBin

@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 
 from gaborsplat.renderer._native import plan
-
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.compiler import PREFIX, source_folder
 from gaborsplat.renderer.backends.cuda.launcher import Launch, Relaunched

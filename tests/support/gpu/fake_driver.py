@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from emulated import COMPILER
+
 from gaborsplat.renderer._native import CatchUpArguments, constants
 
 

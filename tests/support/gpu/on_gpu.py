@@ -8,9 +8,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import torch
-from gaborsplat.renderer._native import ArgumentBlock, ArrayField
 from torch import Tensor
 
+from gaborsplat.renderer._native import ArgumentBlock, ArrayField
 from gaborsplat.renderer.backends.cuda.backend import CudaBackend
 from gaborsplat.renderer.backends.cuda.launcher import (
     Launch,
