@@ -55,7 +55,10 @@ LATER: dict[str, Any] = {
     "masks": "none",
     "mask_mode": "auto",
 }
-"""What config.json of earlier programs lacks, and what it means there."""
+"""What config.json of earlier programs lacks, and what it means there;"""
+EARLIER: dict[str, Any] = {"exposure": "off", "refine_poses": "off", "exchange": 0.0}
+EARLIER_RATES = {"final": 1.0}
+"""in its settings and learning rates likewise."""
 
 
 @dataclass(frozen=True)
@@ -211,12 +214,12 @@ class RunFolder:
     def train_config(self) -> TrainConfig:
         """The settings of the run; steps that nobody gave still count as not given."""
         document = self.config()
-        settings: dict[str, Any] = {"exposure": "off", "refine_poses": "off"}  # of earlier programs
+        settings = dict(EARLIER)
         try:
             settings |= document["train"]
             if "steps" in (document["preset"] or {}).get("decided", ()):
                 settings["steps"] = Default(settings["steps"])
-            rates = LearningRates(**settings.pop("learning_rates"))
+            rates = LearningRates(**EARLIER_RATES | settings.pop("learning_rates"))
             background = tuple(settings.pop("background"))
             return TrainConfig(learning_rates=rates, background=background, **settings)
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -321,17 +321,17 @@ class Fit:
             )
         for line in self._trainer.corrections.told():
             console.print(line)
-        self._warn_if_overfitted(quality.psnr)
+        # Where exposure or cameras are learnt, those of test views are their own, or wrong: their
+        # PSNR may fall as splats become better.
+        if self._trainer.config.exposure == "off" and quality.aligned is None:
+            self._warn_if_overfitted(quality.psnr)
         if self._run.splats_of == self._trainer.steps_done:
             console.print(f"Splats: {self._folder.splats_file}")
 
     def _warn_if_overfitted(self, psnr: float | None) -> None:
-        """Say so if test views were better earlier in the run. Where exposure is learnt, nothing is
-        said: theirs is their own, so that PSNR may fall as splats become better."""
-        if psnr is None or self._trainer.config.exposure != "off":
-            return
+        """Say so if test views were better earlier in the run."""
         best = self._folder.log.best_test()
-        if best is not None and best.test_psnr >= psnr + OVERFITTED:
+        if best is not None and psnr is not None and best.test_psnr >= psnr + OVERFITTED:
             error_console.print(
                 f"note: test views had {best.test_psnr:.2f} dB after {best.step:,} steps with "
                 f"{best.splats:,} splats: what was learnt since holds for the training photos "

@@ -103,6 +103,8 @@ class TrainCommand:
             raise ValueError(f"--eval-every must be at least 0, not {self.eval_every}")
         if self.moved_to is not None and not self.resume:
             raise ValueError("--scene goes with --resume; a new run takes SCENE, without --scene")
+        if self.config.expected_steps is not None and self.config.time is None and not self.resume:
+            raise ValueError("--expected-steps goes with --time")
         if self.scene is None and not self.resume:
             raise ValueError("SCENE: is needed, the folder of a capture")
 
@@ -173,7 +175,7 @@ class TrainCommand:
         decided += ["max_size"] if isinstance(self.max_size, Default) else []
         lowered = "max_splats" in decided and config.max_splats < PRESETS[preset].max_splats
         if config.time is not None:
-            values["steps"], lowered = f"about {config.expected_steps}", False
+            values["steps"], lowered = f"about {config.schedule_steps}", False
         if decided:
             said = ", ".join(f"{name} {values[name]}" for name in decided)
             time = "" if config.time is None else f", {config.time:g} s"

@@ -170,6 +170,8 @@ def going_on(config: TrainConfig, path: Path) -> TrainConfig:
             values |= {name: Default(known[name]) for name in NUMBERS if name in known}
             if known.get("most_steps"):
                 values["steps"] = int(known["steps"])
+            if config.time is None and "steps" not in config.not_given():
+                values["time"] = None  # goes on by steps
             return config.or_else(values)
     return config
 

@@ -244,8 +244,10 @@ class TrainConfig:
         return self.or_else({name: Default(number) for name, number in numbers.items()})
 
     def or_else(self, values: Mapping[str, Any]) -> TrainConfig:
-        """These settings, with `values` in place of those that nobody gave."""
-        given = {item.name for item in fields(self) if getattr(self, item.name) is not None}
+        """These settings, with `values` in place of those that nobody gave, or that are left to the
+        capture."""
+        open_ones = (None, "auto")
+        given = {item.name for item in fields(self) if getattr(self, item.name) not in open_ones}
         given -= {*self.not_given()}
         return replace(self, **{name: each for name, each in values.items() if name not in given})
 

@@ -251,7 +251,7 @@ class Trainer(NotCopied):
             self._settle()
         else:
             self._note(self._pending[:-1])
-        if self.done:
+        if last:
             self._keep_within()
         if controls and started.outcome().changed:
             self._control(self.pace.step if refined is None else refined, started.info)

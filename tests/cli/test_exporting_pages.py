@@ -64,6 +64,9 @@ def test_a_budget_in_megabytes_is_kept(
 ):
     said = exported(capsys, ply, "-o", tmp_path / "a.html", "--budget", 0.08)
     assert (tmp_path / "a.html").stat().st_size <= 80_000
+    exported(capsys, ply, "-o", tmp_path / "c.html", "--budget", 0.08, "--no-embed")
+    sizes = [(tmp_path / name).stat().st_size for name in ("c.html", "c.gspl")]
+    assert sum(sizes) <= 80_000
     assert "--budget 0.08: without" in said
     assert "--budget" in refused(capsys, ply, "-o", tmp_path / "b.html", "--budget", 0.01)
     assert not (tmp_path / "b.html").exists()
@@ -82,6 +85,23 @@ def test_a_viewer_without_a_scene(ply: Path, tmp_path: Path, capsys: pytest.Capt
     page = (tmp_path / "a.html").read_text(encoding="utf-8")
     assert "default-src 'none'" in page and "connect-src" not in page
     assert "--viewer-only" in refused(capsys, ply, "--viewer-only", "-o", tmp_path / "b.html")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--bake",), ("--budget", "1"), ("--no-embed",), ("--path", "none"), ("--decimate", "5")],
+)
+def test_a_viewer_without_a_scene_takes_nothing_that_is_about_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+):
+    assert "no scene" in refused(capsys, "--viewer-only", "-o", tmp_path / "a.html", *words)
+
+
+def test_without_a_check_nothing_is_said_of_what_it_costs(
+    ply: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert "dB" not in exported(capsys, ply, "-o", tmp_path / "a.html", "--no-check")
+    assert len(embedded(tmp_path / "a.html")) == 1500
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.training import TrainConfig, Trainer, train
 from gaborsplat.renderer.training.data import REACH, Lengths
 from gaborsplat.renderer.training.density.initial import initial_parameters
+from gaborsplat.renderer.training.pacing import pace
 from gaborsplat.renderer.training.step.optimizer import keep_within
 
 CONFIG = TrainConfig(steps=80, max_splats=150, gabor=0, refine_every=10)
@@ -55,10 +57,14 @@ def test_splats_that_left_are_pulled_back_and_shrunk():
     assert lengths.reach == pytest.approx(REACH * 4, rel=0.2)  # all are 4 units away
 
 
-def test_splats_that_leave_during_training_come_back():
+def test_splats_that_leave_during_training_come_back(monkeypatch: pytest.MonkeyPatch):
     capture = small_capture()
     lengths = Lengths.of([view.camera for view in capture.train], capture.points)
-    for config in (CONFIG, replace(CONFIG, refine_stop=0.0)):  # at refinements, and at the end
+    late = replace(CONFIG, refine_stop=0.0)
+    timed = replace(late, time=6.0, expected_steps=80)
+    ticks = count()
+    monkeypatch.setattr(pace, "now", lambda: 0.03 * next(ticks))
+    for config in (CONFIG, late, timed):  # at refinements, and at the end
         trainer = Trainer(capture, config)
         while not trainer.done:
             if trainer.steps_done == 5:

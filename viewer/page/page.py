@@ -36,17 +36,15 @@ class Journey:
     Attributes:
         stations: where it leads past, at even times; at least two.
         seconds: how long it takes.
-        loop: whether it ends where it began.
     """
 
     stations: Sequence[Outlook]
     seconds: float
-    loop: bool
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
         stations = [_outlook(each) for each in self.stations]
-        return {"keyframes": stations, "seconds": self.seconds, "loop": self.loop}
+        return {"keyframes": stations, "seconds": self.seconds}
 
 
 @dataclass(frozen=True)

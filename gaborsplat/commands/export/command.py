@@ -72,8 +72,20 @@ class ExportCommand:
             raise ValueError(f"--budget: with --bake, whole splats, not {self.budget:g}")
         if self.page.any and not self.is_page:
             raise ValueError(f"{self.output}: options of pages go with .html")
-        if self.page.viewer_only and self.paths:
-            raise ValueError(f"--viewer-only: has no scene; leave out {self.paths[0]}")
+        if self.page.viewer_only and (needless := self._needs_scene()):
+            raise ValueError(f"--viewer-only: has no scene; leave out {', '.join(needless)}")
+
+    def _needs_scene(self) -> list[str]:
+        """What is given that is about a scene."""
+        given = {
+            "--bake": self.bake,
+            "--budget": self.budget is not None,
+            "--verify": self.verify,
+            "--no-embed": not self.page.embed,
+            "--path": self.page.path != "cameras",
+            "what changes a scene": self.edits.any,
+        }
+        return [*map(str, self.paths), *(name for name, there in given.items() if there)]
 
     @property
     def is_page(self) -> bool:
@@ -109,7 +121,8 @@ class ExportCommand:
             written = baked(scene, gaussians, views, held_out)
         if self.is_page and views is not None:
             megabytes = None if self.bake else self.budget
-            self.page.write(self.output, replace(scene, splats=written), views, megabytes)
+            scene = replace(scene, splats=written)
+            self.page.write(self.output, scene, views, megabytes, check=self.check)
             return
         self._write(scene, written)
         if views is None or not (self.check or self.verify):

@@ -66,7 +66,13 @@ class PageOptions:
         console.print(f"A viewer without a scene: {output}")
 
     def write(
-        self, output: Path, scene: LoadedScene, views: Views, megabytes: float | None
+        self,
+        output: Path,
+        scene: LoadedScene,
+        views: Views,
+        megabytes: float | None,
+        *,
+        check: bool = True,
     ) -> None:
         """The page of a scene, and what it loses.
 
@@ -75,13 +81,14 @@ class PageOptions:
             scene: on the device that renders.
             views: from where it is looked at; those of a run are where the page begins.
             megabytes: that page and scene may have, if that is bounded.
+            check: whether to look at what it loses.
 
         Raises:
             InputError: they are too few, or the camera path cannot be read.
         """
         title = self.title or scene.metadata.name or output.stem
         view = self.view_of(title, scene, views.fitted if views.of_run else ())
-        viewer = len(embedded_page(view, b"").encode())
+        viewer = sum(len(content) for content in self._files(output, view, b"").values())
         splats, settings, metadata = scene.splats, scene.settings, scene.metadata
         if megabytes is None:
             found = Packed(packed(splats, settings, metadata))
@@ -105,6 +112,8 @@ class PageOptions:
             f"{len(shown):,} splats of {each:.1f} bytes, {decimal_bytes(size)} with the viewer: "
             f"{output}"
         )
+        if not check:
+            return
         before = views.pictures(splats, settings)
         cost = told_psnr(agreement(views.pictures(shown, settings), before))
         console.print(f"Shown by the page: {cost} on {views.told}")
@@ -138,7 +147,7 @@ class PageOptions:
             return None
         places = np.unique(np.linspace(0, len(cameras) - 1, _STATIONS).round().astype(int))
         stations = _outlooks(scene, [cameras[place] for place in places])
-        return Journey(stations, min(seconds, _PACE * len(stations)), loop=False)
+        return Journey(stations, min(seconds, _PACE * len(stations)))
 
 
 def page_download(scene: LoadedScene, cameras: Sequence[Camera], name: str) -> Download:

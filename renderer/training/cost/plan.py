@@ -29,6 +29,8 @@ MOST = 3_000_000
 """Splats that it becomes at most."""
 LEAST_STEPS = 500
 """Steps that are expected at least: with fewer the stages would have hardly any."""
+MOST_TRIAL = 0.5
+"""Part of the time that a trial takes without a word."""
 SHORT = 60.0
 """Runs of less time have a smaller trial [s]."""
 MOMENTS = 100
@@ -79,6 +81,9 @@ def planned(config: TrainConfig, data: FitInput, device: torch.device) -> Plan:
     splats = budget.splats(config, time - seconds, most)
     config = replace(config, max_splats=Default(splats) if chosen else splats)
     expected = max(LEAST_STEPS, round(budget.steps(config, time - seconds)))
+    if seconds > MOST_TRIAL * time:
+        told = f"to try this machine took {seconds:.1f} s of the {time:g} s that the run is given"
+        log.warning("note: %s: little is learnt in the others", told)
     return Plan(replace(config, expected_steps=expected), seconds)
 
 

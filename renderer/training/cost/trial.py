@@ -170,6 +170,8 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     """Median time of a step [s] with `config.max_splats` splats."""
     # Late in a run: nothing is added or removed any more.
     config = replace(config, steps=1000, wave_birth="random", strategy="mcmc")
+    # By steps, and all with the same harmonics, whatever a few small photos would ask for.
+    config = replace(config, time=None, expected_steps=None, sh_degree=config.degree)
     if config.refine_poses == "auto":  # as if cameras were right, which these splats cannot tell
         config = replace(config, refine_poses="off")
     trainer = Trainer(data, config, device)

@@ -45,8 +45,8 @@ def test_a_run_whose_test_views_were_better_says_when(
     assert "--max-splats" in said
 
 
-@pytest.mark.parametrize("options", [[], ["--exposure", "gain"]])
-def test_nothing_is_said_of_a_run_that_is_at_its_best_or_has_exposures_of_its_own(
+@pytest.mark.parametrize("options", [[], ["--exposure", "gain"], ["--refine-poses", "on"]])
+def test_nothing_is_said_of_a_run_that_is_at_its_best_or_learns_exposures_or_cameras(
     run: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ):
     assert go_on(run, 90.0 if options else 1.0, *options) > 1.0

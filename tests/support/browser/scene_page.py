@@ -175,6 +175,6 @@ VIEW = PageView(
     caption='"quoted" </script><script>bad()</script>',
     link="https://example.org/?a=1&b=2",
     start=outlook(0.5),
-    journey=Journey([outlook(0.5), outlook(2.0), outlook(-2.0)], 3.0, loop=False),
+    journey=Journey([outlook(0.5), outlook(2.0), outlook(-2.0)], 3.0),
     cameras=[camera_around(seed, SIZE) for seed in range(5)],
 )

@@ -21,6 +21,7 @@ from gaborsplat.renderer.training import (
     save_checkpoint,
     train,
 )
+from gaborsplat.renderer.training.checkpoint import going_on
 from gaborsplat.renderer.training.corrections.camera import CameraResponse
 from gaborsplat.renderer.training.corrections.exposure import ExposureGain, at_most_white
 from gaborsplat.renderer.training.corrections.spread import exposure_spread
@@ -198,6 +199,20 @@ def test_a_run_that_goes_on_ends_as_one_that_was_not_stopped(mode: str, tmp_path
             trainer.step()
     assert through.corrections.document() == other.corrections.document()
     assert train(capture, replace(config, steps=7, exposure="auto"), resume=tmp_path).step == 7
+
+
+@pytest.mark.parametrize("mode", ["off", "gain", "full"])
+@pytest.mark.parametrize("spread", [True, False])
+def test_a_run_that_goes_on_has_the_exposure_that_it_began_with(
+    mode: str, spread: bool, tmp_path: Path
+):
+    capture = disturbed(small_capture(), drawn_gains(5)) if spread else small_capture()
+    first = Trainer(capture, replace(FEW, exposure=mode))
+    first.step()
+    save_checkpoint(tmp_path, first)
+    kept = going_on(replace(FEW, exposure="auto"), tmp_path)
+    assert kept.exposure == mode
+    assert going_on(replace(FEW, exposure="gain"), tmp_path).exposure == "gain"
 
 
 def test_a_checkpoint_of_before_goes_on_and_its_gains_begin_at_one():

@@ -13,7 +13,7 @@ from fitting import small_capture
 
 import gaborsplat as gs
 from gaborsplat.renderer.training.config import Default
-from gaborsplat.renderer.training.cost import plan
+from gaborsplat.renderer.training.cost import plan, trial
 from gaborsplat.renderer.training.cost.plan import LEAST_STEPS, Budget, planned
 from gaborsplat.renderer.training.cost.trial import StepTime
 from gaborsplat.renderer.training.pacing.resolution import reduction_at
@@ -93,6 +93,35 @@ def test_a_plan_decides_what_nobody_gave(known_speed: list[dict[str, Any]]):
     assert [asked["small"] for asked in known_speed] == [False, False]
     planned(gs.TrainConfig(time=10.0), capture, CPU)
     assert known_speed[-1]["small"]
+
+
+def test_a_trial_that_takes_the_time_is_told_of(
+    known_speed: list[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    for seconds, told in ((0.4, False), (0.6, True)):
+        times = iter((0.0, seconds, seconds))
+        monkeypatch.setattr(plan, "now", lambda times=times: next(times))
+        with caplog.at_level(logging.WARNING):
+            planned(gs.TrainConfig(time=1.0), small_capture(), CPU)
+        assert ("took 0.6 s of the 1 s" in caplog.text) == told
+    assert known_speed
+
+
+def test_trials_have_the_harmonics_that_a_run_may_have(monkeypatch: pytest.MonkeyPatch):
+    degrees: list[object] = []
+
+    class Watched(gs.Trainer):
+        def __init__(self, data: Any, config: gs.TrainConfig, *rest: Any) -> None:
+            degrees.append((config.sh_degree, config.time))
+            super().__init__(data, config, *rest)
+
+    monkeypatch.setattr(trial, "Trainer", Watched)
+    config = gs.TrainConfig(time=20.0, max_splats=3000)
+    planned(config, small_capture(), CPU)
+    assert len(degrees) > 1
+    assert {*degrees} == {(config.degree, None)}
 
 
 def test_photos_begin_small_where_their_pixels_take_the_time():

@@ -94,6 +94,16 @@ def test_steps_that_were_given_are_the_most_also_when_a_run_goes_on(
     assert more.step == 8
 
 
+@pytest.mark.usefixtures("ticking")
+def test_a_run_that_has_had_its_time_goes_on_by_steps_if_these_are_given(
+    capture: SmallCapture, tmp_path: Path
+):
+    first = gs.train(capture, TIMED, checkpoints=tmp_path, device="cpu")
+    more = gs.TrainConfig(steps=first.step + 3, max_splats=200)
+    second = gs.train(capture, more, resume=tmp_path, device="cpu")
+    assert (second.step, second.time) == (first.step + 3, None)
+
+
 def test_a_run_of_four_seconds_takes_about_as_long(capture: SmallCapture, tmp_path: Path):
     config = gs.TrainConfig(time=4.0, max_splats=2000)
     started = time.perf_counter()

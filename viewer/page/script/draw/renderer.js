@@ -21,6 +21,7 @@ export class Renderer {
     });
     if (!this.gl) throw new NoWebGL("this browser, or its GPU, has no WebGL2");
     this.scene = null;
+    this.ordered = 0;
     this.prepare();
   }
 
@@ -29,32 +30,49 @@ export class Renderer {
     const gl = this.gl;
     this.target = new Target(gl);
     this.show = program(gl, SHOW_SOURCES);
-    this.order = null;
-    this.colors = null;
-    this.ordered = 0;
     this.quads = quads(gl);
     this.nothing = gl.createVertexArray();
-    this.tables = [];
     this.programs = new Map();
+    this.order = null;
+    this.colors = null;
+    this.tables = [];
     if (this.scene) this.load(this.scene);
   }
 
-  // scene: words and numbers from the worker. Raises RangeError.
+  // scene: words and numbers from the worker. Raises RangeError, and has no scene then.
   load(scene) {
-    const gl = this.gl;
-    for (const table of this.tables) gl.deleteTexture(table);
-    this.tables = [];
+    this.unload();
+    try {
+      this.fill(scene);
+    } catch (error) {
+      this.unload();
+      throw error;
+    }
     this.scene = scene;
+  }
+
+  unload() {
+    for (const table of this.tables) this.gl.deleteTexture(table);
     this.order?.free();
-    this.order = new OrderTable(gl, scene.count);
     this.colors?.free();
-    this.colors = new ColorTable(gl, scene.count);
+    this.tables = [];
+    this.order = null;
+    this.colors = null;
     this.ordered = 0;
+    this.scene = null;
+  }
+
+  fill(scene) {
+    const gl = this.gl;
+    this.order = new OrderTable(gl, scene.count);
+    this.colors = new ColorTable(gl, scene.count);
     for (const words of [scene.geometry, scene.waveWords, scene.harmonics])
       this.tables.push(wordTable(gl, words));
     this.paint = program(gl, colorSources((scene.degree + 1) ** 2 - 1));
     // Both now, so that switching does not stall.
     for (const waves of new Set([scene.waves, 0])) this.programOf(waves);
+    if (gl.getError() === gl.OUT_OF_MEMORY)
+      throw new RangeError("this scene is larger than the memory of this GPU");
   }
 
   programOf(waves) {

@@ -15,29 +15,23 @@ function between([a, b, c, d], t) {
 }
 
 export class Journey {
-  constructor({ keyframes, seconds, loop }) {
+  constructor({ keyframes, seconds }) {
     this.keyframes = keyframes;
     this.seconds = seconds;
-    this.loop = loop;
   }
 
   // The camera after so many seconds; null behind the end.
   at(seconds) {
-    const { keyframes, loop } = this;
-    if (!loop && seconds > this.seconds) return null;
-    const spans = loop ? keyframes.length : keyframes.length - 1;
-    const place = ((seconds / this.seconds) % 1) * spans;
+    const { keyframes } = this;
+    if (seconds > this.seconds) return null;
+    const last = keyframes.length - 1;
+    const place = (seconds / this.seconds) * last;
     const first = Math.floor(place);
-    const near = [-1, 0, 1, 2].map((step) => keyframes[this.indexOf(first + step)]);
+    const near = [-1, 0, 1, 2].map((step) => keyframes[Math.max(0, Math.min(last, first + step))]);
     const of = (name) => between(near.map((key) => key[name]), place - first);
     const fovs = near.map((key) => [key.fov, 0, 0]);
     return new Camera({
       eye: of("eye"), target: of("target"), up: of("up"), fov: between(fovs, place - first)[0],
     });
-  }
-
-  indexOf(number) {
-    const count = this.keyframes.length;
-    return this.loop ? (number + count) % count : Math.max(0, Math.min(count - 1, number));
   }
 }

@@ -10,7 +10,6 @@ export const cross = (a, b) => [
   a[2] * b[0] - a[0] * b[2],
   a[0] * b[1] - a[1] * b[0],
 ];
-export const mix = (a, b, share) => add(scaled(a, 1 - share), scaled(b, share));
 
 // Of length 1; what has none stays as it is.
 export function unit(a) {

@@ -31,20 +31,42 @@ export function splatArrays(count, degree, waves, entries = count) {
 
 export const sigmoid = (logit) => 1 / (1 + Math.exp(-logit));
 
-// Makes invisible what cannot be shown: not finite, too far, or without a rotation.
+// Three numbers within bounds, of what a file has there; null for anything else.
+export function three(values, lowest, highest) {
+  const numbers = Array.isArray(values) ? values.map(Number) : [];
+  const good = numbers.length === 3 && numbers.every((each) => each >= lowest && each <= highest);
+  return good ? numbers : null;
+}
+
+// Whether row i of a table of `width` columns has nothing but numbers.
+function finiteRow(values, width, i) {
+  for (let at = width * i; at < width * (i + 1); at++) if (!Number.isFinite(values[at])) return false;
+  return true;
+}
+
+// Makes invisible what cannot be shown: not finite, too far, or without a rotation. What a file says
+// of the whole scene is left out where it is nothing of its kind.
 export function withoutBadSplats(splats) {
-  const { count, means, quats, scales, opacities } = splats;
+  const { count, degree, waves, means, quats, scales, opacities } = splats;
+  const width = 3 * ((degree + 1) ** 2 - 1);
+  const shows = (i) =>
+    finiteRow(splats.colors, 3, i) && finiteRow(splats.palette, width, splats.labels?.[i] ?? i) &&
+    finiteRow(splats.frequencies, 3 * waves, i) && finiteRow(splats.coefficients, 2 * waves, i);
   for (let i = 0; i < count; i++) {
     const sum =
       Math.abs(means[3 * i]) + Math.abs(means[3 * i + 1]) + Math.abs(means[3 * i + 2]) +
       scales[3 * i] + scales[3 * i + 1] + scales[3 * i + 2];
     const turn = Math.hypot(quats[4 * i], quats[4 * i + 1], quats[4 * i + 2], quats[4 * i + 3]);
-    if (!(sum < LARGEST && turn > 0 && turn < LARGEST && opacities[i] >= 0)) {
+    if (!(sum < LARGEST && turn > 0 && turn < LARGEST && opacities[i] >= 0 && shows(i))) {
       means.fill(0, 3 * i, 3 * i + 3);
       scales.fill(0, 3 * i, 3 * i + 3);
       quats.set([1, 0, 0, 0], 4 * i);
       opacities[i] = 0;
     }
   }
+  splats.background = three(splats.background, 0, 1);
+  splats.up = three(splats.up, -1, 1);
+  splats.antialiased = splats.antialiased === true;
+  if (!(splats.nearPlane > 0 && Number.isFinite(splats.nearPlane))) splats.nearPlane = null;
   return splats;
 }

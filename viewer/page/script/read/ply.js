@@ -112,17 +112,11 @@ function statedIn(comments) {
     const [key, ...words] = comment.split(/\s+/);
     if (/^splatrendermode:?$/i.test(key)) stated.antialiased = words[0] === "mip";
     if (/^antialiased$/i.test(key)) stated.antialiased = words[0] === "1";
-    if (key === "background") stated.background = three(words, 0, 1);
-    if (/^vertical axis:? /i.test(comment)) stated.up = three(words.slice(1), -1, 1);
+    if (key === "background") stated.background = words;
+    if (/^vertical axis:? /i.test(comment)) stated.up = words.slice(1);
     if (key === "name") stated.name = decoded(words.join(" "));
   }
   return stated;
-}
-
-function three(words, lowest, highest) {
-  const numbers = words.map(Number);
-  const good = numbers.length === 3 && numbers.every((each) => each >= lowest && each <= highest);
-  return good ? numbers : null;
 }
 
 function decoded(text) {

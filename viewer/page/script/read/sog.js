@@ -28,7 +28,7 @@ export async function readSog(bytes) {
     splats.antialiased = meta.model ? meta.model === "antialiased" : meta.antialias === true;
     const { background, name } = meta.gaborsplat ?? {};
     splats.name = typeof name === "string" ? name : null;
-    if (Array.isArray(background) && background.length === 3) splats.background = background.map(Number);
+    splats.background = background;
     return splats;
   } finally {
     decoder.close();
