@@ -131,7 +131,7 @@ def test_baking_under_a_budget_says_what_either_way_loses(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--budget", "9999"), "--bake; give both"),
+        (("--budget", "9999"), "--budget says how to --bake"),
         (("--bake", "--budget", "1"), "--budget: must be at least the"),
     ],
 )

@@ -121,7 +121,7 @@ def test_a_run_that_goes_on_keeps_what_it_was_started_with(tmp_path: Path):
     assert again.step == 6
     (newest,) = sorted(tmp_path.glob("step-*6.pt"))
     started = torch.load(newest, weights_only=True)["started_with"]
-    assert started == {"steps": 6, "max_splats": 200}
+    assert started == {"steps": 6, "max_splats": 200, "exposure": "off"}
 
 
 def test_free_memory_is_some_of_what_there_is():
