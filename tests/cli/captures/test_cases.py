@@ -66,7 +66,7 @@ TOLD = {
     "wide": Outcome(15.0),
     "plyonly": Outcome(said="took the points of points3D.ply"),
     "halftext": Outcome(said="took the points of points3D.txt"),
-    "both": Outcome(14.0, "the model is there twice"),
+    "both": Outcome(12.0, "the model is there twice"),
     "lidar": Outcome(14.0, "of 400,000 points, spread evenly"),
     "dense": Outcome(),
     "input": Outcome(),

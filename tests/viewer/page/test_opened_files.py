@@ -71,6 +71,7 @@ def test_a_scene_that_a_gpu_has_no_room_for_is_refused_and_the_next_one_shown(
     save_splats(ball(5000, 2), tmp_path / "large.ply", antialiased=False)
     with scene_page(browser) as page:
         page.open(folder / "viewer.html")
+        page.until("globalThis.__gaborsplat")
         page.page.evaluate(
             """() => {
                 const { gl } = __gaborsplat.stage.renderer;
