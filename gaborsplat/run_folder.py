@@ -27,6 +27,8 @@ from .renderer.files import FolderInUse, claimed, draft_of
 from .renderer.settings import RenderSettings
 from .renderer.splats import Splats
 from .renderer.training import (
+    EARLIER,
+    EARLIER_RATES,
     Default,
     LearningRates,
     TrainConfig,
@@ -55,10 +57,7 @@ LATER: dict[str, Any] = {
     "masks": "none",
     "mask_mode": "auto",
 }
-"""What config.json of earlier programs lacks, and what it means there;"""
-EARLIER: dict[str, Any] = {"exposure": "off", "refine_poses": "off", "exchange": 0.0}
-EARLIER_RATES = {"final": 1.0}
-"""in its settings and learning rates likewise."""
+"""What config.json of earlier programs lacks, and what it means there."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from .color.degree import with_degree
 from .config import (
     BY_PRESET,
     DRAFT_SIZE,
+    EARLIER,
+    EARLIER_RATES,
     PRESETS,
     Default,
     LearningRates,
@@ -33,6 +35,8 @@ from .trainer import StepReport, Trainer
 __all__ = [
     "BY_PRESET",
     "DRAFT_SIZE",
+    "EARLIER",
+    "EARLIER_RATES",
     "PRESETS",
     "CheckpointWriter",
     "Correction",

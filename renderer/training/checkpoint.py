@@ -17,7 +17,7 @@ from torch.nn import Parameter
 
 from ..files import replacing
 from ..splats import Splats
-from .config import Default, TrainConfig
+from .config import EARLIER, Default, TrainConfig
 from .state import OtherRun, up_to_date
 from .step.fit import SplatFit
 from .trainer import Trainer
@@ -26,8 +26,6 @@ NUMBERS = ("steps", "max_splats")
 """Settings that may change when a run goes on, but by default stay as they were,"""
 CHOICES = ("time", "expected_steps", "coarse_to_fine", "exposure")
 """and those of which none may be chosen, or which are left to the capture."""
-EARLIER = {"exposure": "off"}
-"""What earlier programs did, which do not say it."""
 KEPT = 2
 """How many checkpoints stay in a folder: the newest, and one more should it be damaged."""
 _MARK = b"gaborsplat sha256 "

@@ -58,6 +58,11 @@ PRESETS: dict[PresetName, PresetValues] = {
 }
 
 
+EARLIER: dict[str, Any] = {"exposure": "off", "refine_poses": "off", "exchange": 0.0}
+EARLIER_RATES = {"final": 1.0}
+"""Settings and learning rates that runs of earlier programs do not state, and what these did."""
+
+
 def preset_taken(preset: str, device: torch.device) -> PresetName:
     """The preset that `preset` stands for on `device`.
 

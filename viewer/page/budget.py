@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
-from ...renderer.bake import bake
+from ...renderer.bake import with_fewer_waves
 from ...renderer.cameras import Camera
 from ...renderer.editing.decimating import decimated
 from ...renderer.editing.merging import with_sh_degree
@@ -20,8 +20,6 @@ COARSER = Fineness(splats_per_entry=16, levels=64, error=0.06)
 COARSE = Fineness(splats_per_entry=32, levels=48, error=0.1)
 _MARGIN = 0.96
 """Of the bytes that there may be, for which splats are counted: few pack worse than many."""
-_LEAST_REST = 0.05
-"""Of what is left of a splat's modulation without some waves, relative to the whole."""
 _PRUNINGS = 4
 """Times that splats are counted again."""
 
@@ -77,25 +75,6 @@ def packed_within(
             return Packed(data, told)
         size = len(data)
     raise InputError(f"--budget: {most:,} bytes are too few for {len(splats):,} splats")
-
-
-def with_fewer_waves(splats: Splats, count: int) -> Splats:
-    """The same splats with their `count` strongest waves; of the others, the mean of fast ones is
-    left: M = 1 - sum a + ... is divided by what they take from it, and the opacity multiplied."""
-    if count == 0:
-        return bake(splats)
-    strength = splats.coefficients.norm(dim=-1)
-    order = strength.argsort(dim=1, descending=True)
-    kept, dropped = order[:, :count], order[:, count:]
-    coefficients = splats.coefficients.gather(1, kept[..., None].expand(-1, -1, 2))
-    gone = splats.coefficients[..., 0].gather(1, dropped).sum(dim=1)
-    rest = (1 - gone).clamp_min(_LEAST_REST)
-    return replace(
-        splats,
-        opacities=(splats.opacities * rest).clamp(0, 1),
-        frequencies=splats.frequencies.gather(1, kept[..., None].expand(-1, -1, 3)),
-        coefficients=coefficients / rest[:, None, None],
-    )
 
 
 @torch.no_grad()

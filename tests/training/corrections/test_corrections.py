@@ -102,7 +102,7 @@ def test_a_camera_that_was_moved_is_moved_back(capture: SmallCapture) -> None:
     camera = replace(wrong.camera, world_to_camera=pose)
     views = [capture.train[0], replace(wrong, camera=camera), *capture.train[2:]]
     shift = Shift()
-    trained(replace(capture, train=views), shift, steps=300)
+    trained(replace(capture, train=views), shift, steps=200)
     sideways = shift.sideways.detach()[:, 0]
     others = torch.cat([sideways[:1], sideways[2:]])
     assert (sideways[1] - others.mean()).item() == pytest.approx(-by, abs=0.03)
