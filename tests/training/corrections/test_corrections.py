@@ -23,6 +23,7 @@ CONFIG = gs.TrainConfig(
     max_splats=150,
     gabor=0,
     noise=0.0,
+    exchange=0.0,
     sh_degree=0,
     exposure="off",
     refine_poses="off",
