@@ -89,7 +89,14 @@ def test_a_viewer_without_a_scene(ply: Path, tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     "words",
-    [("--bake",), ("--budget", "1"), ("--no-embed",), ("--path", "none"), ("--decimate", "5")],
+    [
+        ("--bake",),
+        ("--budget", "1"),
+        ("--no-embed",),
+        ("--path", "none"),
+        ("--decimate", "5"),
+        ("--up", "z"),
+    ],
 )
 def test_a_viewer_without_a_scene_takes_nothing_that_is_about_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]

@@ -89,4 +89,5 @@ def _candidates(splats: Splats) -> Iterator[tuple[str, Splats, Fineness]]:
     plain = with_sh_degree(splats, 0)
     for waves in sorted((each for each in WAVE_COUNTS if each < splats.waves), reverse=True):
         few = with_fewer_waves(plain, waves)
-        yield f"harmonics, and all but {waves} waves a splat", few, COARSE
+        left = f", and all but {waves} waves a splat" if waves else " and waves"
+        yield f"harmonics{left}", few, COARSE

@@ -83,7 +83,9 @@ class ExportCommand:
             "--verify": self.verify,
             "--no-embed": not self.page.embed,
             "--path": self.page.path != "cameras",
+            "--scene": self.scene is not None,
             "what changes a scene": self.edits.any,
+            "how it is shown": self.shown_as != ShownAs(),
         }
         return [*map(str, self.paths), *(name for name, there in given.items() if there)]
 
