@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .splats import Splats
 
-LEAST_MEAN = 0.05
+LEAST_MEAN = 0.2
 """Of waves that are left out while others stay: what stays is divided by it."""
 
 

@@ -1,16 +1,18 @@
 """What to do with a given time: how many splats, and whether photos begin small.
 
     python -m benchmarks.cpu.budget SCENE [SCENE ...] [--max-size 480 960] [--seconds 60]
-        [--max-splats 15000 30000] [--stages none 4:0.15,2:0.4] [--json FILE]
+        [--max-splats 30000 0] [--stages none 4:0.15,2:0.4] [--json FILE]
 
 Trains every scene with every choice for the same time, and prints test PSNR. The time is not that
 of a clock, which other programs would disturb, but of a model of a step, a + b * splats + c *
 pixels, of one thread of a server's CPU; so results are the same anywhere. With --steps all take as
-many steps instead. A stage 4:0.15 has photos four times smaller until 15 % of the run.
+many steps instead. A stage 4:0.15 has photos four times smaller until 15 % of the run; 0 splats are
+as many as `gaborsplat train --time` would choose by that model.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -23,12 +25,13 @@ from benchmarks.support.report import write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
 from gaborsplat.renderer.training import StepTime, TrainConfig, Trainer, evaluate
+from gaborsplat.renderer.training.cost.plan import MOST, Budget
 from gaborsplat.renderer.training.gabor.wave_init import PICTURES
 from gaborsplat.renderer.training.pacing import pace, resolution
 from gaborsplat.scenes import load_capture
 
-STEP = StepTime(fixed=4e-3, per_splat=2.05e-6, per_pixel=2.3e-7, decode=0.0)
-"""The model; of an Intel Xeon with AVX-512."""
+STEP = StepTime(fixed=4.5e-3, per_splat=1.5e-6, per_pixel=4.2e-7, decode=0.0)
+"""The model; of two threads of an Intel Xeon with AVX-512 at 2.5 GHz, by `time_steps`."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,6 @@ class Options:
     max_size: tuple[int, ...] = (480,)
     seconds: float = 60.0
     steps: int | None = None
-    expected_steps: int = 600
-    """Learning rates are those of a run of so many steps."""
     max_splats: tuple[int, ...] = (30_000,)
     stages: tuple[str, ...] = ("none", "4:0.15,2:0.4")
     gabor: Literal[0, 1, 2, 4] = 2
@@ -76,12 +77,16 @@ def learn(scene: Path, size: int, splats: int, stages: str, options: Options) ->
     capture = load_capture(scene, max_size=size)
     resolution.STAGES = stages_of(stages)
     pace.now = clock = Clock()
-    config = TrainConfig(gabor=options.gabor, seed=options.seed, max_splats=splats)
+    config = TrainConfig(gabor=options.gabor, seed=options.seed)
     config = config.or_else({"coarse_to_fine": stages != "none"})
     if options.steps is None:
-        given = {"time": options.seconds, "expected_steps": options.expected_steps}
-    else:
-        given = {"steps": options.steps}
+        config = config.or_else({"time": options.seconds})
+    sizes = [view.camera.size for view in capture.train]
+    budget = Budget(STEP, sizes, kept=sys.maxsize, points=len(capture.points))
+    splats = splats or budget.splats(config, options.seconds, MOST)
+    config = config.or_else({"max_splats": splats})
+    steps = options.steps or round(budget.steps(config, options.seconds))
+    given = {"steps" if options.steps else "expected_steps": steps}
     trainer = Trainer(capture, config.or_else(given))
     width, height = capture.train[0].camera.size
     born = False
@@ -113,6 +118,7 @@ def main() -> None:
     for scene, size, splats, stages in choices:
         run = learn(scene, size, splats, stages, options)
         runs.append(run)
+        console.print(", ".join(f"{name} {value}" for name, value in run.items()))
         *names, steps, seconds, psnr, ssim = run.values()
         figures = f"{steps:,}", f"{seconds:.1f}", f"{psnr:.2f}", f"{ssim:.4f}"
         table.add_row(*map(str, names), *figures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 from fitting import small_capture
 
 import gaborsplat as gs
+from gaborsplat.renderer.reference import project_reference, weight_gaussian
 from gaborsplat.renderer.training.cost import trial
 from gaborsplat.renderer.training.cost.memory import memory_of_run, memory_of_training, photos_kept
 from gaborsplat.renderer.training.cost.trial import StepTime, time_steps
@@ -156,3 +158,36 @@ def test_splats_of_a_trial_cover_what_their_models_did():
 
     assert area(many["scales"]) == pytest.approx(area(raw["scales"]), rel=1e-5)
     assert many["means"].std() == pytest.approx(0.2, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.05, 1.0])
+def test_splats_of_a_trial_are_as_many_to_a_pixel_as_in_captures_that_were_trained(scale: float):
+    generator = torch.Generator().manual_seed(0)
+    count, size = 2000, (60, 40)
+    intrinsics = torch.tensor([[60.0, 0, 30], [0, 60, 20], [0, 0, 1]])
+    camera = gs.Camera(torch.eye(4), intrinsics, size)
+    # All around what is seen, so that as many reach in as out.
+    means = (torch.rand(count, 3, generator=generator) - 0.5) * torch.tensor([6, 6, 1])
+    means[:, 2] += 4
+    raw = {
+        "means": means,
+        "scales": torch.full((count, 3), math.log(scale)),
+        "opacities": torch.zeros(count),
+    }
+    trial.overlap(raw, [camera])
+    splats = gs.Splats(
+        means=raw["means"],
+        quats=torch.tensor([1.0, 0, 0, 0]).expand(count, 4),
+        scales=raw["scales"].exp(),
+        opacities=raw["opacities"].sigmoid(),
+        sh=torch.zeros(count, 1, 3),
+        frequencies=torch.zeros(count, 0, 3),
+        coefficients=torch.zeros(count, 0, 2),
+    )
+    found = project_reference(splats, camera, gs.RenderSettings())
+    rows, columns = torch.meshgrid(torch.arange(40) + 0.5, torch.arange(60) + 0.5, indexing="ij")
+    pixels = torch.stack([columns, rows], dim=-1).reshape(-1, 1, 2)
+    weights = weight_gaussian(found, pixels - found.means)
+    reached = (found.opacities * weights >= 1 / 255).sum(dim=1).double().mean()
+    assert 0.5 * trial.OVERLAP < reached < 2 * trial.OVERLAP
+    assert splats.opacities.numpy() == pytest.approx(trial.OPACITY)

@@ -1,4 +1,4 @@
-"""JavaScript modules of ours as one script.
+"""JavaScript modules of ours as one script, and the texts of shaders.
 
 A module is a file whose imports are lines `import { name, other } from "./path.js";`, and whose
 exports are declarations behind `export`. In the script each is a function that gives its exports.
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 _SCRIPT = Path(__file__).parent / "script"
+_SHADERS = _SCRIPT / "draw" / "glsl"
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "(\.[^"]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export ((?:async )?(?:const|class|function) (\w+))", re.MULTILINE)
 _TEXT = re.compile(r"""["'`/\\]|^#""")
@@ -23,6 +24,13 @@ def bundled(entry: str) -> str:
     return "".join(parts.values())
 
 
+def shader_texts() -> dict[str, str]:
+    """Of the files in script/draw/glsl, by their names without ending; as short as `bundled`."""
+    return {
+        path.stem: _body(path.read_text(encoding="utf-8")) for path in sorted(_SHADERS.iterdir())
+    }
+
+
 def _collect(path: Path, parts: dict[Path, str]) -> None:
     if path in parts:
         return
@@ -34,9 +42,13 @@ def _collect(path: Path, parts: dict[Path, str]) -> None:
         taken += f"const {names} = {_name(other, parts)};\n"
     given = ", ".join(name for _, name in _EXPORT.findall(source))
     text = taken + _EXPORT.sub(r"\1", _IMPORT.sub("", source)) + f"return {{ {given} }};"
-    body = "".join(f"{line}\n" for line in map(_tight, text.splitlines()) if line)
     parts[path] = ""  # takes its place, which names it
-    parts[path] = f"const {_name(path, parts)} = (() => {{\n{body}}})();\n"
+    parts[path] = f"const {_name(path, parts)} = (() => {{\n{_body(text)}}})();\n"
+
+
+def _body(text: str) -> str:
+    """Lines, as short as they can be."""
+    return "".join(f"{line}\n" for line in map(_tight, text.splitlines()) if line)
 
 
 def _tight(line: str) -> str:

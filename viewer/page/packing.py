@@ -28,6 +28,8 @@ _STEP = 2.5
 """How far apart numbers of the palette are, in errors that it has anyway."""
 _THINNEST = math.log(1e-3)
 """Of scales, against the middle one: thinner ones are as flat to the eye."""
+_LOUDEST = 0.999
+"""Quantile of amplitudes beyond which they are cut, so that steps are fine for all others."""
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,14 @@ def _add_colors(body: _Body, raw: RawSplats, fineness: Fineness) -> list[float]:
 
 def _add_waves(body: _Body, raw: RawSplats, fineness: Fineness) -> list[list[float]]:
     """The scales of frequencies and of amplitudes."""
-    scales = [_scale_of(each, fineness) for each in (raw.frequencies, raw.coefficients)]
-    for k in range(raw.frequencies.shape[1]):
-        body.add_all(scales[0].places(raw.frequencies[:, k]))
-        body.add_all(scales[1].places(raw.coefficients[:, k]))
+    frequencies, coefficients = raw.frequencies, raw.coefficients
+    if coefficients.size:
+        most = np.quantile(np.abs(coefficients), _LOUDEST)
+        coefficients = coefficients.clip(-most, most)
+    scales = [_scale_of(each, fineness) for each in (frequencies, coefficients)]
+    for k in range(frequencies.shape[1]):
+        body.add_all(scales[0].places(frequencies[:, k]))
+        body.add_all(scales[1].places(coefficients[:, k]))
     return [scale.noted() for scale in scales]
 
 

@@ -21,7 +21,7 @@ from ...renderer._native import constants
 from ...renderer.cameras import Camera
 from ...scenes.splats.notes import program_version
 from ..camera import Outlook, camera_to_world
-from .modules import bundled
+from .modules import bundled, shader_texts
 
 _HERE = Path(__file__).parent
 _FILLED = re.compile(r"\{(\w+)\}")
@@ -110,25 +110,31 @@ def empty_page(view: PageView) -> str:
 
 
 @cache
-def _scripts() -> tuple[str, str, str]:
-    """Of the page and, packed, of its worker; and the style."""
-    style = (_HERE / "style.css").read_text(encoding="utf-8")
-    worker = gzip.compress(bundled("worker.js").encode(), 9, mtime=0)
-    return bundled("page.js"), base64.b64encode(worker).decode(), style
+def _scripts() -> dict[str, str]:
+    """Of the page and, packed, of its worker; the shaders, packed; and the style."""
+    return {
+        "style": (_HERE / "style.css").read_text(encoding="utf-8"),
+        "script": bundled("page.js"),
+        "worker": _gzipped(bundled("worker.js")),
+        "shaders": _gzipped(json.dumps(shader_texts())),
+    }
+
+
+def _gzipped(text: str) -> str:
+    """In base64."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def _page(view: PageView, splats: str, facts: dict[str, Any], reaches: str) -> str:
-    script, worker, style = _scripts()
+    scripts = _scripts()
     given = {
-        "policy": _policy(script, style, reaches),
+        **scripts,
+        "policy": _policy(scripts["script"], scripts["style"], reaches),
         "version": html.escape(program_version()),
         "title": html.escape(view.title),
         "caption": view.header(),
-        "style": style,
         "facts": _json({"constants": _constants(), **facts}),
-        "worker": worker,
         "splats": splats,
-        "script": script,
     }
     template = (_HERE / "template.html").read_text(encoding="utf-8")
     return _FILLED.sub(lambda place: given[place[1]], template)

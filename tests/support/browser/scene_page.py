@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from chromium_page import PATIENCE, Image, psnr
 
+from benchmarks.page.browsing import READY, picture_of
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
@@ -26,14 +26,6 @@ from gaborsplat.viewer.page.page import Journey, PageView
 _OF_READING = ("GPU stall due to ReadPixels", "willReadFrequently")
 """Of what the browser says about tests' own looking at pictures."""
 WINDOW = {"width": 480, "height": 300}
-_PICTURE = """async ([camera, waves]) => {
-    const bytes = await __gaborsplat.stage.pictureOf(camera, waves);
-    let letters = "";
-    for (let i = 0; i < bytes.length; i += 4096)
-        letters += String.fromCharCode(...bytes.subarray(i, i + 4096));
-    return btoa(letters);
-}"""
-
 
 SIZE = (160, 120)
 NOTHING_KNOWN = SplatMetadata()
@@ -67,7 +59,7 @@ class ScenePage:
 
     def until_ready(self) -> None:
         """Wait until the scene is shown, finely."""
-        self.until("document.body.classList.contains('ready')")
+        self.until(READY)
         self.until_still()
 
     def until_still(self) -> None:
@@ -86,16 +78,7 @@ class ScenePage:
 
     def picture(self, camera: Camera, *, waves: bool = True) -> Image:
         """[H, W, 3] that the page draws for a camera."""
-        k = camera.intrinsics.double()
-        given = {
-            "worldToCamera": camera.world_to_camera.double().flatten().tolist(),
-            "focal": [float(k[0, 0]), float(k[1, 1])],
-            "centre": [float(k[0, 2]), float(k[1, 2])],
-            "size": [*camera.size],
-        }
-        data = base64.b64decode(self.page.evaluate(_PICTURE, [given, waves]))
-        width, height = camera.size
-        return np.frombuffer(data, np.uint8).reshape(height, width, 4)[..., :3]
+        return picture_of(self.page, camera, waves=waves)
 
     def shot(self) -> Image:
         """[H, W, 3] of the window."""

@@ -14,7 +14,8 @@ from chromium_page import needed
 from scene_page import SIZE, assert_alike, camera_around, scene_page
 from synthetic import ball
 
-from gaborsplat.scenes import load_splat_file, save_splats
+from gaborsplat.scenes import SplatMetadata, axis_vector, load_splat_file, save_splats
+from gaborsplat.scenes.splats.metadata import Axis
 
 pytestmark = [needed, pytest.mark.slow]
 
@@ -89,3 +90,28 @@ def test_a_scene_that_a_gpu_has_no_room_for_is_refused_and_the_next_one_shown(
             page.until("__gaborsplat.stage.scene")
             page.until_ready()
             assert page.picture(camera_around(0, SIZE)).std() > 5
+
+
+@pytest.mark.parametrize("ending", [".ply", ".sog"])
+@pytest.mark.parametrize("axis", ["z", "-y"])
+def test_what_is_up_in_a_file_is_up_on_the_page(
+    browser: Any, folder: Path, tmp_path: Path, ending: str, axis: Axis
+):
+    path = tmp_path / f"a{ending}"
+    save_splats(ball(100, 0), path, metadata=SplatMetadata(up=axis))
+    with scene_page(browser) as page:
+        page.open(folder / "viewer.html")
+        page.give(path)
+        page.until_ready()
+        up = page.page.evaluate("() => __gaborsplat.show.camera.up")
+    assert tuple(up) == axis_vector(axis)
+
+
+def test_what_is_up_as_nerfstudio_says_it(browser: Any, folder: Path, tmp_path: Path):
+    path = tmp_path / "a.ply"
+    save_splats(ball(100, 0), path, comments=["Vertical Axis: z"])
+    with scene_page(browser) as page:
+        page.open(folder / "viewer.html")
+        page.give(path)
+        page.until_ready()
+        assert page.page.evaluate("() => __gaborsplat.show.camera.up") == [0, 0, 1]

@@ -10,12 +10,14 @@ from scene_page import camera_around
 from synthetic import ball
 
 from gaborsplat.renderer.bake import bake, with_fewer_waves
+from gaborsplat.renderer.editing.decimating import decimated
+from gaborsplat.renderer.editing.merging import with_sh_degree
 from gaborsplat.renderer.editing.order import morton_order
 from gaborsplat.renderer.raster.render import render
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import psnr
 from gaborsplat.scenes import InputError, SplatMetadata
-from gaborsplat.viewer.page.budget import packed_within
+from gaborsplat.viewer.page.budget import COARSE, packed_within
 from gaborsplat.viewer.page.packing import Fineness, packed
 from gaborsplat.viewer.page.unpacking import unpacked
 
@@ -108,3 +110,26 @@ def test_the_strongest_waves_are_kept_and_from_far_away_nothing_changes(count: i
     within = few.opacities < 1
     assert within.sum() > 150
     torch.testing.assert_close(bake(few).opacities[within], bake(splats).opacities[within])
+
+
+@pytest.mark.parametrize("waves", [0, 2])
+@pytest.mark.parametrize("share", [0.6, 0.35])
+def test_what_a_budget_leaves_out_costs_no_more_than_what_else_could_be_left_out(
+    waves: int, share: float
+):
+    splats = ball(3000, waves)
+    cameras = [camera_around(seed, (120, 90)) for seed in range(4)]
+    most = int(share * len(packed(splats, SETTINGS, NOTHING_KNOWN)))
+    wanted = [render(splats, camera, SETTINGS).color for camera in cameras]
+
+    def quality(data: bytes) -> float:
+        shown = unpacked(data)
+        pictures = [render(shown, camera, SETTINGS).color for camera in cameras]
+        return float(psnr(torch.cat(pictures), torch.cat(wanted)))
+
+    found = packed_within(splats, SETTINGS, NOTHING_KNOWN, cameras, most)
+    for degree, fewer in ((3, waves), (0, waves), (0, 0)):
+        thin = few = with_sh_degree(with_fewer_waves(splats, fewer), degree)
+        while len(data := packed(few, SETTINGS, NOTHING_KNOWN, COARSE)) > most:
+            few = decimated(thin, cameras, int(0.95 * len(few)), SETTINGS)
+        assert quality(found.data) > quality(data) - 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import threading
 from collections.abc import Callable, Iterator
@@ -19,9 +20,10 @@ from gaborsplat.commands import train as training
 from gaborsplat.commands.train import TrainCommand
 from gaborsplat.renderer.training import checkpoints
 from gaborsplat.scenes import demo_path
-from gaborsplat.viewer import Action, LiveView, SceneSource, TrainingStatus, ViewerOptions
+from gaborsplat.viewer import Action, Download, LiveView, SceneSource, TrainingStatus, ViewerOptions
 from gaborsplat.viewer.background import Stopped
 from gaborsplat.viewer.live import MAX_POINTS, POINT_INTERVAL
+from gaborsplat.viewer.page.unpacking import unpacked
 
 STATUS = TrainingStatus(step=1, steps=7000, splats=1000, loss=0.5, psnr=27.3)
 
@@ -227,6 +229,10 @@ def test_a_page_can_save_a_training_while_it_is_paused_and_after_its_end(
         assert not checkpoints(out / "checkpoints")
         said = stage.action("Save checkpoint").run()
         assert "step-00000000.pt; 300 splats of step 0" in str(said)
+        page = stage.action("Save page").run()
+        assert isinstance(page, Download) and page.name == "run.html"
+        _, _, packed = page.content.partition(b'id="splats" type="text/plain">')
+        assert len(unpacked(base64.b64decode(packed[: packed.index(b"<")]))) == 300
 
         stage.source.paused = False
         assert stage.waits.wait(PATIENCE)

@@ -1,6 +1,7 @@
 // The page: everything on it is put together here.
 
 import { NoWebGL } from "./draw/program.js";
+import { Shaders } from "./draw/shaders.js";
 import { Bar, Divider } from "./look/bar.js";
 import { Camera } from "./look/camera.js";
 import { Controls } from "./look/controls.js";
@@ -14,22 +15,24 @@ import { Stage } from "./stage.js";
 
 const MOST_BYTES = 2 ** 31; // of a file that is opened
 
-// packed: its script, as gzip in base64.
-async function workerOf(packed) {
-  const bytes = Uint8Array.from(atob(packed.trim()), (letter) => letter.charCodeAt(0));
-  const source = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = await new Response(source).blob();
-  const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+// What is in an element as gzip in base64: a Response.
+function unpacked(name) {
+  const bytes = Uint8Array.from(atob(part(name).textContent.trim()), (letter) => letter.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+async function workerOf(script) {
+  const url = URL.createObjectURL(new Blob([await script.blob()], { type: "text/javascript" }));
   const worker = new Worker(url);
   URL.revokeObjectURL(url);
   return worker;
 }
 
 class Page {
-  constructor(facts, worker) {
+  constructor(facts, shaders, worker) {
     this.facts = facts;
     const canvas = part("canvas");
-    this.stage = new Stage(canvas, facts.constants, worker, () => this.show.request());
+    this.stage = new Stage(canvas, shaders, worker, () => this.show.request());
     this.marks = new Marks(part("marks"), facts.cameras ?? []);
     this.show = new Show(this.stage, canvas, (view) => this.marks.draw(view, this.stage.scene?.radius ?? 1));
     this.controls = new Controls(canvas, () => this.show.camera, () => {
@@ -169,8 +172,9 @@ class Page {
 
 async function begin() {
   try {
-    const worker = await workerOf(part("worker").textContent);
-    const page = new Page(JSON.parse(part("facts").textContent), worker);
+    const facts = JSON.parse(part("facts").textContent);
+    const shaders = new Shaders(await unpacked("shaders").json(), facts.constants);
+    const page = new Page(facts, shaders, await workerOf(unpacked("worker")));
     globalThis.__gaborsplat = page; // for tests
     page.begin();
   } catch (error) {

@@ -7,10 +7,10 @@ const TURN_UNSORTED = 0.9999; // cosine between two lines of sight that may shar
 const BLACK = [0, 0, 0];
 
 export class Stage {
-  // worker: one that runs worker.js; changed: called when there is something new to draw.
+  // shaders: Shaders; worker: one that runs worker.js; changed: called when there is something new to draw.
   // Raises NoWebGL.
-  constructor(canvas, constants, worker, changed) {
-    this.renderer = new Renderer(canvas, constants);
+  constructor(canvas, shaders, worker, changed) {
+    this.renderer = new Renderer(canvas, shaders);
     this.canvas = canvas;
     this.worker = worker;
     this.changed = changed;

@@ -1,7 +1,7 @@
 // Draws splats with WebGL2.
 
 import { ColorTable, NoWebGL, OrderTable, Target, program, wordTable } from "./program.js";
-import { BATCH, SHOW_SOURCES, colorSources, splatSources } from "./shaders.js";
+import { BATCH } from "./shaders.js";
 
 const GEOMETRY_UNIT = 0;
 const WAVES_UNIT = 1;
@@ -11,10 +11,10 @@ const COLORS_UNIT = 4;
 const PICTURE_UNIT = 5;
 
 export class Renderer {
-  // constants: those of the rasterizer, as text for shaders. Raises NoWebGL.
-  constructor(canvas, constants) {
+  // shaders: Shaders. Raises NoWebGL.
+  constructor(canvas, shaders) {
     this.canvas = canvas;
-    this.constants = constants;
+    this.shaders = shaders;
     this.gl = canvas.getContext("webgl2", {
       alpha: false, antialias: false, depth: false, stencil: false,
       powerPreference: "high-performance",
@@ -29,7 +29,7 @@ export class Renderer {
   prepare() {
     const gl = this.gl;
     this.target = new Target(gl);
-    this.show = program(gl, SHOW_SOURCES);
+    this.show = program(gl, this.shaders.show());
     this.quads = quads(gl);
     this.nothing = gl.createVertexArray();
     this.programs = new Map();
@@ -68,7 +68,7 @@ export class Renderer {
     this.colors = new ColorTable(gl, scene.count);
     for (const words of [scene.geometry, scene.waveWords, scene.harmonics])
       this.tables.push(wordTable(gl, words));
-    this.paint = program(gl, colorSources((scene.degree + 1) ** 2 - 1));
+    this.paint = program(gl, this.shaders.colors((scene.degree + 1) ** 2 - 1));
     // Both now, so that switching does not stall.
     for (const waves of new Set([scene.waves, 0])) this.programOf(waves);
     if (gl.getError() === gl.OUT_OF_MEMORY)
@@ -77,7 +77,7 @@ export class Renderer {
 
   programOf(waves) {
     if (!this.programs.has(waves))
-      this.programs.set(waves, program(this.gl, splatSources(waves, this.constants)));
+      this.programs.set(waves, program(this.gl, this.shaders.splats(waves)));
     return this.programs.get(waves);
   }
 

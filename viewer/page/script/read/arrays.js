@@ -38,6 +38,15 @@ export function three(values, lowest, highest) {
   return good ? numbers : null;
 }
 
+// A direction, as a file has it: three numbers, or a letter with or without a sign; null for anything
+// else.
+function direction(value) {
+  const [, sign, letter] = /^(-?)([xyz])$/i.exec(value) ?? [];
+  if (letter) return [..."xyz"].map((each) => (each === letter.toLowerCase() ? (sign ? -1 : 1) : 0));
+  const numbers = three(value, -1, 1);
+  return numbers?.some(Boolean) ? numbers : null;
+}
+
 // Whether row i of a table of `width` columns has nothing but numbers.
 function finiteRow(values, width, i) {
   for (let at = width * i; at < width * (i + 1); at++) if (!Number.isFinite(values[at])) return false;
@@ -65,7 +74,7 @@ export function withoutBadSplats(splats) {
     }
   }
   splats.background = three(splats.background, 0, 1);
-  splats.up = three(splats.up, -1, 1);
+  splats.up = direction(splats.up);
   splats.antialiased = splats.antialiased === true;
   if (!(splats.nearPlane > 0 && Number.isFinite(splats.nearPlane))) splats.nearPlane = null;
   return splats;

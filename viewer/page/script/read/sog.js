@@ -26,9 +26,9 @@ export async function readSog(bytes) {
   try {
     const splats = await filled(meta, texture);
     splats.antialiased = meta.model ? meta.model === "antialiased" : meta.antialias === true;
-    const { background, name } = meta.gaborsplat ?? {};
+    const { background, name, up } = meta.gaborsplat ?? {};
     splats.name = typeof name === "string" ? name : null;
-    splats.background = background;
+    Object.assign(splats, { background, up });
     return splats;
   } finally {
     decoder.close();
