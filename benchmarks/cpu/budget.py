@@ -5,7 +5,7 @@
 
 Trains every scene with every choice for the same time, and prints test PSNR. The time is not that
 of a clock, which other programs would disturb, but of a model of a step, a + b * splats + c *
-pixels, of one thread of a server's CPU; so results are the same anywhere. With --steps all take as
+pixels, of a server's CPU; so results are the same anywhere. With --steps all take as
 many steps instead. A stage 4:0.15 has photos four times smaller until 15 % of the run; 0 splats are
 as many as `gaborsplat train --time` would choose by that model.
 """
@@ -25,7 +25,7 @@ from benchmarks.support.report import write
 from gaborsplat.console import console
 from gaborsplat.devices import machine
 from gaborsplat.renderer.training import StepTime, TrainConfig, Trainer, evaluate
-from gaborsplat.renderer.training.cost.plan import MOST, Budget
+from gaborsplat.renderer.training.cost.plan import LEAST_STEPS, MOST, Budget
 from gaborsplat.renderer.training.gabor.wave_init import PICTURES
 from gaborsplat.renderer.training.pacing import pace, resolution
 from gaborsplat.scenes import load_capture
@@ -85,7 +85,7 @@ def learn(scene: Path, size: int, splats: int, stages: str, options: Options) ->
     budget = Budget(STEP, sizes, kept=sys.maxsize, points=len(capture.points))
     splats = splats or budget.splats(config, options.seconds, MOST)
     config = config.or_else({"max_splats": splats})
-    steps = options.steps or round(budget.steps(config, options.seconds))
+    steps = options.steps or max(LEAST_STEPS, round(budget.steps(config, options.seconds)))
     given = {"steps" if options.steps else "expected_steps": steps}
     trainer = Trainer(capture, config.or_else(given))
     width, height = capture.train[0].camera.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def picture_of(page: Any, camera: Camera, *, waves: bool = True) -> Image:
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium() -> Generator[Any]:
     """The browser, by Playwright."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as driver:
@@ -55,7 +55,7 @@ def chromium() -> Iterator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, file: Path, size: tuple[int, int]) -> Iterator[Any]:
+def opened(browser: Any, file: Path, size: tuple[int, int]) -> Generator[Any]:
     """A page without network, in a window of so many pixels.
 
     Raises:
@@ -65,11 +65,22 @@ def opened(browser: Any, file: Path, size: tuple[int, int]) -> Iterator[Any]:
     context = browser.new_context(viewport=window, offline=True)
     page = context.new_page()
     wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("requestfailed", lambda request: wrong.append(f"asked for {request.url}"))
-    page.goto(file.as_uri())
-    yield page
-    context.close()
+
+    def failed(error: Any) -> None:
+        wrong.append(str(error))
+
+    def asked(request: Any) -> None:
+        wrong.append(f"asked for {request.url}")
+
+    page.on("pageerror", failed)
+    page.on("requestfailed", asked)
+    try:
+        page.goto(file.as_uri())
+        yield page
+    except TimeoutError as error:
+        raise RuntimeError(f"{error}; {', '.join(wrong) or 'nothing failed'}") from error
+    finally:
+        context.close()
     if wrong:
         raise RuntimeError(f"{file}: {wrong[0]}")
 
@@ -83,5 +94,7 @@ def until(page: Any, condition: str) -> None:
     deadline = time.monotonic() + PATIENCE
     while not page.evaluate(f"() => Boolean({condition})"):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{page.url}: waited {PATIENCE:.0f} s for {condition}")
+            notice = page.evaluate("() => document.getElementById('notice')?.textContent ?? ''")
+            waited = f"waited {PATIENCE:.0f} s for {condition}"
+            raise TimeoutError(f"{page.url}: {waited}; it says {notice!r}")
         page.wait_for_timeout(50)

@@ -62,6 +62,12 @@ _OURS = """(degrees) => {
     show.camera.look(degrees * Math.PI / 180, 0);
     show.moved();
 }"""
+_FULL_SIZE = """() => {
+    const { resolution } = __gaborsplat.show;
+    resolution.share = 1;
+    resolution.shown = () => {};
+}"""
+_SIZE = "() => __gaborsplat.stage.renderer.target.size"
 _THEIRS = """(degrees) => {
     const [over, aside, roll] = base.angles;
     setCameraState({ ...base, angles: [over, aside + degrees, roll] });
@@ -153,10 +159,12 @@ def frame_times(
                 else:
                     until(page, READY)
                     base = base or state_of(page, options.window)
-                    page.evaluate("() => { __gaborsplat.show.resolution.shown = () => {}; }")
+                    page.evaluate(_FULL_SIZE)
                     page.wait_for_timeout(2000)
                 script = _FRAMES.replace("TURN", _THEIRS if name == PEER else _OURS)
                 found = page.evaluate(script, [SETTLING + options.frames, base])[SETTLING:]
+                if name != PEER and page.evaluate(_SIZE) != [*options.window]:
+                    raise RuntimeError(f"{name}: was drawn in another size")
             times[name].append(statistics.median(found))
             console.print(f"round {number + 1}, {name}: {times[name][-1]:.1f} ms a frame")
     return times

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,8 +32,11 @@ _COUNTS = 5
 """Times that splats are counted."""
 _SAMPLE = 20_000
 """Splats, at most, of which it is estimated how many bytes all take."""
+_FEWER = 4
+"""Times as many splats as there are in another sample."""
 _PROMISING = 3
 """Choices of harmonics and waves that are packed to see which is best."""
+_FINER = "finer numbers"
 _LOOKS = 8
 """Views, at most, in which it is compared what to leave out."""
 
@@ -63,21 +68,30 @@ def packed_within(
         splats: on the device that renders them.
         settings: how they are to be rendered.
         metadata: name and direction that is up, as far as they are known.
-        cameras: by whose pictures it is decided which splats are left out.
+        cameras: at least one; by their pictures it is decided what is left out.
         most: bytes.
 
     Raises:
         InputError: not even a hundredth of the splats fits.
     """
-    for told, fineness in (("", USUAL), ("coarser numbers", COARSER), ("coarse numbers", COARSE)):
+    for told, fineness in (("", USUAL), ("the finest numbers", COARSER), (_FINER, COARSE)):
         data = packed(splats, settings, metadata, fineness)
         if len(data) <= most:
             return Packed(data, told)
     search = _Search(splats, settings, metadata, cameras, most)
-    found = [each for each in map(search.fitted, search.promising()) if each is not None]
+    fitting = (each for each in map(search.fitted, search.promising()) if each is not None)
+    found = [*islice(fitting, _PROMISING)]
     if not found:
         raise InputError(f"--budget: {most:,} bytes are too few for {len(splats):,} splats")
     return min(found, key=lambda each: search.error(unpacked(each.data)))
+
+
+class _Choice(NamedTuple):
+    """What splats have, and how many of them there are."""
+
+    degree: int
+    waves: int
+    splats: int
 
 
 class _Search:
@@ -109,32 +123,52 @@ class _Search:
         squares = [float((one - other).square().mean()) for one, other in pairs]
         return sum(squares) / len(squares)
 
-    def promising(self) -> list[tuple[Splats, int]]:
-        """Splats with as many harmonics and waves as look best in so many bytes, and about how many
-        of them these are, from the best. It is estimated by some, which are not rounded."""
+    def promising(self) -> list[_Choice]:
+        """From that which shows most in so many bytes. How many splats these are is estimated by
+        some of them; they are looked at before they are rounded."""
         every = -(-len(self._splats) // _SAMPLE)
-        found: list[tuple[float, Splats, int]] = []
-        for thin in _thinner(self._splats):
+        found: list[tuple[float, _Choice]] = []
+        for degree, waves in self._kinds():
+            thin = self._thin(degree, waves)
             some = thin.select(torch.arange(0, len(thin), every, device=self._order.device))
-            size = len(packed(some, self._settings, self._metadata, COARSE))
-            count = min(max(1, int(_MARGIN * self._most * len(some) / size)), len(thin))
-            found.append((self.error(self._first(thin, count)), thin, count))
+            count = min(self._count(some), len(thin))
+            error = self.error(self._first(thin, count))
+            found.append((error, _Choice(degree, waves, count)))
         found.sort(key=lambda each: each[0])
-        return [(thin, count) for _, thin, count in found[:_PROMISING]]
+        return [choice for _, choice in found]
+
+    def _count(self, some: Splats) -> int:
+        """How many such splats fit. A palette takes some bytes, however few they are."""
+        few = some.select(torch.arange(0, len(some), _FEWER, device=self._order.device))
+        less, more = (len(self._packed(each)) for each in (few, some))
+        each = max(1.0, (more - less) / max(1, len(some) - len(few)))
+        return max(1, len(some) + int((_MARGIN * self._most - more) / each))
+
+    def _packed(self, splats: Splats) -> bytes:
+        return packed(splats, self._settings, self._metadata, COARSE)
+
+    def _kinds(self) -> Iterator[tuple[int, int]]:
+        """Degrees and numbers of waves that splats may have."""
+        for waves in WAVE_COUNTS:
+            if waves <= self._splats.waves:
+                yield from ((degree, waves) for degree in range(self._splats.sh_degree + 1))
+
+    def _thin(self, degree: int, waves: int) -> Splats:
+        lower = with_sh_degree(self._splats, degree)
+        return lower if waves == lower.waves else with_fewer_waves(lower, waves)
 
     def _first(self, splats: Splats, count: int) -> Splats:
         """Those that add most to pictures."""
         return splats.select(self._order[:count].sort().values)
 
-    def fitted(self, candidate: tuple[Splats, int]) -> Packed | None:
+    def fitted(self, choice: _Choice) -> Packed | None:
         """As many splats as fit; None if that is not even a hundredth of them."""
-        thin, count = candidate
-        found = None
+        thin, count, found = self._thin(choice.degree, choice.waves), choice.splats, None
         for _ in range(_COUNTS):
             if count < max(1, len(thin) // 100):
                 break
             few = self._first(thin, count)
-            data = packed(few, self._settings, self._metadata, COARSE)
+            data = self._packed(few)
             if len(data) <= self._most:
                 found = Packed(data, _left_out(self._splats, few))
                 if len(few) == len(thin) or len(data) >= _FULL * self._most:
@@ -143,18 +177,9 @@ class _Search:
         return found
 
 
-def _thinner(splats: Splats) -> Iterator[Splats]:
-    """With as many harmonics and waves as they have, or fewer."""
-    for degree in range(splats.sh_degree + 1):
-        lower = with_sh_degree(splats, degree)
-        for waves in WAVE_COUNTS:
-            if waves <= splats.waves:
-                yield with_fewer_waves(lower, waves) if waves < splats.waves else lower
-
-
 def _left_out(splats: Splats, few: Splats) -> str:
     """What there is no more, for people."""
-    told = ["finer numbers"]
+    told = [_FINER]
     if few.sh_degree < splats.sh_degree:
         told.append(f"harmonics beyond degree {few.sh_degree}")
     if few.waves < splats.waves:

@@ -27,7 +27,8 @@ def bundled(entry: str) -> str:
 def shader_texts() -> dict[str, str]:
     """Of the files in script/draw/glsl, by their names without ending; as short as `bundled`."""
     return {
-        path.stem: _body(path.read_text(encoding="utf-8")) for path in sorted(_SHADERS.iterdir())
+        path.stem: _body(path.read_text(encoding="utf-8"))
+        for path in sorted(_SHADERS.glob("*.glsl"))
     }
 
 

@@ -29,7 +29,8 @@ _STEP = 2.5
 _THINNEST = math.log(1e-3)
 """Of scales, against the middle one: thinner ones are as flat to the eye."""
 _LOUDEST = 0.999
-"""Quantile of amplitudes beyond which they are cut, so that steps are fine for all others."""
+"""Quantile of amplitudes that are not 0, to which there are as many steps as are wanted: a few that
+are larger shall not make them coarse for all. Twice that is the most that is kept."""
 
 
 @dataclass(frozen=True)
@@ -170,15 +171,19 @@ def _add_colors(body: _Body, raw: RawSplats, fineness: Fineness) -> list[float]:
 
 def _add_waves(body: _Body, raw: RawSplats, fineness: Fineness) -> list[list[float]]:
     """The scales of frequencies and of amplitudes."""
-    frequencies, coefficients = raw.frequencies, raw.coefficients
-    if coefficients.size:
-        most = np.quantile(np.abs(coefficients), _LOUDEST)
-        coefficients = coefficients.clip(-most, most)
-    scales = [_scale_of(each, fineness) for each in (frequencies, coefficients)]
-    for k in range(frequencies.shape[1]):
-        body.add_all(scales[0].places(frequencies[:, k]))
-        body.add_all(scales[1].places(coefficients[:, k]))
+    scales = [_scale_of(raw.frequencies, fineness), _scale_of_amplitudes(raw, fineness)]
+    for k in range(raw.frequencies.shape[1]):
+        body.add_all(scales[0].places(raw.frequencies[:, k]))
+        body.add_all(scales[1].places(raw.coefficients[:, k]))
     return [scale.noted() for scale in scales]
+
+
+def _scale_of_amplitudes(raw: RawSplats, fineness: Fineness) -> Scale:
+    """Steps on both sides of 0, which is one of them: who has no wave gets none."""
+    sizes = np.abs(raw.coefficients[raw.coefficients != 0])
+    loud = float(np.quantile(sizes, _LOUDEST)) if sizes.size else 0.0
+    step = loud / ((fineness.levels - 1) // 2) or 1.0
+    return Scale(-127 * step, step)
 
 
 def _weights(raw: RawSplats) -> NDArray[np.float32]:

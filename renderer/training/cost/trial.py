@@ -30,14 +30,14 @@ SPLATS = {"cpu": (5_000, 30_000), "cuda": (100_000, 1_000_000)}
 SIDES = {"cpu": (400, 800), "cuda": (800, 1600)}
 """Longest sides of small and large photos [px]."""
 OVERLAP = 100.0
-"""Splats that reach a pixel, on the mean: 65 to 120 of 30 000 and 290 of 116 000 in captures that
-were trained to the end, where they begin with 20."""
+"""Splats that reach a pixel, on the mean: 65 to 120 of 30 000 in captures that were trained to the
+end, 290 of 116 000, which hide each other; of a million it is not known. A fit begins with 20."""
 OPACITY = 0.1
-"""Of most splats then; it is 0.04 to 0.16."""
+"""Of most splats at the end; it is 0.04 to 0.16."""
+ROUNDS = 10
+"""Times that sizes are fitted to `OVERLAP`: those of small splats have a bound on the picture."""
 LEAST_SHARE = 0.25
 """Of the time of a step with many splats, what is theirs at least."""
-ROUNDS = 10
-"""Times that sizes are fitted to it: those of small splats have a bound on the picture."""
 LATE = 801
 """The step of a run of 1000 that is timed."""
 SAMPLES = 200
@@ -186,7 +186,7 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     state = trainer.state_dict()
     state["progress"]["steps_done"] = LATE
     multiply_splats(state, config.max_splats)
-    overlap(state["raw"], [view.camera.to(device) for view in data.train])
+    overlap(state["raw"], [view.camera.to("cpu") for view in data.train])  # where states are
     trainer.load_state_dict(state)
     times: list[float] = []
     for _ in range(len(data.train) * STEPS):
@@ -213,7 +213,8 @@ def overlap(raw: dict[str, Tensor], cameras: Sequence[Camera]) -> None:
             within = (pixels > 0) & (pixels < pixels.new_tensor(camera.size))
             seen = within.all(dim=1) & (points[:, 2] > 0)
             areas = ((focal * sizes / depths).square() + constants.EPS2D).sqrt().prod(dim=1)
-            found.append(area * float(areas[seen].sum()) / (width * height))
+            share = (area * areas[seen] / (width * height)).clamp(max=1)
+            found.append(float(share.sum()))
         if not mean(found) > 0:
             return  # of none of them is anything seen
         raw["scales"] += 0.5 * math.log(OVERLAP / mean(found))

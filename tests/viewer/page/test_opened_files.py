@@ -107,11 +107,21 @@ def test_what_is_up_in_a_file_is_up_on_the_page(
     assert tuple(up) == axis_vector(axis)
 
 
-def test_what_is_up_as_nerfstudio_says_it(browser: Any, folder: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("comments", "up"),
+    [
+        (["Vertical Axis: z"], [0, 0, 1]),
+        (["Vertical Axis: 0 0 2"], [0, 0, 1]),
+        (["Exported from Brush", "Vertical axis: y"], [0, -1, 0]),  # which means nothing there
+    ],
+)
+def test_what_is_up_as_other_programs_say_it(
+    browser: Any, folder: Path, tmp_path: Path, comments: list[str], up: list[float]
+):
     path = tmp_path / "a.ply"
-    save_splats(ball(100, 0), path, comments=["Vertical Axis: z"])
+    save_splats(ball(100, 0), path, comments=comments)
     with scene_page(browser) as page:
         page.open(folder / "viewer.html")
         page.give(path)
         page.until_ready()
-        assert page.page.evaluate("() => __gaborsplat.show.camera.up") == [0, 0, 1]
+        assert page.page.evaluate("() => __gaborsplat.show.camera.up") == up

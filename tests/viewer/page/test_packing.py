@@ -18,7 +18,7 @@ from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.training import psnr
 from gaborsplat.scenes import InputError, SplatMetadata
 from gaborsplat.viewer.page.budget import COARSE, packed_within
-from gaborsplat.viewer.page.packing import Fineness, packed
+from gaborsplat.viewer.page.packing import USUAL, Fineness, packed
 from gaborsplat.viewer.page.unpacking import unpacked
 
 SETTINGS = RenderSettings()
@@ -74,6 +74,17 @@ def test_flat_splats_and_far_ones_do_not_coarsen_the_others():
     camera = camera_around(2, (160, 120))
     pictures = [render(each, camera, SETTINGS).color for each in (splats, shown)]
     assert float(psnr(*pictures)) > 34
+
+
+@pytest.mark.parametrize("fineness", [USUAL, COARSE])
+def test_splats_without_waves_get_none_and_a_few_with_waves_keep_theirs(fineness: Fineness):
+    splats = ball(3000, 2)
+    coefficients = torch.zeros_like(splats.coefficients)
+    coefficients[7] = torch.tensor([[0.8, -0.3], [0.2, 0.5]])
+    few = dataclasses.replace(splats, coefficients=coefficients)
+    shown = unpacked(packed(few, SETTINGS, NOTHING_KNOWN, fineness)).coefficients
+    assert (shown.abs().sum(dim=(1, 2)) > 0).sum() == 1
+    assert shown.abs().max() == pytest.approx(0.8, rel=0.05)
 
 
 def test_a_budget_is_kept_and_costs_more_the_smaller_it_is():

@@ -178,8 +178,8 @@ async function begin() {
     globalThis.__gaborsplat = page; // for tests
     page.begin();
   } catch (error) {
-    if (!(error instanceof NoWebGL)) throw error;
     say(`This page draws with WebGL2, and cannot: ${error.message}. A current browser, with graphics acceleration on, shows it.`);
+    if (!(error instanceof NoWebGL)) throw error;
   }
 }
 

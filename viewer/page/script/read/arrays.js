@@ -38,13 +38,14 @@ export function three(values, lowest, highest) {
   return good ? numbers : null;
 }
 
-// A direction, as a file has it: three numbers, or a letter with or without a sign; null for anything
-// else.
+// A direction of length 1, as a file has it: three numbers, or a letter with or without a sign; null
+// for anything else.
 function direction(value) {
-  const [, sign, letter] = /^(-?)([xyz])$/i.exec(value) ?? [];
-  if (letter) return [..."xyz"].map((each) => (each === letter.toLowerCase() ? (sign ? -1 : 1) : 0));
-  const numbers = three(value, -1, 1);
-  return numbers?.some(Boolean) ? numbers : null;
+  const [, sign, letter] = /^([+-]?)([xyz])$/i.exec(value) ?? [];
+  if (letter) return [..."xyz"].map((each) => (each === letter.toLowerCase() ? (sign === "-" ? -1 : 1) : 0));
+  const numbers = three(value, -LARGEST, LARGEST);
+  const length = numbers ? Math.hypot(...numbers) : 0;
+  return length > 0 ? numbers.map((each) => each / length) : null;
 }
 
 // Whether row i of a table of `width` columns has nothing but numbers.

@@ -108,12 +108,14 @@ function fill(splats, columnOf, columns, rest) {
 // What comments say of how splats are to be shown; the last one holds.
 function statedIn(comments) {
   const stated = {};
+  const ofBrush = comments.some((comment) => /^exported from brush/i.test(comment));
   for (const comment of comments) {
     const [key, ...words] = comment.split(/\s+/);
     if (/^splatrendermode:?$/i.test(key)) stated.antialiased = words[0] === "mip";
     if (/^antialiased$/i.test(key)) stated.antialiased = words[0] === "1";
     if (key === "background") stated.background = words;
-    if (/^vertical axis:? /i.test(comment)) stated.up = words.slice(1);
+    // Whatever a letter means in a file by Brush: it writes numbers where it knows.
+    if (/^vertical axis:? /i.test(comment) && !(words.length === 2 && ofBrush)) stated.up = words.slice(1);
     if (key === "name") stated.name = decoded(words.join(" "));
   }
   return stated;
