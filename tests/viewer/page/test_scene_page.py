@@ -138,6 +138,15 @@ def test_without_webgl2_a_line_says_so(browser: Any, folder: Path):
         assert "WebGL2" in page.notice
 
 
+def test_a_browser_that_is_too_old_is_said_to_be(browser: Any, folder: Path):
+    page = ScenePage(browser.new_page())  # the browser itself says something, too
+    page.page.add_init_script("delete globalThis.DecompressionStream;")
+    page.open(folder / "scene.html")
+    page.until("document.getElementById('notice').textContent")
+    assert "A current browser" in page.notice
+    page.page.close()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
