@@ -55,8 +55,8 @@ def chromium() -> Generator[Any]:
 
 
 @contextmanager
-def opened(browser: Any, file: Path, size: tuple[int, int]) -> Generator[Any]:
-    """A page without network, in a window of so many pixels.
+def opened(browser: Any, file: Path, size: tuple[int, int], query: str = "") -> Generator[Any]:
+    """A page without network, in a window of so many pixels; with a query behind its address.
 
     Raises:
         RuntimeError: in the end, if it asked for anything or had an error.
@@ -75,7 +75,7 @@ def opened(browser: Any, file: Path, size: tuple[int, int]) -> Generator[Any]:
     page.on("pageerror", failed)
     page.on("requestfailed", asked)
     try:
-        page.goto(file.as_uri())
+        page.goto(file.as_uri() + query)
         yield page
     except TimeoutError as error:
         raise RuntimeError(f"{error}; {', '.join(wrong) or 'nothing failed'}") from error

@@ -32,7 +32,6 @@ from benchmarks.support.report import write
 from benchmarks.support.tables import Rows, document, show
 from gaborsplat.console import console
 from gaborsplat.renderer.splats import Splats
-from gaborsplat.run_folder import RunFolder
 from gaborsplat.scenes import save_splats
 
 PEER = "splat-transform"
@@ -112,18 +111,24 @@ class Options:
 
 
 def pages(options: Options, folder: Path) -> dict[str, Path]:
-    """Pages by names; the peer's is of the splats without waves."""
+    """Pages by names, without harmonics, for which splat-transform needs a GPU; the peer's is of
+    the splats without waves."""
     found: dict[str, Path] = {}
     for waves in (0, 2):
         run = trained("demo", waves, options.steps, options.runs or folder)
-        found[f"{waves} waves"] = page = folder / f"{waves}.html"
-        command = [sys.executable, "-m", "gaborsplat", "export", str(run), "-o", str(page)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        ply, page = folder / f"{waves}.ply", folder / f"{waves}.html"
+        program = [sys.executable, "-m", "gaborsplat", "export"]
+        _run(*program, run, "-o", ply, "--sh-degree", "0", "--no-check")
+        _run(*program, ply, "-o", page, "--no-check")
+        found[f"{waves} waves"] = page
         if options.peer is not None and waves == 0:
             found[PEER] = theirs = folder / "peer.html"
-            command = [str(options.peer), str(RunFolder(run).splats_file), str(theirs)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            _run(options.peer, "-g", "cpu", ply, theirs)
     return found
+
+
+def _run(*words: str | Path) -> None:
+    subprocess.run([*map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
 
 def state_of(page: Any, size: tuple[int, int]) -> dict[str, Any]:
@@ -153,7 +158,8 @@ def frame_times(
     base: dict[str, Any] = {}
     for number in range(options.rounds):
         for name, file in files.items():
-            with opened(browser, file, options.window) as page:
+            query = "?debug" if name == PEER else ""  # by which its page offers setCameraState
+            with opened(browser, file, options.window, query) as page:
                 if name == PEER:
                     page.wait_for_timeout(1000 * PEER_STARTS)
                 else:
@@ -173,8 +179,7 @@ def frame_times(
 def sort_times(browser: Any, options: Options, folder: Path) -> list[float]:
     """[ms] that the worker took for each order."""
     viewer, file = folder / "viewer.html", folder / "many.ply"
-    command = [sys.executable, "-m", "gaborsplat", "export", "--viewer-only", "-o", str(viewer)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    _run(sys.executable, "-m", "gaborsplat", "export", "--viewer-only", "-o", viewer)
     save_splats(many(options.sorted_splats), file)
     with opened(browser, viewer, options.window) as page:
         page.set_input_files("#file", file)
