@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 from benchmarks.viewer.chromium_flags import FLAGS
 from gaborsplat.renderer.cameras import Camera
 
 Image = np.ndarray[Any, np.dtype[np.uint8]]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 60.0
 """Seconds to wait for what should happen; the browser draws in software."""
 READY = "document.body.classList.contains('ready')"
@@ -47,9 +47,10 @@ def picture_of(page: Any, camera: Camera, *, waves: bool = True) -> Image:
 @contextmanager
 def chromium() -> Generator[Any]:
     """The browser, by Playwright."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    from playwright.sync_api import sync_playwright  # not there where only names are wanted
+
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
 

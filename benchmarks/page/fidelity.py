@@ -12,7 +12,6 @@ picture of the envelopes. Both are given as the mean and the worst of the poses.
 
 from __future__ import annotations
 
-import math
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 import tyro
 
 from benchmarks.page.browsing import READY, Image, chromium, opened, picture_of, until
@@ -34,6 +34,7 @@ from benchmarks.support.tables import Rows, document, show
 from gaborsplat.console import console
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
+from gaborsplat.renderer.training import psnr
 from gaborsplat.run_folder import RunFolder
 from gaborsplat.scenes import load_splat_file
 
@@ -68,10 +69,10 @@ def poses_of(run: Path, count: int, width: int) -> list[Camera]:
     return [each.resized((width, round(width * each.size[1] / each.size[0]))) for each in chosen]
 
 
-def psnr(one: Image, other: Image) -> float:
-    """[dB], at most 100."""
-    error = float(np.mean(np.square(one.astype(np.float64) - other)))
-    return 10 * math.log10(255**2 / max(error, 255**2 / 1e10))
+def alike(one: Image, other: Image) -> float:
+    """PSNR [dB] of 8-bit pictures, at most 100."""
+    pictures = [torch.from_numpy(each.copy()).double() / 255 for each in (one, other)]
+    return float(psnr(*pictures))
 
 
 def correlation(one: Image, plain: Image, other: Image, other_plain: Image) -> float:
@@ -97,7 +98,7 @@ class Drawn:
 
     def against(self, other: Drawn, name: str) -> dict[str, float]:
         """Figures, under names that begin with `name`."""
-        found = [psnr(*pair) for pair in zip(self.whole, other.whole, strict=True)]
+        found = [alike(*pair) for pair in zip(self.whole, other.whole, strict=True)]
         figures = {f"{name}_psnr": statistics.fmean(found), f"{name}_worst_psnr": min(found)}
         if self.plain:
             all_four = zip(self.whole, self.plain, other.whole, other.plain, strict=True)

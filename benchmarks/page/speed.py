@@ -1,7 +1,7 @@
 """How fast an exported page draws, beside splat-transform's, and how fast it sorts.
 
-    npm install --prefix /tmp/peer @playcanvas/splat-transform
-    python -m benchmarks.page.speed --peer /tmp/peer/node_modules/.bin/splat-transform [--runs DIR]
+    npm install --prefix peer @playcanvas/splat-transform
+    python -m benchmarks.page.speed --peer peer/node_modules/.bin/splat-transform [--runs DIR]
 
 Trains the demo scene without waves and with two, exports both, has splat-transform write a page of
 the first one, and lets the cameras of the three turn by the same small angles, in turn, in headless
@@ -37,6 +37,8 @@ from gaborsplat.scenes import save_splats
 PEER = "splat-transform"
 PEER_STARTS = 15.0
 """Seconds until the peer's page certainly shows its scene; it does not say when."""
+FOV = 75.0
+"""Of all pages, along the longer side [degrees]: the peer's keeps its own."""
 SETTLING = 5
 """Frames that are not counted."""
 _FRAMES = """async ([count, base]) => {
@@ -61,10 +63,12 @@ _OURS = """(degrees) => {
     show.camera.look(degrees * Math.PI / 180, 0);
     show.moved();
 }"""
-_FULL_SIZE = """() => {
-    const { resolution } = __gaborsplat.show;
+_PREPARE = """(fov) => {
+    const { resolution, start } = __gaborsplat.show;
     resolution.share = 1;
     resolution.shown = () => {};
+    start.fov = fov;
+    return [start.eye, start.target];
 }"""
 _SIZE = "() => __gaborsplat.stage.renderer.target.size"
 _THEIRS = """(degrees) => {
@@ -131,21 +135,19 @@ def _run(*words: str | Path) -> None:
     subprocess.run([*map(str, words)], check=True, stdout=subprocess.DEVNULL)
 
 
-def state_of(page: Any, size: tuple[int, int]) -> dict[str, Any]:
-    """The first view of a page of ours, as the peer's page takes one: y up, degrees, the field of
-    view along the longer side."""
-    eye, target, fov = page.evaluate(
-        "() => ['eye', 'target', 'fov'].map((each) => __gaborsplat.show.start[each])"
-    )
+def prepared(page: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """The first view of a page of ours, whose field of view becomes `FOV`, as the peer's page takes
+    one: y up, degrees."""
+    upright = 2 * math.atan(math.tan(math.radians(FOV) / 2) * size[1] / max(size))
+    eye, target = page.evaluate(_PREPARE, upright)
     ahead = [to - at for at, to in zip(eye, target, strict=True)]
     distance = math.hypot(*ahead)
     x, y, z = -ahead[0] / distance, -ahead[1] / distance, ahead[2] / distance
-    wide = 2 * math.atan(math.tan(fov / 2) * max(size) / size[1])
     return {
         "position": [-eye[0], -eye[1], eye[2]],
         "angles": [math.degrees(math.asin(y)), math.degrees(math.atan2(-x, -z)), 0],
         "distance": distance,
-        "fov": math.degrees(wide),
+        "fov": FOV,
         "mode": "orbit",
     }
 
@@ -164,8 +166,7 @@ def frame_times(
                     page.wait_for_timeout(1000 * PEER_STARTS)
                 else:
                     until(page, READY)
-                    base = base or state_of(page, options.window)
-                    page.evaluate(_FULL_SIZE)
+                    base = prepared(page, options.window)
                     page.wait_for_timeout(2000)
                 script = _FRAMES.replace("TURN", _THEIRS if name == PEER else _OURS)
                 found = page.evaluate(script, [SETTLING + options.frames, base])[SETTLING:]

@@ -174,7 +174,7 @@ def test_splats_of_a_trial_are_as_many_to_a_pixel_as_in_captures_that_were_train
         "scales": torch.full((count, 3), math.log(scale)),
         "opacities": torch.zeros(count),
     }
-    trial.overlap(raw, [camera])
+    trial.make_overlap(raw, [camera])
     splats = gs.Splats(
         means=raw["means"],
         quats=torch.tensor([1.0, 0, 0, 0]).expand(count, 4),

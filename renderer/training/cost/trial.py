@@ -186,7 +186,7 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     state = trainer.state_dict()
     state["progress"]["steps_done"] = LATE
     multiply_splats(state, config.max_splats)
-    overlap(state["raw"], [view.camera.to("cpu") for view in data.train])  # where states are
+    make_overlap(state["raw"], [view.camera.to("cpu") for view in data.train])  # where states are
     trainer.load_state_dict(state)
     times: list[float] = []
     for _ in range(len(data.train) * STEPS):
@@ -196,7 +196,7 @@ def _time_of_step(data: FitInput, config: TrainConfig, device: torch.device) -> 
     return median(times[len(data.train) :])
 
 
-def overlap(raw: dict[str, Tensor], cameras: Sequence[Camera]) -> None:
+def make_overlap(raw: dict[str, Tensor], cameras: Sequence[Camera]) -> None:
     """Give splats, by a trainer's parameters, one opacity and such sizes that about `OVERLAP` of
     them reach each pixel of what cameras see."""
     raw["opacities"].fill_(math.log(OPACITY / (1 - OPACITY)))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,22 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.viewer.chromium_flags import FLAGS
+from benchmarks.page.browsing import CHROMIUM, Image
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.frame import Frame
 from gaborsplat.renderer.settings import RenderSettings
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.viewer.picture.paint import paint
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 needed = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 VIEWPORT = {"width": 800, "height": 400}
 CLEAR = (slice(170, 390), slice(10, 440))  # rows and columns that no panel or notice covers
 PATIENCE = 30.0  # seconds; the page draws with a software rasteriser
-
-Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 @dataclass
@@ -55,15 +50,6 @@ def sky(camera: Camera) -> Frame:
     rays = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ camera.world_to_camera[:3, :3]
     color = 0.5 + 0.5 * rays / rays.norm(dim=-1, keepdim=True)
     return Frame(color, torch.ones(height, width), torch.full((height, width), 3.0))
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """The browser."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def shot(page: Any) -> Image:

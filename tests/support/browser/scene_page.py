@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from chromium_page import PATIENCE, Image, psnr
+from chromium_page import Image, psnr
 
-from benchmarks.page.browsing import READY, picture_of
+from benchmarks.page.browsing import READY, picture_of, until
 from gaborsplat.renderer.cameras import Camera
 from gaborsplat.renderer.raster.render import render_bytes
 from gaborsplat.renderer.settings import RenderSettings
@@ -51,11 +50,11 @@ class ScenePage:
         self.page.goto(path.as_uri())
 
     def until(self, condition: str) -> None:
-        """Wait for an expression. The page forbids what Playwright's own waiting does."""
-        deadline = time.monotonic() + PATIENCE
-        while not self.page.evaluate(f"() => Boolean({condition})"):
-            assert time.monotonic() < deadline, f"{condition}: {self.notice} {self.said}"
-            self.page.wait_for_timeout(50)
+        """Wait for an expression."""
+        try:
+            until(self.page, condition)
+        except TimeoutError as error:
+            raise AssertionError(f"{error}; {self.said}") from error
 
     def until_ready(self) -> None:
         """Wait until the scene is shown, finely."""

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium_page import chromium
 from scene_page import GRAY, NOTHING_KNOWN, VIEW, ScenePage, scene_page
 from synthetic import ball
 
+from benchmarks.page.browsing import chromium
 from gaborsplat.viewer.page.packing import packed
 from gaborsplat.viewer.page.page import PageView, embedded_page, empty_page, page_beside
 

@@ -14,7 +14,6 @@ from chromium_page import (
     PATIENCE,
     VIEWPORT,
     Sky,
-    chromium,
     drag,
     eventually,
     needed,
@@ -23,6 +22,7 @@ from chromium_page import (
     shows,
 )
 
+from benchmarks.page.browsing import chromium
 from gaborsplat.viewer import NamedCamera, SceneSource, Viewer
 from gaborsplat.viewer.pacing.resolution import MIN_LONGEST_SIDE
 

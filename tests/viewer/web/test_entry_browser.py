@@ -10,8 +10,9 @@ import pytest
 import synthetic
 import torch
 from certificates import certify
-from chromium_page import PATIENCE, VIEWPORT, Sky, chromium, eventually, needed, shows
+from chromium_page import PATIENCE, VIEWPORT, Sky, eventually, needed, shows
 
+from benchmarks.page.browsing import chromium
 from gaborsplat.viewer import Viewer, ViewerOptions
 from gaborsplat.viewer.web import entry
 

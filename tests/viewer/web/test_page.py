@@ -13,7 +13,6 @@ from chromium_page import (
     CLEAR,
     VIEWPORT,
     Image,
-    chromium,
     drag,
     eventually,
     needed,
@@ -21,6 +20,7 @@ from chromium_page import (
     shot,
 )
 
+from benchmarks.page.browsing import chromium
 from gaborsplat import TrainConfig, load_capture, train
 from gaborsplat.renderer.splats import Splats
 from gaborsplat.scenes import demo_path
